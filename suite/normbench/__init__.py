@@ -1,0 +1,114 @@
+"""normbench: paired, resumable benchmarks of normalization layers and optimizers.
+
+This module is all that plugins and scripts need; what lies below it may move. Names whose code
+needs torch are imported on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from normbench.descriptions import (
+    DataFile,
+    Dataset,
+    Launcher,
+    Metric,
+    Network,
+    Norm,
+    Optimizer,
+    Problem,
+    Setting,
+    Source,
+    Training,
+)
+from normbench.errors import DataError, NormbenchError, PluginError, StoreError, UsageError
+from normbench.hookspecs import hookimpl
+from normbench.parameters import Parameter, Search, Value
+from normbench.rules import Ablation, Protocol, Rules
+
+if TYPE_CHECKING:
+    from normbench.api import Report, run
+    from normbench.data import Data, DataRequest, Part, check_files
+    from normbench.layers import Dropout, GaussianNoise, SamePad2d, Stochastic
+    from normbench.sites import Fitting, Invariance, Role, Site, Sites
+    from normbench.tasks import Batch, Classification, Scores, State, Task
+
+_LAZY = {
+    "Report": "normbench.api",
+    "run": "normbench.api",
+    "Data": "normbench.data",
+    "DataRequest": "normbench.data",
+    "Part": "normbench.data",
+    "check_files": "normbench.data",
+    "Dropout": "normbench.layers",
+    "GaussianNoise": "normbench.layers",
+    "SamePad2d": "normbench.layers",
+    "Stochastic": "normbench.layers",
+    "Fitting": "normbench.sites",
+    "Invariance": "normbench.sites",
+    "Role": "normbench.sites",
+    "Site": "normbench.sites",
+    "Sites": "normbench.sites",
+    "Batch": "normbench.tasks",
+    "Classification": "normbench.tasks",
+    "Scores": "normbench.tasks",
+    "State": "normbench.tasks",
+    "Task": "normbench.tasks",
+}
+
+__all__ = [
+    "Ablation",
+    "Batch",
+    "Classification",
+    "Data",
+    "DataError",
+    "DataFile",
+    "DataRequest",
+    "Dataset",
+    "Dropout",
+    "Fitting",
+    "GaussianNoise",
+    "Invariance",
+    "Launcher",
+    "Metric",
+    "Network",
+    "Norm",
+    "NormbenchError",
+    "Optimizer",
+    "Parameter",
+    "Part",
+    "PluginError",
+    "Problem",
+    "Protocol",
+    "Report",
+    "Role",
+    "Rules",
+    "SamePad2d",
+    "Scores",
+    "Search",
+    "Setting",
+    "Site",
+    "Sites",
+    "Source",
+    "State",
+    "Stochastic",
+    "StoreError",
+    "Task",
+    "Training",
+    "UsageError",
+    "Value",
+    "check_files",
+    "hookimpl",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("normbench")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'normbench' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

@@ -1,0 +1,42 @@
+"""What normbench raises on purpose; the command line prints these without a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NormbenchError(Exception):
+    """Something went wrong that the message explains; exit code 1."""
+
+
+class UsageError(NormbenchError):
+    """The request cannot be carried out as given; exit code 2.
+
+    The message says what was received, what was expected, and the fix.
+    """
+
+
+class PluginError(UsageError):
+    """A plugin that the request needs is broken or ambiguous; exit code 2."""
+
+
+class DataError(UsageError):
+    """A data file is missing or corrupt; exit code 2."""
+
+
+class StoreError(NormbenchError):
+    """The run store cannot be read or written; nothing in it was damaged."""
+
+
+class LeaseLostError(NormbenchError):
+    """Another worker has taken over the run; nothing more may be written to it."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a *name* that is not among the *known* ones of its *kind*."""
+    names = sorted(known)
+    nearest = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    listing = ", ".join(names) if names else "none"
+    return UsageError(f"unknown {kind} {name!r}.{hint} Known: {listing}.")

@@ -1,0 +1,262 @@
+"""The plugin manager and the catalogue of everything that plugins offer."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+
+from normbench import hookspecs
+from normbench.descriptions import (
+    Component,
+    Dataset,
+    Launcher,
+    Network,
+    Norm,
+    Optimizer,
+    Problem,
+    Setting,
+)
+from normbench.errors import PluginError, UsageError, unknown_name
+from normbench.rules import Protocol
+
+BUILT_IN_PLUGINS: tuple[str, ...] = (
+    "normbench.launchers.table",
+    "normbench_plugins.norms.table",
+    "normbench_plugins.optimizers.table",
+    "normbench_problems.datasets.table",
+    "normbench_problems.networks.table",
+    "normbench_problems.table",
+    "normbench_baselines.protocols",
+    "normbench_baselines.settings",
+)
+DISABLE_VARIABLE = "NORMBENCH_DISABLE_PLUGINS"
+
+_log = logging.getLogger(__name__)
+_C = TypeVar("_C", bound=Component)
+_HOOKS: Mapping[type[Component], str] = {
+    Dataset: "normbench_datasets",
+    Network: "normbench_networks",
+    Problem: "normbench_problems",
+    Norm: "normbench_norms",
+    Optimizer: "normbench_optimizers",
+    Protocol: "normbench_protocols",
+    Launcher: "normbench_launchers",
+}
+KINDS: Mapping[str, type[Component]] = {kind.kind: kind for kind in _HOOKS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginInfo:
+    """One plugin as ``normbench list plugins`` shows it.
+
+    Attributes:
+        name: Entry-point name, file or module.
+        origin: ``built-in``, the distribution with its version, or ``file``.
+        error: Why it could not be loaded; empty if it was.
+    """
+
+    name: str
+    origin: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A description together with the plugin that offers it."""
+
+    component: Component
+    plugin: str
+    origin: str
+
+
+@dataclass
+class Catalogue:
+    """Everything that the loaded plugins offer, by kind and name.
+
+    Attributes:
+        plugins: All plugins met, loaded or not.
+        files: One-off plugin files, which workers must load too.
+    """
+
+    plugins: list[PluginInfo] = field(default_factory=list)
+    files: tuple[Path, ...] = ()
+    _offers: dict[str, dict[str, list[Offer]]] = field(default_factory=dict)
+    _settings: list[Setting] = field(default_factory=list)
+
+    def get(self, kind: type[_C], name: str) -> _C:
+        """Return the component of *kind* called *name*.
+
+        Raises:
+            UsageError: If there is none.
+            PluginError: If two plugins offer it, or if the plugin that might have failed to load.
+        """
+        offers = self._offers.get(kind.kind, {}).get(name, [])
+        if not offers:
+            raise self._unknown(kind.kind, name)
+        if len(offers) > 1:
+            raise PluginError(
+                f"{kind.kind} {name!r} is offered by {' and by '.join(_described(offers))}. "
+                f"Disable one of them: {DISABLE_VARIABLE}={offers[-1].plugin}."
+            )
+        component = offers[0].component
+        assert isinstance(component, kind)  # noqa: S101 - _add filed it by its own type
+        return component
+
+    def names(self, kind: type[Component]) -> list[str]:
+        """Return the names of all components of *kind*, sorted."""
+        return sorted(self._offers.get(kind.kind, {}))
+
+    def offers(self, kind: type[Component]) -> list[Offer]:
+        """Return all offers of *kind* by name; a name offered twice comes twice."""
+        by_name = self._offers.get(kind.kind, {})
+        return [offer for name in sorted(by_name) for offer in by_name[name]]
+
+    def settings(self) -> Sequence[Setting]:
+        """Return all known settings."""
+        return tuple(self._settings)
+
+    def add(self, component: Component, plugin: str, origin: str) -> None:
+        """File *component* under its kind and name."""
+        by_name = self._offers.setdefault(component.kind, {})
+        by_name.setdefault(component.name, []).append(Offer(component, plugin, origin))
+
+    def add_settings(self, settings: Iterable[Setting]) -> None:
+        """File known settings."""
+        self._settings.extend(settings)
+
+    def _unknown(self, kind: str, name: str) -> UsageError:
+        error = unknown_name(kind, name, self._offers.get(kind, {}))
+        broken = [f"{plugin.name} ({plugin.error})" for plugin in self.plugins if plugin.error]
+        if not broken:
+            return error
+        return PluginError(f"{error} These plugins failed to load: {'; '.join(broken)}")
+
+
+def load_catalogue(plugin_files: Iterable[Path] = ()) -> Catalogue:
+    """Load built-in, installed and one-off plugins and return what they offer.
+
+    An installed plugin that fails to import is reported once as a warning and left out.
+
+    Args:
+        plugin_files: One-off plugin files.
+
+    Raises:
+        PluginError: If a one-off file cannot be loaded.
+    """
+    files = tuple(Path(file).resolve() for file in plugin_files)
+    catalogue = Catalogue(files=files)
+    for name in BUILT_IN_PLUGINS:
+        _take(catalogue, import_module(name), name, "built-in")
+    disabled = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")}
+    for entry_point in sorted(entry_points(group=hookspecs.PROJECT), key=_entry_point_key):
+        if entry_point.name not in disabled:
+            _take_installed(catalogue, entry_point)
+    for file in files:
+        _take(catalogue, _import_file(file), file.name, "file")
+    return catalogue
+
+
+def _take_installed(catalogue: Catalogue, entry_point: EntryPoint) -> None:
+    """Load one entry point; whatever goes wrong in it concerns that plugin alone."""
+    origin = _origin(entry_point)
+    try:
+        _take(catalogue, entry_point.load(), entry_point.name, origin)
+    except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
+        reason = f"{type(error).__name__}: {error}"
+        catalogue.plugins.append(PluginInfo(name=entry_point.name, origin=origin, error=reason))
+        _log.warning(
+            "plugin %r of %s could not be loaded and is left out: %s. Silence this with %s=%s.",
+            entry_point.name,
+            origin,
+            reason,
+            DISABLE_VARIABLE,
+            entry_point.name,
+        )
+
+
+def _take(catalogue: Catalogue, plugin: Any, name: str, origin: str) -> None:
+    """Ask *plugin* for all it offers and file it; a plugin is taken whole or not at all."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin, name=name)
+    _refuse_misspelt(plugin, name)
+    manager.check_pending()
+    components = [
+        component
+        for kind, hook in _HOOKS.items()
+        for component in _offered(getattr(manager.hook, hook)(), kind, name)
+    ]
+    settings = [setting for offered in manager.hook.normbench_settings() for setting in offered]
+    for component in components:
+        catalogue.add(component, name, origin)
+    catalogue.add_settings(settings)
+    catalogue.plugins.append(PluginInfo(name=name, origin=origin))
+
+
+def _offered(results: list[Any], kind: type[Component], plugin: str) -> list[Component]:
+    components = [component for offered in results for component in offered]
+    for component in components:
+        if not isinstance(component, kind):
+            raise PluginError(
+                f"plugin {plugin!r} returned {component!r} from {_HOOKS[kind]}: expected "
+                f"normbench.{kind.__name__} descriptions."
+            )
+    return components
+
+
+def _refuse_misspelt(plugin: Any, name: str) -> None:
+    """Refuse a function called normbench_* that is no hook: without its mark pluggy ignores it."""
+    known = {hook for hook in vars(hookspecs) if hook.startswith("normbench_")}
+    for attribute in dir(plugin):
+        if attribute.startswith("normbench_") and callable(getattr(plugin, attribute)):
+            if attribute not in known:
+                raise PluginError(f"plugin {name!r}: {unknown_name('hook', attribute, known)}")
+            if not hasattr(getattr(plugin, attribute), f"{hookspecs.PROJECT}_impl"):
+                raise PluginError(
+                    f"plugin {name!r}: {attribute} lacks its mark. "
+                    "Put @normbench.hookimpl above it."
+                )
+
+
+def _import_file(file: Path) -> ModuleType:
+    """Import a one-off plugin file under a name of its own."""
+    digest = hashlib.sha256(str(file).encode()).hexdigest()[:8]
+    name = f"normbench_plugin_{file.stem}_{digest}"
+    spec = spec_from_file_location(name, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise PluginError(f"plugin file {file} does not exist or is not a Python file.")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(
+            f"plugin file {file} could not be loaded: {type(error).__name__}: {error}."
+        ) from error
+    return module
+
+
+def _origin(entry_point: EntryPoint) -> str:
+    distribution = entry_point.dist
+    return f"{distribution.name} {distribution.version}" if distribution else "unknown package"
+
+
+def _entry_point_key(entry_point: EntryPoint) -> tuple[str, str]:
+    return entry_point.name, entry_point.value
+
+
+def _described(offers: Sequence[Offer]) -> list[str]:
+    return [f"plugin {offer.plugin} ({offer.origin})" for offer in offers]

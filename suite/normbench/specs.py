@@ -1,0 +1,176 @@
+"""The frozen description of one run: resolved, fingerprinted, readable without any plugin."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from normbench.descriptions import Metric, Training
+from normbench.parameters import Value
+from normbench.rules import Ablation, Rules
+
+SPEC_SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentSpec:
+    """A component by name and version, with all its parameters resolved."""
+
+    name: str
+    version: int = 1
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the name, with the parameters in brackets."""
+        shown = ", ".join(f"{name}={value}" for name, value in self.parameters.items())
+        return f"{self.name}({shown})" if shown else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemSpec:
+    """A problem with all its parts resolved; named by its base, so twins are one problem."""
+
+    name: str
+    version: int = 1
+    dataset: ComponentSpec
+    network: ComponentSpec
+    training: Training
+    metric: Metric
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolSpec:
+    """A protocol by name and version, with all its rules resolved."""
+
+    name: str
+    version: int = 1
+    rules: Rules
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """All that decides the numbers of one run.
+
+    Attributes:
+        problem: Dataset, network, training fields and metric.
+        norm: What sits at the norm sites.
+        ablation: What of it is alive.
+        optimizer: The optimizer with its setting.
+        protocol: The rules.
+        seed: Drives the random streams.
+        identity: What tells this run from others: names, versions, and the values that differ from
+            their defaults. Everything else is provenance.
+        setting_origin: ``default`` (untuned), ``known`` (tuned in this cell), ``given`` (words), or
+            ``of <cell>``.
+        deviations: Words that changed the protocol, such as ``protocol.epochs=3``.
+    """
+
+    problem: ProblemSpec
+    norm: ComponentSpec
+    ablation: Ablation
+    optimizer: ComponentSpec
+    protocol: ProtocolSpec
+    seed: int
+    identity: Mapping[str, Any]
+    setting_origin: str = "default"
+    deviations: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of the SHA-256 of the identity and the seed."""
+        return _digest({**self.identity, "seed": self.seed})
+
+    @property
+    def row(self) -> str:
+        """Fingerprint of the row: the identity without the seed."""
+        return _digest(self.identity)
+
+    @property
+    def cell(self) -> str:
+        """Fingerprint of the cell: the identity without seed and setting."""
+        optimizer = {**self.identity["optimizer"], "parameters": {}}
+        return _digest({**self.identity, "optimizer": optimizer})
+
+    @property
+    def epochs(self) -> int:
+        """Epochs to train: the protocol's or the problem's, times its share, at least one."""
+        whole = self.protocol.rules.epochs or self.problem.training.epochs
+        return max(1, round(whole * self.protocol.rules.epoch_share))
+
+    @property
+    def norm_label(self) -> str:
+        """The norm for tables: name, changed parameters, and what the ablation changes."""
+        return _label(self.identity["norm"], self.identity.get("ablation", {}))
+
+    @property
+    def optimizer_label(self) -> str:
+        """The optimizer for tables: its name."""
+        return self.optimizer.name
+
+    def to_json(self) -> str:
+        """Return the spec as strict JSON."""
+        content = {"schema": SPEC_SCHEMA, **dataclasses.asdict(self)}
+        return json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> RunSpec:
+        """Read what :meth:`to_json` wrote."""
+        content = json.loads(text)
+        problem = content["problem"]
+        return cls(
+            problem=ProblemSpec(
+                name=problem["name"],
+                version=problem["version"],
+                dataset=_component(problem["dataset"]),
+                network=_component(problem["network"]),
+                training=Training(**_frozen(problem["training"])),
+                metric=Metric(**problem["metric"]),
+            ),
+            norm=_component(content["norm"]),
+            ablation=Ablation(**_frozen(content["ablation"])),
+            optimizer=_component(content["optimizer"]),
+            protocol=ProtocolSpec(
+                name=content["protocol"]["name"],
+                version=content["protocol"]["version"],
+                rules=Rules(**_frozen(content["protocol"]["rules"])),
+            ),
+            seed=content["seed"],
+            identity=content["identity"],
+            setting_origin=content["setting_origin"],
+            deviations=tuple(content["deviations"]),
+        )
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return 32 hexadecimal digits that depend on *content* alone, not on the order of its keys."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def _component(content: Mapping[str, Any]) -> ComponentSpec:
+    return ComponentSpec(
+        name=content["name"],
+        version=content["version"],
+        parameters=_frozen(content["parameters"]),
+    )
+
+
+def _frozen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn JSON's lists back into tuples."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+
+
+def _label(norm: Mapping[str, Any], ablation: Mapping[str, Any]) -> str:
+    words = [f"{name}={value}" for name, value in norm.get("parameters", {}).items()]
+    for name, value in ablation.items():
+        if name == "sites":
+            words.append("sites=" + "".join(str(bit) for bit in value))
+        else:
+            words.append(str(value) if name == "train" else f"{name}={value}")
+    return f"{norm['name']} [{' '.join(words)}]" if words else str(norm["name"])
