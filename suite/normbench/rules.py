@@ -120,6 +120,8 @@ class Protocol(Component):
 
     Attributes:
         rules: Its fields.
+        settings_from: Another protocol whose known settings are used where this one has none; the
+            rows then say so.
         per_problem: Words that apply to one dataset or problem only, by its name; such as
             ``{"cifar10": {"problem.augmentation": ("pad_crop:2",)}}``.
     """
@@ -127,6 +129,7 @@ class Protocol(Component):
     kind: ClassVar[str] = "protocol"
 
     rules: Rules = Rules()
+    settings_from: str = ""
     per_problem: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
 

@@ -9,6 +9,7 @@ name or its number of dimensions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -428,15 +429,38 @@ def initialise(network: nn.Module, seed: int) -> None:
     """
     custom = getattr(network, "initialise", None)
     for name, layer in network.named_modules():
-        if not any(True for _ in layer.parameters(recurse=False)):
+        own = any(True for _ in layer.parameters(recurse=False))
+        if not own and not parametrize.is_parametrized(layer):
             continue
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(seed, "init", name))
+        layer_seed = stream_seed(seed, "init", name)
+        with torch.random.fork_rng(devices=[]), _raw_weight(layer):
+            torch.manual_seed(layer_seed)
             reset = getattr(layer, "reset_parameters", None)
             if reset is not None:
                 reset()
             if custom is not None:
+                # Again from the start: what the reset drew depends on whether there is a bias.
+                torch.manual_seed(layer_seed)
                 custom(layer)
+
+
+@contextmanager
+def _raw_weight(layer: nn.Module) -> Iterator[None]:
+    """Let ``layer.weight`` be the raw parameter of a parametrized weight, so that it can be drawn.
+
+    Written to as it is, it would be a computed tensor, and the values would be lost.
+    """
+    if not parametrize.is_parametrized(layer, "weight"):
+        yield
+        return
+    parametrized = type(layer)
+    layer.__class__ = parametrized.__bases__[0]
+    layer._parameters["weight"] = layer.get_parameter("parametrizations.weight.original")
+    try:
+        yield
+    finally:
+        del layer._parameters["weight"]
+        layer.__class__ = parametrized
 
 
 def apply_ablation(built: Built, ablation: Ablation) -> None:

@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all set-up from a bare checkout: virtual environment, dependencies
+# at the versions of constraints.txt, then the job.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STORE ?= normbench-runs
+JOBS ?= 2
+
+.PHONY: demo test lint types unit bench clean
+
+demo: $(VENV)/.ready
+	$(BIN)/normbench run digits_cnn_bn sgd --seeds 5 --store $(STORE)
+	@echo
+	@echo "Curves and runs in MLflow: $(BIN)/normbench ui --store $(STORE)"
+
+test: lint types unit
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+unit: $(VENV)/.ready
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --cov --cov-report=term
+
+bench: $(VENV)/.ready
+	$(BIN)/normbench bench cifar10_3c3d_bn
+	$(BIN)/normbench bench cifar10_resnet20
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("normbench needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	touch $@

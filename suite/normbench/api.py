@@ -1,0 +1,290 @@
+"""The Python API: the words of the command line as keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from normbench.data import check_files, data_folder
+from normbench.descriptions import Dataset, Launcher, Problem
+from normbench.errors import UsageError
+from normbench.launchers.base import Launch, LaunchRequest
+from normbench.plugins import Catalogue, load_catalogue
+from normbench.report import Row, rows_of
+from normbench.resolve import Request, parse_mask, resolve
+from normbench.specs import RunSpec
+from normbench.store import RunState, RunStore, StoredRun, store_path
+
+Tick = Callable[[], None]
+_DONE = (RunState.FINISHED, RunState.DIVERGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a call of :func:`run` or :func:`resume` leaves behind.
+
+    Attributes:
+        rows: One for each cell at a setting.
+        store: The run store.
+        trained: Runs trained now; the others were there already.
+        tracking: What was sent to MLflow, in words; empty if nothing was.
+    """
+
+    rows: tuple[Row, ...]
+    store: Path
+    trained: int = 0
+    tracking: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run has ended with a result."""
+        return all(row.complete for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as strict JSON values."""
+        return {
+            "store": str(self.store),
+            "trained": self.trained,
+            "rows": [row.to_dict() for row in self.rows],
+        }
+
+    def __str__(self) -> str:
+        """Return the rows as aligned text."""
+        from normbench.tables import rows_as_text
+
+        return rows_as_text(self.rows)
+
+    def _repr_html_(self) -> str:
+        from normbench.tables import rows_as_html
+
+        return rows_as_html(self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launching:
+    """How runs get trained; see the options of ``normbench run``."""
+
+    store: Path | None = None
+    device: str = "auto"
+    slots: int | None = None
+    data_dir: Path | None = None
+    launcher: str = "local"
+    track: bool = True
+    keep_weights: bool = False
+    checkpoint_seconds: float | None = None
+    watch: Callable[[RunStore, Sequence[str]], Tick] = field(default=lambda _store, _runs: _nothing)
+
+
+def run(
+    problem: str,
+    optimizer: str,
+    *,
+    norm: str | None = None,
+    sites: str | Sequence[int] | None = None,
+    ablation: str | None = None,
+    protocol: str | None = None,
+    seeds: int | Sequence[int] | None = None,
+    config: str | Path | None = None,
+    setting_of: str | None = None,
+    plugins: Iterable[str | Path] = (),
+    store: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    slots: int | None = None,
+    track: bool = True,
+    keep_weights: bool = False,
+    **words: Any,
+) -> Report:
+    """Train *problem* with *optimizer*, one run for each seed; what is done already is kept.
+
+    >>> report = normbench.run("digits_cnn_bn", "sgd", norm="group_norm", seeds=5)  # doctest: +SKIP
+
+    Args:
+        problem: Problem by name.
+        optimizer: Optimizer by name.
+        norm: Norm at every site; default: the problem's.
+        sites: Mask of norm sites, such as ``"0,0,1"``.
+        ablation: ``trained``, ``fixed``, ``fixed_gamma`` or ``fixed_beta``.
+        protocol: Protocol by name; default ``standard``.
+        seeds: A number of seeds or the seeds; default: the protocol's.
+        config: YAML file of words.
+        setting_of: Cell whose known setting to use, such as ``"norm=batch_norm"``.
+        plugins: One-off plugin files.
+        store: Run store; default ``$NORMBENCH_STORE``, else ``./normbench-runs``.
+        data_dir: Data folder; default ``$NORMBENCH_DATA``, else the user cache.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        slots: Runs trained at once on the processor or on each GPU.
+        track: Whether MLflow is fed.
+        keep_weights: Whether final weights are kept.
+        words: Overrides; write dots as two underscores, ``protocol__epochs=3``.
+
+    Raises:
+        UsageError: If the request cannot be carried out as given.
+    """
+    catalogue = load_catalogue(Path(file) for file in plugins)
+    request = Request(
+        problem=problem,
+        optimizer=optimizer,
+        norm=norm,
+        sites=parse_mask(sites) if isinstance(sites, str) else sites,
+        ablation=ablation,
+        protocol=protocol,
+        seeds=seeds,
+        config=Path(config) if config else None,
+        setting_of=setting_of,
+        words=[f"{name.replace('__', '.')}={_word(value)}" for name, value in words.items()],
+    )
+    launching = Launching(
+        store=Path(store) if store else None,
+        device=device,
+        slots=slots,
+        data_dir=Path(data_dir) if data_dir else None,
+        track=track,
+        keep_weights=keep_weights,
+    )
+    return launch(plan(request, catalogue, launching), catalogue, launching)
+
+
+def plan(request: Request, catalogue: Catalogue, launching: Launching) -> list[RunSpec]:
+    """Return the specs of *request* after checking that they can be trained here.
+
+    Raises:
+        UsageError: If a name, a value, a mask or a norm does not fit, or data files are missing.
+    """
+    specs = resolve(request, catalogue)
+    if _unusual(request, specs[0]):
+        # Only a built network knows its sites; torch is imported for nothing else before a launch.
+        from normbench.build import build_network
+
+        build_network(specs[0], catalogue)
+    dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
+    check_files(dataset, data_folder(launching.data_dir), specs[0].problem.name)
+    return specs
+
+
+def launch(specs: Sequence[RunSpec], catalogue: Catalogue, launching: Launching) -> Report:
+    """Add *specs* to the store, train those that are not done, and report on all of them."""
+    store = RunStore.open(store_path(launching.store), create=True)
+    runs = [store.add(spec) for spec in specs]
+    return _train(store, runs, catalogue, launching)
+
+
+def resume(
+    store_path_: Path | None = None,
+    fingerprints: Iterable[str] | None = None,
+    *,
+    catalogue: Catalogue | None = None,
+    launching: Launching | None = None,
+) -> Report:
+    """Train the unfinished runs of a store, or those named, from their last checkpoints.
+
+    Raises:
+        UsageError: If a fingerprint is not in the store.
+    """
+    launching = launching or Launching(store=store_path_)
+    store = RunStore.open(store_path(store_path_ or launching.store))
+    runs = list(store.runs()) if fingerprints is None else _named(store, fingerprints)
+    unfinished = [run for run in runs if run.state() not in _DONE]
+    return _train(store, unfinished, catalogue or load_catalogue(), launching)
+
+
+def _train(
+    store: RunStore, runs: Sequence[StoredRun], catalogue: Catalogue, launching: Launching
+) -> Report:
+    waiting = [run for run in runs if run.state() not in _DONE]
+    fingerprints = tuple(run.fingerprint for run in waiting)
+    collector = _collector(store, launching)
+    if fingerprints:
+        launcher: Launch = catalogue.get(Launcher, launching.launcher).load()()
+        request = LaunchRequest(
+            store=store.root,
+            fingerprints=fingerprints,
+            device=launching.device,
+            slots=launching.slots,
+            data_folder=data_folder(launching.data_dir),
+            plugin_files=catalogue.files,
+            keep_weights=launching.keep_weights,
+            checkpoint_seconds=launching.checkpoint_seconds,
+        )
+        with collector:
+            launcher(request, launching.watch(store, fingerprints))
+    else:
+        with collector:
+            pass
+    trained = sum(run.state() in _DONE for run in waiting)
+    return Report(
+        rows=tuple(rows_of(runs)), store=store.root, trained=trained, tracking=collector.summary
+    )
+
+
+class _Collecting:
+    """Feeds MLflow while the block runs, and once more at its end."""
+
+    def __init__(self, store: RunStore) -> None:
+        from normbench.tracking import Collector
+
+        self._collector = Collector(store)
+        self.summary = ""
+
+    def __enter__(self) -> None:
+        self._collector.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self.summary = str(self._collector.stop())
+
+
+class _NotCollecting:
+    """Stands in where MLflow is not fed."""
+
+    summary = ""
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, *_error: object) -> None:
+        """Do nothing."""
+
+
+def _collector(store: RunStore, launching: Launching) -> _Collecting | _NotCollecting:
+    return _Collecting(store) if launching.track else _NotCollecting()
+
+
+def _unusual(request: Request, spec: RunSpec) -> bool:
+    """Whether the request changes what sits at the sites or the network around them."""
+    identity = spec.identity
+    return bool(
+        request.norm
+        or spec.ablation.sites
+        or identity["norm"]["parameters"]
+        or identity["problem"]["network_parameters"]
+    )
+
+
+def _named(store: RunStore, prefixes: Iterable[str]) -> list[StoredRun]:
+    found: dict[str, StoredRun] = {}
+    for prefix in prefixes:
+        runs = store.find(prefix)
+        if not runs:
+            raise UsageError(
+                f"no run or row of store {store.root} starts with {prefix!r}. "
+                "See them with: normbench status"
+            )
+        found.update((run.fingerprint, run) for run in runs)
+    return list(found.values())
+
+
+def problem_norm(catalogue: Catalogue, problem: str) -> str:
+    """Return the default norm of *problem*."""
+    return catalogue.get(Problem, problem).norm
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(str(item) for item in value)
+    return "null" if value is None else str(value)
+
+
+def _nothing() -> None:
+    """Watch nobody."""

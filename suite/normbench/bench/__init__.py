@@ -1,0 +1,1 @@
+"""Speed of the engine against a plain loop, as ratios measured in one process."""

@@ -1,0 +1,134 @@
+"""What a user sees while runs train: bars on a terminal, lines in a log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from normbench.live import RunView, Watch
+from normbench.store import RunState, RunStore
+from normbench.tables import duration, score
+
+_REFRESH_SECONDS = 0.5
+_ENDED = (RunState.FINISHED, RunState.DIVERGED)
+_log = logging.getLogger("normbench.run")
+
+
+def watch(store: RunStore, fingerprints: Sequence[str]) -> Callable[[], None]:
+    """Return a function that shows how far the runs are each time it is called."""
+    watched = Watch(store, fingerprints)
+    bars = _Bars() if sys.stderr.isatty() else None
+    lines = _Lines()
+    next_look = 0.0
+
+    def tick() -> None:
+        nonlocal next_look
+        if time.monotonic() < next_look:
+            return
+        views = watched.views()
+        next_look = time.monotonic() + _REFRESH_SECONDS
+        lines.show(views)
+        if bars is not None:
+            bars.show(views)
+
+    return tick
+
+
+class _Lines:
+    """Logs each epoch and each outcome once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[RunState, int]] = {}
+
+    def show(self, views: Sequence[RunView]) -> None:
+        """Log what is new since the last look."""
+        for view in views:
+            key = view.run.fingerprint
+            now = (view.state, view.epoch)
+            if self._seen.get(key) == now:
+                continue
+            before = self._seen.get(key)
+            self._seen[key] = now
+            if before is not None or view.state is not RunState.PENDING:
+                _log.info("%s: %s", _name(view), _progress(view))
+
+
+class _Bars:
+    """A bar for all runs and one for each that trains."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=Console(file=sys.stderr),
+            transient=True,
+        )
+        self._progress.start()
+        self._tasks: dict[str, Any] = {}
+        self._total = self._progress.add_task("runs", total=1.0, text="")
+
+    def show(self, views: Sequence[RunView]) -> None:
+        """Redraw; take the bars away when nothing trains any more."""
+        done = sum(view.state in _ENDED for view in views)
+        share = sum(view.share for view in views) / len(views)
+        text = f"{done} of {len(views)} done{_all_left(views)}"
+        self._progress.update(self._total, completed=share, text=text)
+        for view in views:
+            self._show_run(view)
+        if done == len(views):
+            self._progress.stop()
+
+    def _show_run(self, view: RunView) -> None:
+        key = view.run.fingerprint
+        if view.state is not RunState.RUNNING:
+            if key in self._tasks:
+                self._progress.remove_task(self._tasks.pop(key))
+            return
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(_name(view), total=1.0, text="")
+        self._progress.update(self._tasks[key], completed=view.share, text=_progress(view))
+
+
+def _all_left(views: Sequence[RunView]) -> str:
+    """Return an estimate of the time until all runs are done, once there is one."""
+    running = [view for view in views if view.state is RunState.RUNNING]
+    known = [view for view in running if view.seconds_left is not None]
+    if not known:
+        return ""
+    whole = [
+        view.seconds_left / (1 - view.epoch / view.epochs) for view in known if view.seconds_left
+    ]
+    if not whole:
+        return ""
+    left = sum(1 - view.share for view in views if view.state not in _ENDED)
+    return f", about {duration(left * sum(whole) / len(whole) / max(len(running), 1))} left"
+
+
+def _name(view: RunView) -> str:
+    spec = view.run.spec
+    return f"{spec.problem.name} {spec.norm_label} {spec.optimizer_label} seed {spec.seed}"
+
+
+def _progress(view: RunView) -> str:
+    words = [f"epoch {view.epoch}/{view.epochs}"]
+    loss = view.point.get("train", {}).get("loss")
+    if loss is not None:
+        words.append(f"train loss {loss:.4f}")
+    for part in ("validation", "test"):
+        accuracy = view.point.get(part, {}).get("accuracy")
+        if accuracy is not None:
+            words.append(f"{part} {score(accuracy, 'accuracy')}")
+    if view.images_per_second:
+        words.append(f"{view.images_per_second:,.0f} examples/s")
+    if view.state is not RunState.RUNNING:
+        words.append(view.state.value)
+    elif view.seconds_left is not None:
+        words.append(f"{duration(view.seconds_left)} left")
+    return ", ".join(words)

@@ -1,0 +1,247 @@
+"""``normbench run``: train a problem with an optimizer on paired seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from normbench.cli import complete
+from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.output import print_json, print_table
+from normbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from normbench.api import Launching, Report
+    from normbench.specs import RunSpec
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def launch_options(function: _F) -> _F:
+    """Add the options that say how runs get trained."""
+    for option in reversed(_LAUNCH):
+        function = option(function)
+    return function
+
+
+_LAUNCH = (
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="DEVICE",
+        help="auto, cpu, cuda or cuda:N.",
+    ),
+    click.option(
+        "--slots",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Runs trained at once on the processor (default: one a core) or on each GPU (one).",
+    ),
+    click.option("--no-track", is_flag=True, help="Do not feed MLflow."),
+    click.option("--keep-weights", is_flag=True, help="Keep the final weights of each run."),
+)
+
+
+@click.command("run")
+@click.argument("problem", shell_complete=complete.names_of("problem"))
+@click.argument("optimizer", shell_complete=complete.names_of("optimizer"))
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--norm", shell_complete=complete.names_of("norm"), help="Norm at every norm site.")
+@click.option("--sites", metavar="MASK", help="Sites that carry the norm, such as 0,0,1,1,1.")
+@click.option(
+    "--ablation",
+    metavar="MODE",
+    help="Which of γ and β train: trained, fixed, fixed_gamma or fixed_beta.",
+)
+@click.option(
+    "--protocol", shell_complete=complete.names_of("protocol"), help="Rules; default standard."
+)
+@click.option("--seeds", metavar="N|LIST", help="So many seeds, or the seeds: 3,7,9.")
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML of words.")
+@click.option("--setting-of", metavar="CELL", help="Use the setting of norm=..., protocol=...")
+@click.option("--dry-run", is_flag=True, help="Resolve and check, show the runs, train nothing.")
+@click.option("--enqueue", is_flag=True, help="Add the runs to the store, train nothing.")
+@click.option("--download", is_flag=True, help="Fetch data files that are missing.")
+@launch_options
+@json_option
+@common_options(store=True, data=True)
+@click.pass_obj
+def command(
+    invocation: Invocation,
+    problem: str,
+    optimizer: str,
+    words: Sequence[str],
+    norm: str | None,
+    sites: str | None,
+    ablation: str | None,
+    protocol: str | None,
+    seeds: str | None,
+    config: Path | None,
+    setting_of: str | None,
+    dry_run: bool,
+    enqueue: bool,
+    download: bool,
+    device: str,
+    slots: int | None,
+    no_track: bool,
+    keep_weights: bool,
+    as_json: bool,
+) -> int:
+    """Train PROBLEM with OPTIMIZER, one run for each seed.
+
+    Runs that the store already has are kept; interrupted ones go on from their checkpoint. Words
+    such as lr=0.02 set the optimizer's parameters; protocol.epochs=100, problem.batch_size=64,
+    norm.num_groups=4, ablation.scale_init=0.1 and network.bias=always set the others'.
+
+    \b
+    normbench run digits_cnn_bn sgd
+    normbench run cifar10_resnet20 momentum --norm group_norm norm.num_groups=4
+    normbench run cifar10_3c3d_bn sgd --sites 0,0,1,1,1 --ablation fixed_gamma lr=0.02
+    """  # noqa: D301 - click reads the backspace character
+    from normbench import api
+    from normbench.resolve import Request, parse_mask
+
+    request = Request(
+        problem=problem,
+        optimizer=optimizer,
+        norm=norm,
+        sites=None if sites is None else parse_mask(sites),
+        ablation=ablation,
+        protocol=protocol,
+        seeds=None if seeds is None else parse_seeds(seeds),
+        words=words,
+        config=config,
+        setting_of=setting_of,
+    )
+    launching = make_launching(
+        invocation, device=device, slots=slots, track=not no_track, keep_weights=keep_weights
+    )
+    if download:
+        _fetch(invocation, problem)
+    specs = api.plan(request, invocation.catalogue, launching)
+    if dry_run or enqueue:
+        return _show_plan(invocation, specs, as_json=as_json, add=enqueue)
+    invocation.resume_hint = _resume_hint(invocation)
+    report = api.launch(specs, invocation.catalogue, launching)
+    return show_report(report, as_json=as_json)
+
+
+def parse_seeds(text: str) -> int | list[int]:
+    """Read ``--seeds``: a number of seeds, or a list of them.
+
+    Raises:
+        UsageError: If it is neither.
+    """
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--seeds {text!r}: expected a number of seeds, or seeds such as 3,7,9."
+        ) from None
+    return numbers if "," in text else numbers[0]
+
+
+def make_launching(
+    invocation: Invocation,
+    *,
+    device: str,
+    slots: int | None,
+    track: bool,
+    keep_weights: bool,
+) -> Launching:
+    """Return how runs get trained, with the progress display of the command line."""
+    from normbench.api import Launching
+    from normbench.cli.progress import watch
+
+    return Launching(
+        store=invocation.store_path,
+        device=device,
+        slots=slots,
+        data_dir=invocation.data_dir,
+        track=track,
+        keep_weights=keep_weights,
+        watch=watch,
+    )
+
+
+def show_report(report: Report, *, as_json: bool) -> int:
+    """Print the closing table and where the results are; return the exit code."""
+    from normbench.tables import MORE_COLUMNS, NUMERIC, row_cells
+
+    if as_json:
+        print_json(report.to_dict())
+        return 0 if report.complete else 1
+    print_table(MORE_COLUMNS, [row_cells(row) for row in report.rows], right=NUMERIC)
+    kept = sum(sum(row.outcomes.values()) for row in report.rows) - report.trained
+    click.echo(f"\n{report.trained} runs trained now, {kept} were there already or are not done.")
+    click.echo(f"Results: {report.store}. Curves: normbench plot. MLflow: normbench ui.")
+    for row in report.rows:
+        for seed, message in sorted(row.messages.items()):
+            click.echo(f"seed {seed}: {message}", err=True)
+    if report.tracking:
+        click.echo(report.tracking, err=True)
+    return 0 if report.complete else 1
+
+
+def _show_plan(
+    invocation: Invocation, specs: Sequence[RunSpec], *, as_json: bool, add: bool
+) -> int:
+    from normbench.report import Row
+    from normbench.store import RunState, RunStore
+    from normbench.tables import optimizer_cell
+
+    path = invocation.store_path
+    store = RunStore.open(path, create=True) if add else None
+    if store is None and path.exists():
+        store = RunStore.open(path)
+    for spec in specs if add and store is not None else ():
+        store.add(spec)
+    states = []
+    for spec in specs:
+        run = store.get(spec.fingerprint) if store is not None else None
+        states.append(RunState.PENDING if run is None else run.state())
+    if as_json:
+        print_json([{**json.loads(spec.to_json()), "run": spec.fingerprint} for spec in specs])
+        return 0
+    spec = specs[0]
+    row = Row(spec=spec, scores={}, outcomes={})
+    print_table(
+        ("run", "seed", "problem", "norm", "optimizer", "setting", "epochs", "state"),
+        [
+            (
+                spec.fingerprint[:12],
+                str(spec.seed),
+                spec.problem.name,
+                spec.norm_label,
+                optimizer_cell(row),
+                row.setting,
+                str(spec.epochs),
+                state.value,
+            )
+            for spec, state in zip(specs, states, strict=True)
+        ],
+        right=("seed", "epochs"),
+    )
+    verb = f"added to {path}" if add else "nothing was trained"
+    click.echo(f"\n{len(specs)} runs; {verb}.")
+    return 0
+
+
+def _resume_hint(invocation: Invocation) -> str:
+    return f" Go on with: normbench resume --store {invocation.store_path}"
+
+
+def _fetch(invocation: Invocation, problem: str) -> None:
+    from normbench.data import DataRequest, data_folder, missing_files
+    from normbench.descriptions import Dataset, Problem
+
+    catalogue = invocation.catalogue
+    dataset = catalogue.get(Dataset, catalogue.get(Problem, problem).dataset)
+    folder = data_folder(invocation.data_dir)
+    if missing_files(dataset, folder):
+        dataset.load()(DataRequest(folder, download=True))

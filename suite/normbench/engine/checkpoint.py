@@ -1,0 +1,88 @@
+"""Checkpoints: all that the next epoch depends on, and the hash that proves a resume exact.
+
+Order, augmentation and dropout of an epoch are keyed by (seed, epoch), so a checkpoint at an
+epoch's end needs no random state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from normbench.engine.session import Session
+from normbench.errors import StoreError
+
+CHECKPOINT_SCHEMA = 1
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        epoch: Epochs trained.
+        train_seconds: Seconds spent in training steps.
+        evaluation_seconds: Seconds spent in evaluation.
+        gradient_evaluations: Backward passes.
+        best: The curve point that is best on validation so far.
+        target_epoch: First epoch whose metric reached the target.
+        target_seconds: Training seconds until then.
+        engine: The rung of the first attempt, which all later ones keep.
+    """
+
+    epoch: int = 0
+    train_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    gradient_evaluations: int = 0
+    best: dict[str, Any] = field(default_factory=dict)
+    target_epoch: int | None = None
+    target_seconds: float | None = None
+    engine: str = "eager"
+
+
+def save(path: Path, session: Session, progress: Progress) -> None:
+    """Write network, optimizer and progress to *path*."""
+    torch.save(
+        {
+            "schema": CHECKPOINT_SCHEMA,
+            "fingerprint": session.spec.fingerprint,
+            "network": session.network.state_dict(),
+            "optimizer": session.optimizer.state_dict(),
+            "progress": asdict(progress),
+        },
+        path,
+    )
+
+
+def restore(path: Path, session: Session) -> Progress:
+    """Load what :func:`save` wrote into *session* and return the progress.
+
+    Raises:
+        StoreError: If the checkpoint belongs to another run.
+    """
+    content: Mapping[str, Any] = torch.load(path, map_location=session.device, weights_only=True)
+    if content["fingerprint"] != session.spec.fingerprint:
+        raise StoreError(
+            f"checkpoint {path} belongs to run {content['fingerprint']}, not to "
+            f"{session.spec.fingerprint}. Delete it; the run then starts over."
+        )
+    session.network.load_state_dict(content["network"])
+    session.optimizer.load_state_dict(content["optimizer"])
+    progress = Progress(**content["progress"])
+    session.loop.gradient_evaluations = progress.gradient_evaluations
+    return progress
+
+
+def weights_hash(network: nn.Module) -> str:
+    """Return the SHA-256 of all parameters and buffers, by name, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

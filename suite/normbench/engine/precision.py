@@ -1,0 +1,39 @@
+"""Arithmetic: which precision products are computed in, and whether bits must repeat."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from normbench.errors import UsageError
+
+
+def configure(precision: str, *, deterministic: bool, device: torch.device) -> None:
+    """Set torch's process-wide switches for one run.
+
+    Both convolutions and matrix products are set, since torch's own defaults differ between them.
+    """
+    tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = deterministic
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UsageError("protocol.precision=bf16: this device has no bfloat16. Use tf32.")
+
+
+def forward_context(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context that forward passes run in.
+
+    With ``bf16``, convolutions and products take bfloat16 inputs and accumulate in float32;
+    weights, gradients, norm statistics, losses and optimizer states stay float32. Weights are cast
+    anew in each pass, so that a captured step stays correct.
+    """
+    if precision != "bf16":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)

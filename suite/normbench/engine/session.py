@@ -1,0 +1,181 @@
+"""Everything one run trains with, put together from its spec: data, network, task, optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from normbench.build import build_network
+from normbench.data import Data, DataRequest, Part
+from normbench.descriptions import Dataset, Optimizer, Problem
+from normbench.engine.augmentation import Augmentation
+from normbench.engine.loop import EagerLoop, Loop, Randomness
+from normbench.engine.precision import configure
+from normbench.engine.sources import BatchSource, Evaluation, ImageSource, Order, TableSource
+from normbench.engine.split import Indices, split_indices
+from normbench.errors import UsageError
+from normbench.plugins import Catalogue
+from normbench.sites import Built, parameter_groups
+from normbench.specs import RunSpec
+from normbench.streams import stream_seed
+from normbench.tasks import Task
+
+
+@dataclass
+class Session:
+    """One run, ready to train.
+
+    Attributes:
+        spec: What it is.
+        built: Network, sites and roles, on the device.
+        task: Loss and metrics.
+        optimizer: With its parameter groups.
+        loop: The rung that trains.
+        randomness: Streams of the layers.
+        parts: What is evaluated, by name: validation, test, and train_subset if asked for.
+        device: Where it runs.
+    """
+
+    spec: RunSpec
+    built: Built
+    task: Task
+    optimizer: torch.optim.Optimizer
+    source: BatchSource
+    loop: Loop
+    randomness: Randomness
+    parts: Mapping[str, Evaluation]
+    device: torch.device
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that trains."""
+        return self.built.network
+
+
+def open_session(
+    spec: RunSpec, catalogue: Catalogue, data_folder: Path, device: torch.device
+) -> Session:
+    """Put together what *spec* asks for.
+
+    Raises:
+        DataError: If a data file is missing or corrupt.
+        UsageError: If something in the spec does not fit together.
+    """
+    dataset = catalogue.get(Dataset, spec.problem.dataset.name)
+    data = load_data(dataset, data_folder, tuple(spec.problem.dataset.parameters.items()))
+    return assemble(spec, catalogue, data, device)
+
+
+def assemble(spec: RunSpec, catalogue: Catalogue, data: Data, device: torch.device) -> Session:
+    """Put together what *spec* asks for, on *data* that is already there.
+
+    Raises:
+        UsageError: If something in the spec does not fit together.
+    """
+    rules = spec.protocol.rules
+    configure(rules.precision, deterministic=rules.deterministic, device=device)
+    dataset = catalogue.get(Dataset, spec.problem.dataset.name)
+    training, validation = _split(spec, dataset, data.train)
+    built = build_network(spec, catalogue)
+    built.network.to(device).to(memory_format=torch.channels_last)
+    task: Task = catalogue.get(Problem, spec.problem.name).load()()
+    optimizer, description = build_optimizer(spec, built, catalogue)
+    source = _source(spec, dataset, data.train, training, device)
+    randomness = Randomness(built.network, spec.seed, device)
+    loop = EagerLoop(
+        built.network,
+        task,
+        optimizer,
+        source,
+        randomness,
+        precision=rules.precision,
+        device=device,
+        needs_closure=description.needs_closure,
+    )
+    parts = _parts(spec, dataset, data, training, validation, device)
+    return Session(spec, built, task, optimizer, source, loop, randomness, parts, device)
+
+
+@lru_cache(maxsize=1)
+def load_data(dataset: Dataset, folder: Path, parameters: tuple[tuple[str, Any], ...] = ()) -> Data:
+    """Read a dataset from *folder*; a worker keeps the last one for its next run."""
+    data: Data = dataset.load()(DataRequest(folder), **dict(parameters))
+    return data
+
+
+def build_optimizer(
+    spec: RunSpec, built: Built, catalogue: Catalogue
+) -> tuple[torch.optim.Optimizer, Optimizer]:
+    """Return the optimizer over the network's parameter groups, and its description."""
+    description = catalogue.get(Optimizer, spec.optimizer.name)
+    values = dict(spec.optimizer.parameters)
+    weight_decay = values.get("weight_decay")
+    groups = parameter_groups(
+        built.parameters,
+        lr=float(values["lr"]),  # type: ignore[arg-type] # checked when it was resolved
+        weight_decay=None if weight_decay is None else float(weight_decay),  # type: ignore[arg-type]
+        ablation=spec.ablation,
+    )
+    if not groups:
+        raise UsageError(
+            f"nothing trains: ablation {spec.ablation.train} fixes every parameter of problem "
+            f"{spec.problem.name}. Use another --ablation."
+        )
+    return description.load()(groups, **values), description
+
+
+def _split(spec: RunSpec, dataset: Dataset, train: Part) -> tuple[Indices, Indices]:
+    rules = spec.protocol.rules
+    seed = spec.seed if rules.validation_driven_by == "seed" else 0
+    return split_indices(train.targets, rules.validation_share, seed, classes=dataset.classes)
+
+
+def _source(
+    spec: RunSpec, dataset: Dataset, train: Part, indices: Indices, device: torch.device
+) -> BatchSource:
+    rules, training = spec.protocol.rules, spec.problem.training
+    order = Order(indices, spec.seed, training.batch_size, rules)
+    if order.examples < 1:
+        raise UsageError(
+            f"problem.batch_size={training.batch_size} is larger than the training part "
+            f"({len(indices)} examples). Give a smaller one."
+        )
+    words = training.augmentation if rules.augment else ()
+    if dataset.content == "images":
+        augmentation = Augmentation.parse(words)
+        return ImageSource(train, dataset, order, training.batch_size, augmentation, device)
+    if words:
+        raise UsageError(
+            f"problem.augmentation={','.join(words)}: dataset {dataset.name} holds no images. "
+            "Leave it out."
+        )
+    return TableSource(train, order, training.batch_size, device)
+
+
+def _parts(
+    spec: RunSpec,
+    dataset: Dataset,
+    data: Data,
+    training: Indices,
+    validation: Indices,
+    device: torch.device,
+) -> dict[str, Evaluation]:
+    rules = spec.protocol.rules
+    chosen = {"validation": data.train.take(validation), "test": data.test}
+    if rules.train_subset:
+        generator = np.random.default_rng(stream_seed(spec.seed, "train_subset"))
+        count = min(rules.train_subset, len(training))
+        subset = np.sort(generator.permutation(training)[:count])
+        chosen["train_subset"] = data.train.take(subset)
+    return {
+        name: Evaluation(part, dataset, rules.evaluation_batch_size, device)
+        for name, part in chosen.items()
+        if len(part)
+    }

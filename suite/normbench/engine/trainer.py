@@ -1,0 +1,225 @@
+"""Training a session from start or checkpoint to its result."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from normbench.engine import checkpoint
+from normbench.engine.checkpoint import Progress
+from normbench.engine.loop import EpochSums, evaluate
+from normbench.engine.session import Session
+from normbench.schedules import epoch_factors, factor
+
+RESULT_SCHEMA = 1
+CHECKPOINT_SECONDS = 30.0
+Point = dict[str, Any]
+
+
+class Sink(Protocol):
+    """Where the engine's output goes; the engine knows nothing of files."""
+
+    def point(self, point: Point) -> None:
+        """Take a curve point, once for each epoch."""
+        ...
+
+    def progress(self, epoch: int, step: int, steps: int) -> None:
+        """Take note that *step* of the *steps* of *epoch* are done; about once a second."""
+        ...
+
+    def checkpoint(self, write: Callable[[Path], None], epoch: int) -> None:
+        """Keep what *write* puts into the file it is given, in place of the last checkpoint."""
+        ...
+
+
+class Trainer:
+    """Trains one session and reports to a sink.
+
+    Args:
+        session: What to train.
+        sink: Where points, progress and checkpoints go.
+        checkpoint_seconds: Least time between checkpoints.
+    """
+
+    def __init__(
+        self, session: Session, sink: Sink, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+    ) -> None:
+        self._session, self._sink = session, sink
+        self._spec = session.spec
+        self._metric = session.spec.problem.metric
+        self._checkpoint_seconds = checkpoint_seconds
+        self._progress = Progress(engine=session.loop.name)
+        self._last: Point = {}
+
+    def run(self, resume: Path | None = None, points: Sequence[Point] = ()) -> dict[str, Any]:
+        """Train to the end and return the result.
+
+        Args:
+            resume: Checkpoint to go on from.
+            points: Curve points up to that checkpoint.
+        """
+        if resume is None:
+            self._report(self._evaluated(0))
+        else:
+            self._progress = checkpoint.restore(resume, self._session)
+            self._last = dict(points[-1]) if points else {}
+        saved = time.monotonic()
+        for epoch in range(self._progress.epoch + 1, self._spec.epochs + 1):
+            bad_step = self._train_epoch(epoch)
+            if bad_step is not None:
+                return self._result("diverged", bad_step)
+            last = epoch == self._spec.epochs
+            if not last and time.monotonic() - saved >= self._checkpoint_seconds:
+                self._sink.checkpoint(self._save, epoch)
+                saved = time.monotonic()
+        return self._result("finished", None)
+
+    def _train_epoch(self, epoch: int) -> int | None:
+        """Train and evaluate; return the step that diverged, counted from 1, if one did."""
+        loop, steps = self._session.loop, self._session.source.steps
+        factors = epoch_factors(self._spec.protocol.rules, epoch, self._spec.epochs, steps)
+        started = time.perf_counter()
+        sums = loop.run_epoch(
+            epoch, factors, lambda step, total: self._sink.progress(epoch, step, total)
+        )
+        self._progress.train_seconds += time.perf_counter() - started
+        self._progress.gradient_evaluations = loop.gradient_evaluations
+        if sums.first_bad_step is not None:
+            return (epoch - 1) * steps + sums.first_bad_step + 1
+        self._progress.epoch = epoch
+        point = self._evaluated(epoch, sums)
+        if not self._finite_parameters() or not _finite(point):
+            self._progress.epoch = epoch - 1
+            return epoch * steps
+        self._report(point)
+        return None
+
+    def _evaluated(self, epoch: int, sums: EpochSums | None = None) -> Point:
+        """Return the curve point of *epoch*, with every part that is due."""
+        rules, session = self._spec.protocol.rules, self._session
+        point: Point = {"epoch": epoch, "step": epoch * session.source.steps}
+        point["lr"] = self._rate(epoch)
+        if sums is not None:
+            point["train"] = sums.metrics
+        if epoch % rules.evaluate_every == 0 or epoch == self._spec.epochs:
+            started = time.perf_counter()
+            session.randomness.start_evaluation()
+            for name, part in session.parts.items():
+                point[name] = evaluate(
+                    session.network,
+                    session.task,
+                    part,
+                    precision=rules.precision,
+                    device=session.device,
+                )
+            self._progress.evaluation_seconds += time.perf_counter() - started
+        return point
+
+    def _rate(self, epoch: int) -> float:
+        """Return the learning rate that the step after *epoch* starts from."""
+        base = float(self._spec.optimizer.parameters["lr"])  # type: ignore[arg-type]
+        return base * factor(self._spec.protocol.rules, epoch, self._spec.epochs)
+
+    def _report(self, point: Point) -> None:
+        point["train_seconds"] = round(self._progress.train_seconds, 6)
+        point["evaluation_seconds"] = round(self._progress.evaluation_seconds, 6)
+        point["time"] = time.time()
+        self._last = point
+        self._note_best(point)
+        self._note_target(point)
+        self._sink.point(point)
+
+    def _note_best(self, point: Point) -> None:
+        name = self._metric.name.partition("_")[2]
+        if point["epoch"] == 0 or name not in point.get("validation", {}):
+            return
+        best = self._progress.best
+        if not best or self._metric.better(point["validation"][name], best["validation"][name]):
+            self._progress.best = _parts(point)
+
+    def _note_target(self, point: Point) -> None:
+        value, target = self._metric_value(point), self._metric.target
+        if self._progress.target_epoch is not None or value is None or target is None:
+            return
+        if value == target or self._metric.better(value, target):
+            self._progress.target_epoch = point["epoch"]
+            self._progress.target_seconds = point["train_seconds"]
+
+    def _metric_value(self, point: Mapping[str, Any]) -> float | None:
+        part, _, name = self._metric.name.partition("_")
+        value = point.get(part, {}).get(name)
+        return None if value is None else float(value)
+
+    def _finite_parameters(self) -> bool:
+        parameters = [p.detach() for p in self._session.network.parameters()]
+        norms = torch._foreach_norm(parameters, math.inf)
+        return bool(torch.isfinite(torch.stack(norms)).all().item())
+
+    def _save(self, path: Path) -> None:
+        checkpoint.save(path, self._session, self._progress)
+
+    def _result(self, outcome: str, bad_step: int | None) -> dict[str, Any]:
+        progress, metric = self._progress, self._metric
+        chosen = progress.best if self._spec.protocol.rules.select == "best" else self._last
+        score = metric.worst if outcome == "diverged" else self._metric_value(chosen)
+        steps = progress.epoch * self._session.source.steps if bad_step is None else bad_step
+        examples = progress.epoch * self._session.source.examples
+        seconds = progress.train_seconds
+        return {
+            "schema": RESULT_SCHEMA,
+            "fingerprint": self._spec.fingerprint,
+            "outcome": outcome,
+            "diverged_at_step": bad_step,
+            "metric": metric.name,
+            "score": score,
+            "final": _parts(self._last),
+            "best": progress.best,
+            "epochs": progress.epoch,
+            "steps": steps,
+            "gradient_evaluations": progress.gradient_evaluations,
+            "train_seconds": round(seconds, 6),
+            "evaluation_seconds": round(progress.evaluation_seconds, 6),
+            "images_per_second": round(examples / seconds, 3) if seconds else 0.0,
+            "peak_memory_mb": round(_peak_memory(self._session.device) / 2**20, 1),
+            "time_to_target": {
+                "target": metric.target,
+                "reached": progress.target_epoch is not None,
+                "epochs": progress.target_epoch,
+                "seconds": progress.target_seconds,
+            },
+            "weights_sha256": checkpoint.weights_hash(self._session.network),
+            "engine": progress.engine,
+            "device": str(self._session.device),
+            "shared": False,
+            "finished_at": time.time(),
+        }
+
+
+def _parts(point: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in point.items() if name == "epoch" or isinstance(value, dict)
+    }
+
+
+def _finite(point: Mapping[str, Any]) -> bool:
+    return all(
+        math.isfinite(value)
+        for part in point.values()
+        if isinstance(part, dict)
+        for value in part.values()
+    )
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Return bytes: the device's peak on CUDA, else this process's largest resident size."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

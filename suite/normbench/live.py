@@ -1,0 +1,107 @@
+"""How far runs are, read from the store alone: for progress displays and ``status``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from normbench.store import RunState, RunStore, StoredRun
+
+_DONE = (RunState.FINISHED, RunState.DIVERGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """One run at a moment.
+
+    Attributes:
+        run: The run.
+        state: Its state.
+        epoch: Epochs trained.
+        epochs: Epochs to train.
+        share: Share of the work done, in [0, 1].
+        point: The newest curve point, empty before the first.
+        seconds_left: Estimated from the epochs trained so far; None before the first.
+    """
+
+    run: StoredRun
+    state: RunState
+    epoch: int
+    epochs: int
+    share: float
+    point: dict[str, Any] = field(default_factory=dict)
+    seconds_left: float | None = None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Training examples a second so far; None before the first epoch."""
+        seconds = self.point.get("train_seconds", 0.0)
+        if not self.epoch or not seconds:
+            return None
+        batch = self.run.spec.problem.training.batch_size
+        return float(self.point["step"]) * batch / float(seconds)
+
+
+class Watch:
+    """Looks at some runs again and again; what is done is read only once."""
+
+    def __init__(self, store: RunStore, fingerprints: Iterable[str]) -> None:
+        self._store = store
+        self._fingerprints = tuple(fingerprints)
+        self._done: dict[str, RunView] = {}
+
+    def views(self) -> list[RunView]:
+        """Return a view of every run, in the order given."""
+        return [self._view(fingerprint) for fingerprint in self._fingerprints]
+
+    def _view(self, fingerprint: str) -> RunView:
+        if fingerprint in self._done:
+            return self._done[fingerprint]
+        run = self._store.get(fingerprint)
+        if run is None:
+            raise KeyError(fingerprint)
+        view = view_run(run)
+        if view.state in _DONE:
+            self._done[fingerprint] = view
+        return view
+
+
+def view_run(run: StoredRun) -> RunView:
+    """Return how far *run* is."""
+    state, epochs = run.state(), run.spec.epochs
+    points = [] if state is RunState.PENDING else run.points()
+    point = points[-1] if points else {}
+    epoch = int(point.get("epoch", 0))
+    share = 1.0 if state in _DONE else min(1.0, (epoch + _epoch_share(run, epoch)) / epochs)
+    left = _seconds_left(point, epoch, epochs) if state is RunState.RUNNING else None
+    return RunView(
+        run=run,
+        state=state,
+        epoch=epoch,
+        epochs=epochs,
+        share=share,
+        point=point,
+        seconds_left=left,
+    )
+
+
+def _epoch_share(run: StoredRun, epoch: int) -> float:
+    """Return the share of the running epoch that its worker last reported."""
+    attempts = run.attempts()
+    if not attempts:
+        return 0.0
+    try:
+        text = (attempts[-1].folder / "progress.json").read_text(encoding="utf-8")
+        progress = json.loads(text)
+    except (OSError, ValueError):
+        return 0.0
+    return progress["step"] / progress["steps"] if progress["epoch"] == epoch + 1 else 0.0
+
+
+def _seconds_left(point: dict[str, Any], epoch: int, epochs: int) -> float | None:
+    if not epoch:
+        return None
+    spent = point["train_seconds"] + point["evaluation_seconds"]
+    return float(spent) / epoch * (epochs - epoch)

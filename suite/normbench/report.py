@@ -1,0 +1,120 @@
+"""Rows of finished work: mean, spread and outcomes over the seeds of a cell at a setting."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from normbench.specs import RunSpec
+from normbench.store import RunState, StoredRun
+
+_DONE = (RunState.FINISHED, RunState.DIVERGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A cell at a setting, over its seeds.
+
+    Attributes:
+        spec: The spec of one of its seeds.
+        scores: Score by seed, of finished and diverged runs.
+        outcomes: Number of runs by state.
+        seconds: Mean training seconds of a finished run; None before the first.
+        fingerprints: All runs, by seed.
+        messages: Why runs failed, by seed.
+    """
+
+    spec: RunSpec
+    scores: Mapping[int, float]
+    outcomes: Mapping[RunState, int]
+    seconds: float | None = None
+    fingerprints: Mapping[int, str] = field(default_factory=dict)
+    messages: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Number of scores."""
+        return len(self.scores)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean score; None without scores."""
+        return statistics.fmean(self.scores.values()) if self.scores else None
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over seeds, with n - 1; None below two scores."""
+        return statistics.stdev(self.scores.values()) if self.n > 1 else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run has ended with a result."""
+        return all(state in _DONE for state in self.outcomes)
+
+    @property
+    def setting(self) -> str:
+        """Where the hyper-parameters come from, for tables."""
+        return "untuned" if self.spec.setting_origin == "default" else self.spec.setting_origin
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as strict JSON values."""
+        spec = self.spec
+        return {
+            "problem": spec.problem.name,
+            "norm": spec.norm_label,
+            "optimizer": spec.optimizer_label,
+            "protocol": spec.protocol.name,
+            "setting": self.setting,
+            "hyperparameters": dict(spec.optimizer.parameters),
+            "deviations": list(spec.deviations),
+            "metric": spec.problem.metric.name,
+            "n": self.n,
+            "mean": self.mean,
+            "sd": self.sd,
+            "seconds": self.seconds,
+            "outcomes": {state.value: count for state, count in self.outcomes.items()},
+            "scores": {str(seed): score for seed, score in sorted(self.scores.items())},
+            "runs": {str(seed): name for seed, name in sorted(self.fingerprints.items())},
+            "messages": {str(seed): text for seed, text in sorted(self.messages.items())},
+        }
+
+
+def rows_of(runs: Iterable[StoredRun]) -> list[Row]:
+    """Gather *runs* into rows, in the order in which rows first appear."""
+    by_row: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        by_row.setdefault(run.spec.row, []).append(run)
+    return [_row(members) for members in by_row.values()]
+
+
+def _row(runs: list[StoredRun]) -> Row:
+    scores: dict[int, float] = {}
+    seconds: list[float] = []
+    messages: dict[int, str] = {}
+    outcomes: Counter[RunState] = Counter()
+    for run in runs:
+        state = run.state()
+        outcomes[state] += 1
+        result = run.result() if state in _DONE else None
+        if result is not None:
+            scores[run.spec.seed] = result["score"]
+            if state is RunState.FINISHED:
+                seconds.append(result["train_seconds"])
+        elif message := _message(run):
+            messages[run.spec.seed] = message
+    return Row(
+        spec=runs[0].spec,
+        scores=scores,
+        outcomes=outcomes,
+        seconds=statistics.fmean(seconds) if seconds else None,
+        fingerprints={run.spec.seed: run.fingerprint for run in runs},
+        messages=messages,
+    )
+
+
+def _message(run: StoredRun) -> str:
+    attempts = run.attempts()
+    return attempts[-1].message if attempts else ""
