@@ -376,4 +376,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(str(item) for item in value)
     return "null" if value is None else str(value)
-

@@ -24,6 +24,13 @@ class ComponentSpec:
     version: int = 1
     parameters: Mapping[str, Value] = field(default_factory=dict)
 
+    def number(self, name: str) -> float:
+        """Return the value of a numeric parameter."""
+        value = self.parameters[name]
+        if not isinstance(value, int | float):
+            raise TypeError(f"{self.name}: {name}={value!r} is not a number")
+        return float(value)
+
     def __str__(self) -> str:
         """Return the name, with the parameters in brackets."""
         shown = ", ".join(f"{name}={value}" for name, value in self.parameters.items())

@@ -124,7 +124,7 @@ def plain_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     Classes that do not take torch's common keywords are used as they are.
     """
     kind = type(optimizer)
-    fast = {"fused": False, "foreach": False}
+    fast: dict[str, Any] = {"fused": False, "foreach": False}
     values = {k: v for k, v in optimizer.defaults.items() if k not in (*fast, "weight_decay")}
     groups = [{"params": group["params"], "lr": group["lr"]} for group in optimizer.param_groups]
     try:

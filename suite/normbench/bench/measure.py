@@ -155,15 +155,10 @@ class _Plain:
         optimizer, description = build_optimizer(spec, built, catalogue)
         if description.needs_closure:
             raise UsageError(f"bench cannot time {description.name}: its step takes a closure.")
-        decay = spec.optimizer.parameters.get("weight_decay") or 0.0
+        decays = "weight_decay" in spec.optimizer.parameters
+        decay = spec.optimizer.number("weight_decay") if decays else 0.0
         task = catalogue.get(Problem, spec.problem.name).load()()
-        self._loop = PlainLoop(
-            built,
-            task,
-            plain_optimizer(optimizer),
-            float(decay),
-            device,  # type: ignore[arg-type]
-        )
+        self._loop = PlainLoop(built, task, plain_optimizer(optimizer), decay, device)
         self.batch_size = spec.problem.training.batch_size
         training, held_out, augmentation = _parts(spec, data)
         self._training = loader(training, dataset, augmentation, self.batch_size)

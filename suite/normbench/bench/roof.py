@@ -52,7 +52,7 @@ def training_flops(
         with forward_context(precision, device):
             loss = task(network, batch, state).loss
         loss.backward()  # type: ignore[no-untyped-call]
-    return counter.get_total_flops() / len(batch.inputs)
+    return float(counter.get_total_flops()) / len(batch.inputs)
 
 
 def clock(device: torch.device) -> float:

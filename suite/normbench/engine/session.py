@@ -116,11 +116,10 @@ def build_optimizer(
     """Return the optimizer over the network's parameter groups, and its description."""
     description = catalogue.get(Optimizer, spec.optimizer.name)
     values = dict(spec.optimizer.parameters)
-    weight_decay = values.get("weight_decay")
     groups = parameter_groups(
         built.parameters,
-        lr=float(values["lr"]),  # type: ignore[arg-type] # checked when it was resolved
-        weight_decay=None if weight_decay is None else float(weight_decay),  # type: ignore[arg-type]
+        lr=spec.optimizer.number("lr"),
+        weight_decay=spec.optimizer.number("weight_decay") if "weight_decay" in values else None,
         ablation=spec.ablation,
     )
     if not groups:

@@ -124,7 +124,7 @@ class Trainer:
 
     def _rate(self, epoch: int) -> float:
         """Return the learning rate that the step after *epoch* starts from."""
-        base = float(self._spec.optimizer.parameters["lr"])  # type: ignore[arg-type]
+        base = self._spec.optimizer.number("lr")
         return base * factor(self._spec.protocol.rules, epoch, self._spec.epochs)
 
     def _report(self, point: Point) -> None:

@@ -1,0 +1,1 @@
+"""Protocols, known settings and published numbers: what others did, as data with sources."""

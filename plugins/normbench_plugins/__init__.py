@@ -1,0 +1,1 @@
+"""Built-in norms and optimizers, offered to normbench through its public hooks."""

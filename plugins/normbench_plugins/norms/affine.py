@@ -1,0 +1,89 @@
+"""What norms with a trained scale and shift for each channel have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from normbench import Role, UsageError
+
+
+class AffineNorm(nn.Module):
+    """y = γ·x̂ + β, with x̂ the normalized input and γ, β one number for each channel.
+
+    A subclass defines ``normalise(inputs)`` for inputs of shape (N, C, ...). Statistics are taken
+    in float32, or in float64 where the input is float64; the output has the input's dtype and
+    memory format, and so has the gradient.
+
+    Shapes: (N, C), (N, C, L), (N, C, H, W) and so on, the output as the input. γ and β: (C,).
+
+    Args:
+        features: C.
+        eps: Added to the variance, in units of the input squared.
+        sequence: Channels come last, as in (N, T, C); each position is normalized as a row of
+            (N·T, C).
+        scale_init: Initial γ.
+        shift_init: Initial β.
+    """
+
+    parameter_roles: ClassVar[Mapping[str, Role]] = {
+        "weight": Role.NORM_SCALE,
+        "bias": Role.NORM_SHIFT,
+    }
+    centres: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        features: int,
+        eps: float = 1e-5,
+        *,
+        sequence: bool = False,
+        scale_init: float = 1.0,
+        shift_init: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.eps = eps
+        self.sequence = sequence
+        self.scale_init = scale_init
+        self.shift_init = shift_init
+        self.weight = nn.Parameter(torch.empty(features))
+        self.bias = nn.Parameter(torch.empty(features))
+        AffineNorm.reset_parameters(self)  # not a subclass's, whose buffers come later
+
+    def reset_parameters(self) -> None:
+        """Set γ and β to their initial values, 1 and 0 unless said otherwise."""
+        nn.init.constant_(self.weight, self.scale_init)
+        nn.init.constant_(self.bias, self.shift_init)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return *inputs* normalized, scaled and shifted.
+
+        Raises:
+            UsageError: If the channels are not where they should be, or if there are too few values
+                to take a statistic of.
+        """
+        dim = inputs.ndim - 1 if self.sequence else 1
+        if inputs.ndim < 2 or inputs.shape[dim] != self.features:
+            raise self._wrong_shape(inputs)
+        if self.sequence and inputs.ndim > 2:
+            return self.normalise(inputs.flatten(0, -2)).view(inputs.shape)
+        return self.normalise(inputs)
+
+    def normalise(self, inputs: Tensor) -> Tensor:
+        """Return γ·x̂ + β for *inputs* of shape (N, C, ...)."""
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """Return channels and eps for the printed module."""
+        return f"{self.features}, eps={self.eps}"
+
+    def _wrong_shape(self, inputs: Tensor) -> UsageError:
+        expected = f"(N, T, {self.features})" if self.sequence else f"(N, {self.features}, ...)"
+        return UsageError(
+            f"{self} received shape {tuple(inputs.shape)}: expected {expected}. "
+            "Construct it with the number of channels of the layer before it."
+        )

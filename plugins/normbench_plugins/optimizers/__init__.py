@@ -1,0 +1,1 @@
+"""Optimizers, one a file; :mod:`normbench_plugins.optimizers.table` lists them."""

@@ -1,0 +1,53 @@
+"""Adam with decoupled weight decay.
+
+Decoupled Weight Decay Regularization, I. Loshchilov and F. Hutter, ICLR 2019, arXiv:1711.05101. As
+in torch the decay is multiplied by the learning rate, and so by its schedule.
+"""
+
+from __future__ import annotations
+
+from torch.optim import AdamW
+
+from normbench_plugins.optimizers.kernels import Groups, capturable, fused
+
+
+def adamw(
+    groups: Groups,
+    *,
+    lr: float = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> AdamW:
+    r"""Return AdamW.
+
+    .. math::
+        w &\leftarrow (1 - \eta \lambda) w \\
+        m &\leftarrow \beta_1 m + (1 - \beta_1) g, \qquad
+        v \leftarrow \beta_2 v + (1 - \beta_2) g^2 \\
+        w &\leftarrow w - \eta \, \frac{m / (1 - \beta_1^t)}
+                                       {\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    with g = ∇f at the old w, in step t = 1, 2, ..., and m = v = 0 at the start.
+
+    Args:
+        groups: Parameter groups; extra keys in them are kept.
+        lr: η, where a group has none of its own.
+        beta1: β₁, decay of the mean of gradients.
+        beta2: β₂, decay of the mean of squared gradients.
+        eps: ε, in units of the gradient.
+        weight_decay: λ, where a group has none of its own.
+
+    Returns:
+        ``torch.optim.AdamW``, fused where torch can.
+    """
+    return AdamW(
+        groups,
+        lr=lr,
+        betas=(beta1, beta2),
+        eps=eps,
+        weight_decay=weight_decay,
+        fused=fused(groups),
+        capturable=capturable(groups),
+    )

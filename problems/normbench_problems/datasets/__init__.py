@@ -1,0 +1,1 @@
+"""Datasets with their official train and test parts."""

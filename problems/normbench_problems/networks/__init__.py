@@ -1,0 +1,1 @@
+"""Networks with numbered norm sites."""

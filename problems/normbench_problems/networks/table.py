@@ -1,0 +1,167 @@
+"""The networks that come with normbench; free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from normbench import Network, Parameter, Source, hookimpl
+
+_DEEPOBS = Source(
+    title="DeepOBS, Schneider, Balles and Hennig, ICLR 2019",
+    reference="arXiv:1903.05499",
+    licence="MIT",
+)
+
+
+def _classes(default: int) -> Parameter:
+    return Parameter(
+        name="classes", kind="int", default=default, summary="number of classes", low=1
+    )
+
+
+def _bias(default: str) -> Parameter:
+    return Parameter(
+        name="bias",
+        kind="str",
+        default=default,
+        summary="which layers before a norm site have a bias",
+        choices=(
+            "unless_centred",
+            "unless_centred_dense",
+            "always",
+            "never",
+            "weight_norms_only",
+        ),
+    )
+
+
+def _resnet(name: str, summary: str, width: int) -> Network:
+    return Network(
+        name=name,
+        summary=summary,
+        source=Source(
+            title="Deep Residual Learning for Image Recognition, He et al., CVPR 2016",
+            reference="arXiv:1512.03385",
+            deviations=(
+                "Shortcuts that change the shape are 1x1 convolutions with a norm, and initial "
+                "values are torch's own, as in arXiv:2006.13382.",
+            ),
+        ),
+        parameters=(
+            _classes(10),
+            _bias("never"),
+            Parameter(
+                name="width",
+                kind="int",
+                default=width,
+                summary="channels of the first stage; each later one has twice as many",
+                unit="channels",
+                low=1,
+            ),
+            Parameter(
+                name="init",
+                kind="str",
+                default="torch",
+                summary="initial values: torch's own, or Kaiming as in arXiv:2110.13989",
+                choices=("torch", "kaiming"),
+            ),
+        ),
+        factory=f"normbench_problems.networks.resnet:{name}",
+    )
+
+
+NETWORKS: tuple[Network, ...] = (
+    Network(
+        name="digits_cnn",
+        summary="2 convolutions and 2 dense layers for 8x8 images, 3 norm sites",
+        source=Source(title="normbench"),
+        parameters=(_classes(10), _bias("unless_centred")),
+        factory="normbench_problems.networks.digits_cnn:digits_cnn",
+    ),
+    Network(
+        name="net_2c2d",
+        summary="2 convolutions and 2 dense layers for 28x28 images, 3 norm sites",
+        source=_DEEPOBS,
+        parameters=(_classes(10), _bias("unless_centred")),
+        factory="normbench_problems.networks.net_2c2d:net_2c2d",
+    ),
+    Network(
+        name="net_3c3d",
+        summary="3 convolutions and 3 dense layers for 32x32 images, 5 norm sites",
+        source=Source(
+            title=_DEEPOBS.title,
+            reference=_DEEPOBS.reference,
+            licence=_DEEPOBS.licence,
+            deviations=(
+                "Cells padded before a maximum count for nothing, as in the TensorFlow original.",
+            ),
+        ),
+        parameters=(_classes(10), _bias("unless_centred")),
+        factory="normbench_problems.networks.net_3c3d:net_3c3d",
+    ),
+    Network(
+        name="allcnnc",
+        summary="All-CNN-C: 9 convolutions with dropout for 32x32 images, 8 norm sites",
+        source=Source(
+            title="Striving for Simplicity: The All Convolutional Net, Springenberg et al. 2015",
+            reference="arXiv:1412.6806",
+            deviations=("Padding, dropout and initial values as in DeepOBS (arXiv:1903.05499).",),
+        ),
+        parameters=(
+            _classes(100),
+            _bias("unless_centred"),
+            Parameter(
+                name="bias_init", kind="float", default=0.1, summary="initial value of every bias"
+            ),
+        ),
+        factory="normbench_problems.networks.allcnnc:allcnnc",
+    ),
+    _resnet("resnet20", "ResNet-20 for 32x32 images, 21 norm sites", 16),
+    _resnet("resnet56", "ResNet-56 for 32x32 images, 57 norm sites", 16),
+    _resnet("resnet18", "ResNet-18 with a stem for 32x32 images, 20 norm sites", 64),
+    Network(
+        name="vae",
+        summary="convolutional variational autoencoder for 28x28 images, 6 norm sites",
+        source=Source(
+            title=_DEEPOBS.title,
+            reference=_DEEPOBS.reference,
+            licence=_DEEPOBS.licence,
+            deviations=(
+                "No dropout after the last transposed convolution, as in the TensorFlow original; "
+                "the PyTorch code has one.",
+            ),
+        ),
+        parameters=(_bias("unless_centred"),),
+        factory="normbench_problems.networks.vae:vae",
+    ),
+    Network(
+        name="quadratic",
+        summary="a point in 100 dimensions and its quadratic loss, no norm sites",
+        source=Source(
+            title=_DEEPOBS.title,
+            reference=_DEEPOBS.reference,
+            licence=_DEEPOBS.licence,
+            deviations=(
+                "The matrix is that of the first problem built in a DeepOBS 1.2 process, whatever "
+                "was built before.",
+            ),
+        ),
+        parameters=(
+            Parameter(
+                name="rotation",
+                kind="str",
+                default="fresh",
+                summary="eigenvectors: drawn anew from seed 42 (DeepOBS 1.2), or after the "
+                "eigenvalues (DeepOBS 1.1 and its published baselines)",
+                choices=("fresh", "continued"),
+            ),
+        ),
+        factory="normbench_problems.networks.quadratic:quadratic",
+    ),
+)
+
+
+@hookimpl
+def normbench_networks() -> Sequence[Network]:
+    """Offer the networks of this package."""
+    return NETWORKS

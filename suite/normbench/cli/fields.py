@@ -1,0 +1,173 @@
+"""What ``normbench describe`` says of each kind of component."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from normbench.cli.output import shown, size
+from normbench.descriptions import (
+    Component,
+    Dataset,
+    Metric,
+    Norm,
+    Optimizer,
+    Problem,
+    Setting,
+    Training,
+)
+from normbench.parameters import Parameter, Search, rules_of
+from normbench.rules import Protocol, Rules
+
+Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
+
+
+def of(component: Component) -> dict[str, str]:
+    """Return what is particular to the component's kind, by name."""
+    describe = _FIELDS.get(component.kind)
+    return describe(component) if describe else {}
+
+
+def tables(component: Component, settings: Sequence[Setting]) -> Iterator[Table]:
+    """Return title, headings and rows of each table that belongs to the component."""
+    if component.parameters:
+        rows = [_parameter(parameter) for parameter in component.parameters]
+        yield "parameters", _HEADINGS, rows
+    if isinstance(component, Problem):
+        yield "training (problem.NAME=VALUE)", *_values(rules_of(Training), component.training)
+    if isinstance(component, Protocol):
+        yield "rules (protocol.NAME=VALUE)", *_values(rules_of(Rules), component.rules)
+    if isinstance(component, Protocol) and component.per_problem:
+        rows = [
+            (name, " ".join(f"{word}={shown(value)}" for word, value in words.items()))
+            for name, words in component.per_problem.items()
+        ]
+        yield "for one dataset or problem", ("name", "words"), rows
+    known = [setting for setting in settings if _concerns(setting, component)]
+    if known:
+        yield "known settings", _SETTING_HEADINGS, [_setting(setting) for setting in known]
+
+
+_HEADINGS = ("parameter", "type", "default", "unit", "range", "search", "summary")
+_SETTING_HEADINGS = ("problem", "norm", "optimizer", "protocol", "values", "source")
+
+
+def _parameter(parameter: Parameter) -> tuple[str, ...]:
+    return (
+        parameter.name,
+        parameter.kind,
+        shown(parameter.default) or '""',
+        parameter.unit,
+        parameter.range,
+        _search(parameter.search),
+        parameter.summary,
+    )
+
+
+def _search(search: Search | None) -> str:
+    if search is None:
+        return ""
+    if search.scale == "choice":
+        return f"choice of {shown(search.choices)}"
+    return f"{search.scale} from {search.low:g} to {search.high:g}"
+
+
+def _values(
+    parameters: Sequence[Parameter], owner: object
+) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """Return headings and rows for the values that *owner* gives to *parameters*."""
+    rows: list[tuple[str, ...]] = [
+        (p.name, shown(getattr(owner, p.name)) or '""', p.unit, p.range, p.summary)
+        for p in parameters
+    ]
+    return ("name", "value", "unit", "range", "summary"), rows
+
+
+def _concerns(setting: Setting, component: Component) -> bool:
+    named = {
+        "problem": setting.problem,
+        "optimizer": setting.optimizer,
+        "protocol": setting.protocol,
+    }
+    return named.get(component.kind) == component.name
+
+
+def _setting(setting: Setting) -> tuple[str, ...]:
+    words = [setting.norm, *(f"{name}={shown(value)}" for name, value in setting.ablation.items())]
+    return (
+        setting.problem,
+        " ".join(words),
+        setting.optimizer,
+        setting.protocol,
+        " ".join(f"{name}={shown(value)}" for name, value in setting.values.items()),
+        setting.source,
+    )
+
+
+def _dataset(dataset: Dataset) -> dict[str, str]:
+    return {
+        "content": dataset.content,
+        "shape": "×".join(str(length) for length in dataset.shape),
+        "classes": str(dataset.classes or ""),
+        "examples": f"{dataset.train_size} train, {dataset.test_size} test",
+        "mean": shown(dataset.mean),
+        "std": shown(dataset.std),
+        "files": "\n".join(f"{file.path}  MD5 {file.md5}" for file in dataset.files),
+        "download": size(dataset.download_size) if dataset.download_size else "nothing",
+    }
+
+
+def _norm(norm: Norm) -> dict[str, str]:
+    return {
+        "site kinds": ", ".join(norm.site_kinds),
+        "centres": "yes: a bias before it is redundant" if norm.centres else "no",
+    }
+
+
+def _optimizer(optimizer: Optimizer) -> dict[str, str]:
+    decay = "decoupled, with its own default"
+    coupled = "L2, with the problem's coefficient"
+    has_decay = any(parameter.name == "weight_decay" for parameter in optimizer.parameters)
+    return {
+        "weight decay": (decay if optimizer.decoupled_weight_decay else coupled)
+        if has_decay
+        else "none",
+        "closure": "yes: step evaluates the loss itself" if optimizer.needs_closure else "no",
+        "CUDA graph": "yes" if optimizer.capturable else "no",
+        "elementwise": "yes" if optimizer.elementwise else "no",
+    }
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    parameters = [f"{name}={shown(value)}" for name, value in problem.network_parameters.items()]
+    return {
+        "dataset": problem.dataset,
+        "network": " ".join([problem.network, *parameters]),
+        "norm": problem.norm,
+        "equals": f"{problem.base} --norm {problem.norm}" if problem.base else "",
+        **_metric(problem.metric),
+    }
+
+
+def _metric(metric: Metric) -> dict[str, str]:
+    direction = "higher is better" if metric.direction == "max" else "lower is better"
+    return {
+        "metric": f"{metric.name}, {direction}",
+        "worst score": f"{metric.worst:g} (a diverged run's)",
+        "smallest difference of interest": f"{metric.smallest_difference:g}",
+        "target": "none" if metric.target is None else f"{metric.target:g} (time to target)",
+    }
+
+
+def _protocol(protocol: Protocol) -> dict[str, str]:
+    origin = protocol.settings_from
+    return {"settings from": f"protocol {origin}, where it has none of its own" if origin else ""}
+
+
+_FIELDS: Mapping[str, Callable[[Any], dict[str, str]]] = {
+    "dataset": _dataset,
+    "norm": _norm,
+    "optimizer": _optimizer,
+    "problem": _problem,
+    "protocol": _protocol,
+}

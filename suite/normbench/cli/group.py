@@ -1,0 +1,178 @@
+"""The command group: its table of commands, their lazy import, and what an error looks like."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from normbench.cli.options import Invocation
+from normbench.errors import NormbenchError, UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command.
+
+    Attributes:
+        target: ``module:attribute`` of the click command.
+        summary: Its line in ``normbench --help``.
+        hidden: Whether the line is left out.
+    """
+
+    target: str
+    summary: str
+    hidden: bool = False
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "run": Entry("normbench.cli.run:command", "Train a problem with an optimizer on paired seeds."),
+    "list": Entry("normbench.cli.listing:command", "List what plugins offer."),
+    "describe": Entry("normbench.cli.describe:command", "Show all there is to know about a name."),
+    "status": Entry("normbench.cli.status:command", "Show how far the runs of a store are."),
+    "resume": Entry("normbench.cli.resume:command", "Continue the unfinished runs of a store."),
+    "plot": Entry("normbench.cli.plot:command", "Draw training curves."),
+    "prepare": Entry("normbench.cli.prepare:command", "Fetch and check the data of problems."),
+    "sync": Entry("normbench.cli.sync:command", "Bring MLflow up to date with a store."),
+    "ui": Entry("normbench.cli.ui:command", "Open MLflow's web page on a store."),
+    "bench": Entry("normbench.cli.bench:command", "Measure training speed on this machine."),
+    "completion": Entry("normbench.cli.completion:command", "Print a shell completion script."),
+    "worker": Entry("normbench.cli.worker:command", "Train pending runs of a store.", hidden=True),
+}
+
+
+class CommandGroup(click.Group):
+    """A group that imports a command when it is used, and turns errors into exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return a command, or None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that *args* begin with.
+
+        Raises:
+            UsageError: If there is none of that name.
+        """
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            raise unknown_name("command", args[0], _visible())
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the table of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].summary) for name in _visible()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of commands without importing any, and the group's own options."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in _visible() if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=COMMANDS[name].summary) for name in names]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and leave the process with its exit code.
+
+        With *standalone_mode* off, return its value or let its exception through instead.
+        """
+        invocation = extra.setdefault("obj", Invocation())
+
+        def run() -> Any:
+            return super(CommandGroup, self).main(
+                args,
+                prog_name,
+                complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+
+        if not standalone_mode:
+            return run()
+        try:
+            code = run()
+        except BrokenPipeError:
+            _silence_output()
+            code = 1
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one message
+            code = _report(error, invocation)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _visible() -> list[str]:
+    return [name for name, entry in COMMANDS.items() if not entry.hidden]
+
+
+def _report(error: Exception, invocation: Invocation) -> int:
+    """Print what went wrong and return the exit code."""
+    if isinstance(error, click.Abort):
+        _complain(f"interrupted.{invocation.resume_hint}")
+        return INTERRUPTED
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
+    if isinstance(error, click.ClickException):
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        _complain(f"error: {error.format_message()}{f' See: {path} --help' if path else ''}")
+        return error.exit_code
+    if isinstance(error, NormbenchError):
+        _complain(f"error: {error}")
+        return 2 if isinstance(error, UsageError) else 1
+    return _report_unexpected(error, invocation)
+
+
+def _report_unexpected(error: Exception, invocation: Invocation) -> int:
+    if invocation.verbose:
+        _complain("".join(traceback.format_exception(error)).rstrip())
+        return 1
+    words = f"{type(error).__name__}: {error}".splitlines()[0]
+    _complain(f"error: unexpected {words} (add -v to see where it comes from)")
+    return 1
+
+
+def _complain(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def _silence_output() -> None:
+    """Point standard output at nothing, so that the interpreter's last flush cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@click.group(cls=CommandGroup)
+@click.version_option(package_name="normbench", prog_name="normbench")
+def cli() -> None:
+    """Paired, resumable benchmarks of normalization layers and optimizers.
+
+    `normbench COMMAND --help` explains a command; `normbench list` shows what there is to run.
+    """

@@ -1,0 +1,151 @@
+"""The options that commands share, and what they said in one invocation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from normbench.cli import logs
+
+if TYPE_CHECKING:
+    from normbench.plugins import Catalogue
+    from normbench.store import RunStore
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+@dataclass
+class Invocation:
+    """What the shared options of one invocation said.
+
+    Attributes:
+        store: ``--store``; None for the default place.
+        plugin_files: ``--plugin``.
+        data_dir: ``--data-dir``; None for the default place.
+        verbose: How often ``-v`` was given.
+        log_file: ``--log-file``.
+        resume_hint: What to do after an interruption; set by commands that train.
+    """
+
+    store: Path | None = None
+    plugin_files: tuple[Path, ...] = ()
+    data_dir: Path | None = None
+    verbose: int = 0
+    log_file: Path | None = None
+    resume_hint: str = field(default="", init=False)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Everything that the plugins offer."""
+        from normbench.plugins import load_catalogue
+
+        return load_catalogue(self.plugin_files)
+
+    @property
+    def store_path(self) -> Path:
+        """The folder of the run store."""
+        from normbench.store import store_path
+
+        return store_path(self.store)
+
+    def open_store(self) -> RunStore:
+        """Open the run store, which must exist.
+
+        Raises:
+            UsageError: If there is none.
+            StoreError: If it cannot be read.
+        """
+        from normbench.errors import UsageError
+        from normbench.store import RunStore
+
+        if not self.store_path.exists():
+            raise UsageError(
+                f"there is no run store at {self.store_path}. Give its folder with --store DIR or "
+                "$NORMBENCH_STORE, or make one with: normbench run PROBLEM OPTIMIZER"
+            )
+        return RunStore.open(self.store_path)
+
+
+def common_options(*, store: bool = False, data: bool = False) -> Callable[[_F], _F]:
+    """Return a decorator that adds the shared options to a command.
+
+    The command finds them in its :class:`Invocation` (``click.pass_obj``), and its log is set up
+    before it starts.
+
+    Args:
+        store: Whether the command uses the run store.
+        data: Whether the command uses data files.
+    """
+    options = [*(_STORE if store else ()), *(_DATA if data else ()), *_ALWAYS]
+
+    def decorate(function: _F) -> _F:
+        command: Any = _with_log(function)
+        for option in reversed(options):
+            command = option(command)
+        return command  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def json_option(function: _F) -> _F:
+    """Add ``--json``, passed to the command as *as_json*."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(
+        function
+    )
+
+
+def _with_log(function: _F) -> _F:
+    @wraps(function)
+    def command(*args: Any, **kwargs: Any) -> Any:
+        invocation = click.get_current_context().obj
+        with logs.logging_to_terminal(invocation.verbose, invocation.log_file):
+            return function(*args, **kwargs)
+
+    return command  # type: ignore[return-value]
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Store an option's value in the invocation."""
+    if ctx.obj is not None and parameter.name is not None:
+        setattr(ctx.obj, parameter.name, value)
+
+
+def _option(*names: str, **details: Any) -> Callable[[_F], _F]:
+    return click.option(*names, expose_value=False, callback=_keep, **details)
+
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_STORE = (
+    _option(
+        "--store",
+        type=_FOLDER,
+        metavar="DIR",
+        help="Run store; default $NORMBENCH_STORE, else ./normbench-runs.",
+    ),
+)
+_DATA = (
+    _option(
+        "--data-dir",
+        type=_FOLDER,
+        metavar="DIR",
+        help="Data folder; default $NORMBENCH_DATA, else the user's cache.",
+    ),
+)
+_ALWAYS = (
+    _option(
+        "--plugin",
+        "plugin_files",
+        type=_FILE,
+        multiple=True,
+        metavar="FILE",
+        help="Load a one-off plugin file; may be repeated.",
+    ),
+    _option("-v", "--verbose", count=True, help="Say more; -vv says everything."),
+    _option("--log-file", type=_FILE, metavar="FILE", help="Append the log to FILE as well."),
+)

@@ -1,0 +1,47 @@
+"""``normbench resume``: continue what is unfinished."""
+
+from __future__ import annotations
+
+import click
+
+from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.run import launch_options, make_launching, show_report
+from normbench.cli.selection import find_runs
+
+
+@click.command("resume")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@launch_options
+@json_option
+@common_options(store=True, data=True)
+@click.pass_obj
+def command(
+    invocation: Invocation,
+    runs: tuple[str, ...],
+    device: str,
+    slots: int | None,
+    no_track: bool,
+    keep_weights: bool,
+    as_json: bool,
+) -> int:
+    """Continue the unfinished runs of a store, each from its last checkpoint.
+
+    RUN is the beginning of a run's or a row's fingerprint, or a word such as problem=NAME; without
+    any, all unfinished runs are continued.
+    """
+    from normbench.api import resume
+
+    store = invocation.open_store()
+    invocation.resume_hint = f" Go on with: normbench resume --store {store.root}"
+    report = resume(
+        store.root,
+        [run.fingerprint for run in find_runs(store, runs)] if runs else None,
+        catalogue=invocation.catalogue,
+        launching=make_launching(
+            invocation, device=device, slots=slots, track=not no_track, keep_weights=keep_weights
+        ),
+    )
+    if not report.rows and not as_json:
+        click.echo(f"nothing to resume: no run of {store.root} is unfinished")
+        return 0
+    return show_report(report, as_json=as_json)

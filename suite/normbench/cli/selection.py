@@ -1,0 +1,65 @@
+"""Which runs of a store a command is about: by fingerprint, or by words such as norm=batch_norm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from normbench.errors import UsageError, unknown_name
+from normbench.specs import RunSpec
+from normbench.store import RunStore, StoredRun
+
+_WORDS: Mapping[str, Callable[[RunSpec], tuple[str, ...]]] = {
+    "problem": lambda spec: (spec.problem.name,),
+    "norm": lambda spec: (spec.norm.name, spec.norm_label),
+    "optimizer": lambda spec: (spec.optimizer.name,),
+    "protocol": lambda spec: (spec.protocol.name,),
+}
+WORDS = tuple(_WORDS)
+
+
+def find_runs(store: RunStore, terms: Sequence[str]) -> list[StoredRun]:
+    """Return the runs that *terms* name, in an order that does not depend on the file system.
+
+    Args:
+        store: Where to look.
+        terms: Prefixes of fingerprints of runs or rows, any of which may match, and words
+            ``NAME=VALUE``, all of which must; no prefix means every run.
+
+    Raises:
+        UsageError: If a term matches nothing; the message says what there is.
+    """
+    words = [term for term in terms if "=" in term]
+    prefixes = [term for term in terms if "=" not in term]
+    runs = _by_prefix(store, prefixes) if prefixes else list(store.runs())
+    for word in words:
+        runs = _by_word(runs, word)
+    return sorted(runs, key=_order)
+
+
+def _by_prefix(store: RunStore, prefixes: Sequence[str]) -> list[StoredRun]:
+    found: dict[str, StoredRun] = {}
+    for prefix in prefixes:
+        matching = store.find(prefix)
+        if not matching:
+            raise UsageError(
+                f"no run or row of {store.root} begins with {prefix!r}: expected at least 4 digits "
+                "of a fingerprint, or words such as problem=NAME. See: normbench status --json"
+            )
+        found.update({run.fingerprint: run for run in matching})
+    return list(found.values())
+
+
+def _by_word(runs: Sequence[StoredRun], word: str) -> list[StoredRun]:
+    name, _, value = word.partition("=")
+    if name not in _WORDS:
+        raise unknown_name("word", name, _WORDS)
+    matching = [run for run in runs if value in _WORDS[name](run.spec)]
+    if not matching:
+        raise unknown_name(f"{name} in this store", value, {_WORDS[name](r.spec)[0] for r in runs})
+    return matching
+
+
+def _order(run: StoredRun) -> tuple[str, ...]:
+    spec = run.spec
+    names = (spec.problem.name, spec.protocol.name, spec.norm_label, spec.optimizer.name)
+    return (*names, spec.row, f"{spec.seed:010d}")

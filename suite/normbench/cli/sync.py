@@ -1,0 +1,55 @@
+"""``normbench sync``: bring MLflow up to date with a store."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from normbench.cli import output
+from normbench.cli.options import Invocation, common_options, json_option
+
+
+@click.command("sync")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="DIR|TAR",
+    help="First take over the runs of another store: its folder, or a .tar or .tar.gz of it.",
+)
+@json_option
+@common_options(store=True)
+@click.pass_obj
+def command(invocation: Invocation, source: Path | None, as_json: bool) -> int:
+    """Bring MLflow up to date with a store.
+
+    Nothing is sent twice. With --from, runs trained elsewhere are merged into the store first,
+    which is made if it does not exist; a published result is never overwritten.
+    """
+    from normbench.store import RunStore, merge_store
+
+    merged = None
+    if source is None:
+        store = invocation.open_store()
+    else:
+        store = RunStore.open(invocation.store_path, create=True)
+        merged = merge_store(source, store)
+    from normbench.tracking import sync
+
+    report = sync(store)
+    if as_json:
+        output.print_json(
+            {
+                "merged": None if merged is None else dataclasses.asdict(merged),
+                "tracking": dataclasses.asdict(report),
+            }
+        )
+    else:
+        if merged is not None:
+            click.echo(f"merged from {source}: {merged}")
+        click.echo(f"MLflow: {report}")
+        for problem in report.problems:
+            click.echo(f"  {problem}")
+    return 1 if report.failed else 0

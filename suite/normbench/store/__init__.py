@@ -1,0 +1,24 @@
+"""The run store: what was asked for, what is running, and what came of it, in plain files.
+
+Many processes on many machines share a store without a server. Renaming a folder and linking a file
+are all they rely on to agree. Whole files appear whole; a process may die between any two steps.
+"""
+
+from __future__ import annotations
+
+from normbench.store.attempt import Attempt
+from normbench.store.folders import AttemptInfo, RunState
+from normbench.store.merge import MergeReport, merge_store
+from normbench.store.run import StoredRun
+from normbench.store.store import RunStore, store_path
+
+__all__ = [
+    "Attempt",
+    "AttemptInfo",
+    "MergeReport",
+    "RunState",
+    "RunStore",
+    "StoredRun",
+    "merge_store",
+    "store_path",
+]

@@ -1,0 +1,93 @@
+"""Stores in tar archives, read as if they came from a stranger."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from normbench.errors import StoreError
+from normbench.store.files import explained
+from normbench.store.layout import RUNS_FOLDER, STORE_FILE
+
+# What a store consists of; locks, logs and the tracking database stay where they are.
+_WANTED = re.compile(
+    rf"{re.escape(STORE_FILE)}"
+    rf"|{RUNS_FOLDER}/[0-9a-f]{{2}}/[0-9a-f]{{32}}/"
+    r"(spec\.json|result\.json|attempts/\d{4,}(\.superseded|\.merged-[0-9a-f]{8})?(/[^/]+)+)"
+)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether *path* is a tar archive, compressed or not."""
+    return path.is_file() and tarfile.is_tarfile(path)
+
+
+def extract_store(archive: Path, folder: Path) -> None:
+    """Extract the store in *archive* to the new *folder*.
+
+    Nothing is written unless the whole archive is in order. Names are checked one by one and files
+    written by ourselves, so no member decides where it goes.
+
+    Raises:
+        StoreError: If a member leaves the store or is neither file nor folder, if there is not
+            exactly one store, or if something cannot be read or written.
+    """
+    try:
+        with explained("read", archive), tarfile.open(archive) as tar:
+            members = tar.getmembers()
+            _check(archive, members)
+            top = _top(archive, members)
+            with explained("write", folder):
+                for member in members:
+                    _extract(tar, member, top, folder)
+    except (tarfile.TarError, EOFError) as error:
+        raise StoreError(f"{archive} is damaged ({error}). Make or copy it again.") from error
+
+
+def _check(archive: Path, members: Iterable[tarfile.TarInfo]) -> None:
+    for member in members:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts:
+            raise StoreError(
+                f"{archive} is refused: its member {member.name!r} lies outside of the store. "
+                "Pack the folder of a store as it is, and nothing else."
+            )
+        if not (member.isreg() or member.isdir() or member.islnk()):
+            raise StoreError(
+                f"{archive} is refused: its member {member.name!r} is neither a file nor a folder. "
+                "Pack the folder of a store as it is, and nothing else."
+            )
+
+
+def _top(archive: Path, members: Iterable[tarfile.TarInfo]) -> PurePosixPath:
+    """Return where in the archive the store begins."""
+    paths = (PurePosixPath(member.name) for member in members)
+    tops = sorted({path.parent for path in paths if path.name == STORE_FILE})
+    outermost = [top for top in tops if not any(other in top.parents for other in tops)]
+    if len(outermost) != 1:
+        raise StoreError(
+            f"{archive} holds {len(outermost)} run stores, expected one. "
+            "Pack the folder of one store."
+        )
+    return outermost[0]
+
+
+def _extract(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, top: PurePosixPath, folder: Path
+) -> None:
+    path = PurePosixPath(member.name)
+    if not path.is_relative_to(top) or not _WANTED.fullmatch(str(path.relative_to(top))):
+        return
+    try:
+        content = tar.extractfile(member)
+    except KeyError as error:
+        raise tarfile.TarError(f"the file that {member.name} is a link to is missing") from error
+    if content is None:
+        return  # a folder
+    target = folder.joinpath(*path.relative_to(top).parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with content, target.open("wb") as stream:
+        shutil.copyfileobj(content, stream)

@@ -1,0 +1,203 @@
+"""Claiming a run: how exactly one of many processes comes to hold it.
+
+An attempt is prepared in a hidden folder beside the others, with its lease and a first heartbeat in
+it, and renamed to the next free number. No folder can be renamed onto one that holds files, so only
+one process gets the number. An attempt whose worker is dead or silent is renamed out of the way
+first; from then on that worker, should it wake, no longer finds the folder it would publish from.
+
+Numbers set aside stay occupied as ``NNNN.superseded``. A process that was slow enough to rename its
+own folder to such a number sees that and withdraws.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normbench.store import checkpoints
+from normbench.store.attempt import Attempt
+from normbench.store.checkpoints import Checkpoint
+from normbench.store.files import (
+    explained,
+    is_gone,
+    is_temporary,
+    open_folder,
+    remove_tree,
+    sync_folder,
+    to_json,
+    write_whole,
+)
+from normbench.store.folders import (
+    ENVIRONMENT_FILE,
+    RESULT_FILE,
+    AttemptFolder,
+    attempt_path,
+    list_attempts,
+    newest_own,
+    superseded_path,
+)
+from normbench.store.journal import Point
+from normbench.store.leases import HEARTBEAT_FILE, LEASE_FILE, Lease
+
+_PREPARED = ".claim-"
+_TRIES = 20
+_OCCUPIED = {errno.EEXIST, errno.ENOTEMPTY}
+
+_log = logging.getLogger(__name__)
+
+
+class _OvertakenError(Exception):
+    """Another process changed the run meanwhile; look again."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An attempt folder that does not count yet, and when it was made by the file system's clock."""
+
+    run: Path
+    folder: Path
+    lease: Lease
+    now: float
+
+
+def claim(run: Path, environment: Mapping[str, Any], lease_seconds: float) -> Attempt | None:
+    """Claim the run in the folder *run*; None if it is done or held.
+
+    Raises:
+        StoreError: If the store cannot be written.
+    """
+    for _ in range(_TRIES):
+        with (
+            explained("write", run),
+            contextlib.suppress(_OvertakenError),
+            _prepare(run, environment, lease_seconds) as prepared,
+        ):
+            return _take(prepared)
+    _log.warning("run %s changes hands too fast to be claimed", run.name)
+    return None
+
+
+def is_held(attempts: list[AttemptFolder], now: float) -> bool:
+    """Whether a worker may be at work on the run with these *attempts*."""
+    newest = newest_own(attempts)
+    if newest is None or newest.superseded or newest.ended():
+        return False
+    return Lease.read(newest.path).is_live(newest.path, now)
+
+
+@contextmanager
+def _prepare(run: Path, environment: Mapping[str, Any], seconds: float) -> Iterator[_Prepared]:
+    """Make the folder of a new attempt under a name that does not count; remove it if unused."""
+    token = secrets.token_hex(16)
+    lease = Lease.of_this_process(token, seconds)
+    path = run / f"{_PREPARED}{token}"
+    try:
+        path.mkdir()
+        with _overtaken_if_gone(), open_folder(path) as folder:
+            write_whole(LEASE_FILE, to_json(lease.content()), folder=folder)
+            write_whole(ENVIRONMENT_FILE, to_json(environment), folder=folder)
+            heartbeat = path / HEARTBEAT_FILE
+            heartbeat.touch()
+            now = heartbeat.stat().st_mtime
+        yield _Prepared(run, path, lease, now)
+    finally:
+        remove_tree(path)
+
+
+def _take(prepared: _Prepared) -> Attempt | None:
+    run = prepared.run
+    attempts = list_attempts(run)
+    if is_held(attempts, prepared.now):
+        return None
+    newest = newest_own(attempts)
+    if newest is not None:
+        _set_aside(newest, run)
+    # Nobody can publish any more. Whoever did so before is seen here, or after the next rename.
+    if (run / RESULT_FILE).exists():
+        return None
+    with _overtaken_if_gone():
+        folders = [attempt.path for attempt in list_attempts(run)]
+        checkpoint, points = checkpoints.carry_over(folders, prepared.folder)
+    number = newest.number + 1 if newest else 1
+    if not _occupy(prepared, number):
+        return None
+    return _begin(prepared, number, checkpoint, points)
+
+
+def _set_aside(newest: AttemptFolder, run: Path) -> None:
+    """Put the attempt out of its worker's reach, unless that worker has ended it."""
+    if newest.superseded or newest.ended():
+        return
+    try:
+        newest.path.rename(superseded_path(run, newest.number))
+    except OSError as error:
+        if is_gone(error) or error.errno in _OCCUPIED:
+            raise _OvertakenError from error
+        raise
+
+
+def _occupy(prepared: _Prepared, number: int) -> bool:
+    """Give the prepared attempt its *number*; False if the run turns out to be done."""
+    target = attempt_path(prepared.run, number)
+    try:
+        prepared.folder.rename(target)
+    except OSError as error:
+        if error.errno in _OCCUPIED:
+            raise _OvertakenError from error
+        if not is_gone(error):
+            raise
+        # A network file system may repeat a rename that succeeded and report the repetition.
+        if Lease.read(target).token != prepared.lease.token:
+            raise _OvertakenError from error
+    late = superseded_path(prepared.run, number).exists()
+    done = (prepared.run / RESULT_FILE).exists()
+    if late or done:
+        with _overtaken_if_gone():
+            target.rename(prepared.folder)
+    if late:
+        raise _OvertakenError
+    return not done
+
+
+def _begin(
+    prepared: _Prepared, number: int, checkpoint: Checkpoint | None, points: list[Point]
+) -> Attempt:
+    path = attempt_path(prepared.run, number)
+    if checkpoint is not None:
+        checkpoint = Checkpoint(path / checkpoint.file.name, checkpoint.epoch)
+    with open_folder(path.parent) as folder:
+        sync_folder(folder)
+    _sweep(prepared, number)
+    with _overtaken_if_gone():
+        seconds = prepared.lease.lease_seconds
+        return Attempt(prepared.run, path, number, seconds, checkpoint, points)
+
+
+def _sweep(prepared: _Prepared, number: int) -> None:
+    """Remove what crashed processes left half-made."""
+    for attempt in list_attempts(prepared.run):
+        if not attempt.tag and attempt.number < number:
+            checkpoints.clean(attempt.path)
+    oldest = prepared.now - prepared.lease.lease_seconds
+    for path in prepared.run.iterdir():
+        if path.name.startswith(_PREPARED) or is_temporary(path.name):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    remove_tree(path)
+
+
+@contextmanager
+def _overtaken_if_gone() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_gone(error):
+            raise _OvertakenError from error
+        raise

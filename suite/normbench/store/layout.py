@@ -1,0 +1,126 @@
+"""The top of a store: its folders, and the file that says which version wrote it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import normbench
+from normbench.errors import StoreError
+from normbench.specs import RunSpec
+from normbench.store.files import (
+    explain,
+    is_gone,
+    is_temporary,
+    open_folder,
+    sync_folder,
+    to_json,
+    write_once,
+    write_whole,
+)
+from normbench.store.folders import ATTEMPTS_FOLDER
+from normbench.store.run import SPEC_FILE
+
+STORE_SCHEMA = 1
+STORE_FILE = "store.json"
+RUNS_FOLDER = "runs"
+LOCKS_FOLDER = "locks"
+_MAY_BE_THERE = {RUNS_FOLDER, LOCKS_FOLDER, "lost+found"}
+_OTHER = "Choose another folder with --store DIR or $NORMBENCH_STORE"
+
+
+def create_store(root: Path) -> None:
+    """Make an empty store; the last step of it is the file that makes it one.
+
+    Raises:
+        StoreError: If *root* holds something else.
+        OSError: If it cannot be written.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    names = [name for name in list_names(root) if not is_temporary(name)]
+    strange = sorted(set(names) - _MAY_BE_THERE)
+    if STORE_FILE in strange:
+        return  # another process was faster
+    if strange:
+        raise StoreError(
+            f"{root} is neither empty nor a run store: it holds {strange[0]!r}. {_OTHER}."
+        )
+    (root / RUNS_FOLDER).mkdir(exist_ok=True)
+    (root / LOCKS_FOLDER).mkdir(exist_ok=True)
+    content = {"schema": STORE_SCHEMA, "written_by": normbench.__version__}
+    with open_folder(root) as folder:
+        # By a hard link, as results are published: a file system without them fails here and now.
+        write_once(STORE_FILE, to_json(content), folder=folder)
+
+
+def check_store(root: Path, content: Mapping[str, Any] | None) -> None:
+    """Raise :class:`StoreError` unless *content* is that of a store which this version reads."""
+    if content is None:
+        problem = "is not a run store" if root.is_dir() else "does not exist"
+        raise StoreError(
+            f"{root} {problem}: {root / STORE_FILE} is missing. {_OTHER}, or make a store with: "
+            "normbench run PROBLEM OPTIMIZER"
+        )
+    schema = content.get("schema")
+    if not isinstance(schema, int) or schema < 1:
+        raise StoreError(
+            f"{root / STORE_FILE} is damaged: its schema is {schema!r}, expected a whole number "
+            "from 1. Restore it from a backup."
+        )
+    if schema > STORE_SCHEMA:
+        raise StoreError(
+            f"{root} was written by normbench {content.get('written_by')} with store schema "
+            f"{schema}; this version reads up to {STORE_SCHEMA}. Upgrade normbench."
+        )
+
+
+def run_path(root: Path, fingerprint: str) -> Path:
+    """Return the folder of a run."""
+    return root / RUNS_FOLDER / fingerprint[:2] / fingerprint
+
+
+def prepare_run(folder: Path, spec: RunSpec) -> None:
+    """Make the folder of a run without attempts.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    folder.mkdir(parents=True)
+    (folder / ATTEMPTS_FOLDER).mkdir()
+    with open_folder(folder) as descriptor:
+        write_whole(SPEC_FILE, spec.to_json().encode() + b"\n", folder=descriptor)
+
+
+def install_run(prepared: Path, path: Path) -> bool:
+    """Rename the folder of a whole new run to its place; False if the store has it already.
+
+    Raises:
+        OSError: If it cannot be renamed.
+    """
+    try:
+        prepared.rename(path)
+    except OSError as error:
+        if error.errno in {errno.EEXIST, errno.ENOTEMPTY}:
+            return False
+        raise
+    with open_folder(path.parent) as folder:
+        sync_folder(folder)
+    return True
+
+
+def list_names(folder: Path) -> list[str]:
+    """Return the names in *folder*; none if it is gone.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except OSError as error:
+        if is_gone(error):
+            return []
+        raise explain("read", folder, error) from error

@@ -1,0 +1,200 @@
+"""Merging stores: runs trained elsewhere come home, as often as one likes.
+
+Attempts keep their numbers and arrive as ``NNNN.merged-TAG``, where TAG names the attempt in every
+store. They never count for leases, so runs may be at work on either side meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from normbench.errors import StoreError, UsageError
+from normbench.store.archive import extract_store, is_archive
+from normbench.store.checkpoints import find_checkpoint
+from normbench.store.files import (
+    explained,
+    is_gone,
+    is_temporary,
+    open_folder,
+    read_bytes,
+    remove_tree,
+    write_once,
+)
+from normbench.store.folders import (
+    OUTCOME_FILE,
+    RESULT_FILE,
+    AttemptFolder,
+    list_attempts,
+    merged_path,
+)
+from normbench.store.journal import JOURNAL_FILE
+from normbench.store.layout import install_run, prepare_run, run_path
+from normbench.store.leases import HEARTBEAT_FILE, Lease
+from normbench.store.run import StoredRun
+from normbench.store.store import RunStore
+
+_WORK_FOLDER = ".merge-"
+_TAG_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """What a merge did, in runs.
+
+    Attributes:
+        added: Runs that the target did not have.
+        kept: Runs that were left as they are.
+        updated: Runs that got a result, or an attempt to continue from.
+    """
+
+    added: int = 0
+    kept: int = 0
+    updated: int = 0
+
+
+def merge_store(source: Path, target: RunStore) -> MergeReport:
+    """Copy runs, attempts and results that *target* lacks into it.
+
+    A published result in the target is never touched. Merging again changes nothing.
+
+    Args:
+        source: Folder of a store, or a tar archive of one.
+        target: The store to complete.
+
+    Raises:
+        StoreError: If the source is not a store or holds what a store never does, or the target
+            cannot be written.
+        UsageError: If both are the same store.
+    """
+    if source.is_dir() and source.resolve() == target.root.resolve():
+        raise UsageError(f"{source} cannot be merged into itself. Give another store.")
+    with target.lock("merge", wait=None), _work_folder(target.root) as work:
+        folder = source
+        if is_archive(source):
+            folder = work / "source"
+            extract_store(source, folder)
+        runs = sorted(RunStore.open(folder).runs(), key=lambda run: run.fingerprint)
+        with explained("merge into", target.root):
+            done = [_merge_run(run, target.root, work) for run in runs]
+    return MergeReport(done.count("added"), done.count("kept"), done.count("updated"))
+
+
+@contextmanager
+def _work_folder(root: Path) -> Iterator[Path]:
+    """Make a folder for preparations in the store, where renaming works; sweep older ones."""
+    with explained("merge into", root):
+        for left in root.glob(f"{_WORK_FOLDER}*"):
+            remove_tree(left)
+        work = Path(tempfile.mkdtemp(prefix=_WORK_FOLDER, dir=root))
+    try:
+        yield work
+    finally:
+        remove_tree(work)
+
+
+def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
+    if run.spec.fingerprint != run.fingerprint:
+        raise StoreError(
+            f"{run.path} holds the spec of run {run.spec.fingerprint}. Delete that folder."
+        )
+    path = run_path(root, run.fingerprint)
+    added = False
+    if not path.exists():
+        prepare_run(work / run.fingerprint, run.spec)
+        path.parent.mkdir(exist_ok=True)
+        added = install_run(work / run.fingerprint, path)
+    if (path / RESULT_FILE).exists():
+        return "kept"
+    changed = _bring_attempts(run.path, path, work)
+    changed |= _bring_result(run.path, path)
+    if added:
+        return "added"
+    return "updated" if changed else "kept"
+
+
+def _bring_attempts(source: Path, target: Path, work: Path) -> bool:
+    """Copy the attempts that *target* lacks or has less of; whether there were any."""
+    published = read_bytes(source / RESULT_FILE)
+    own = {_tag(attempt) for attempt in list_attempts(target) if not attempt.tag}
+    changed = False
+    for attempt in list_attempts(source):
+        tag = _tag(attempt)
+        needed = published is not None and read_bytes(attempt.path / RESULT_FILE) == published
+        place = merged_path(target, attempt.number, tag)
+        if (tag not in own or needed) and _progress(attempt.path) > _progress(place):
+            _copy_attempt(attempt.path, place, work)
+            changed = True
+    return changed
+
+
+def _bring_result(source: Path, target: Path) -> bool:
+    data = read_bytes(source / RESULT_FILE)
+    if data is None:
+        return False
+    with open_folder(target) as folder:
+        return write_once(RESULT_FILE, data, folder=folder)
+
+
+def _tag(attempt: AttemptFolder) -> str:
+    """Name the attempt, the same in every store it was ever merged into."""
+    return attempt.tag or Lease.read(attempt.path).token[:_TAG_LENGTH].ljust(_TAG_LENGTH, "0")
+
+
+def _progress(folder: Path) -> tuple[bool, bool, int, int]:
+    """Return how far an attempt came; of two states of one attempt, the later is greater."""
+    checkpoint = find_checkpoint(folder)
+    try:
+        written = (folder / JOURNAL_FILE).stat().st_size
+    except OSError:
+        written = -1
+    return (
+        (folder / RESULT_FILE).exists(),
+        (folder / OUTCOME_FILE).exists(),
+        checkpoint.epoch if checkpoint else -1,
+        written,
+    )
+
+
+def _copy_attempt(source: Path, place: Path, work: Path) -> None:
+    """Copy an attempt, which may still be written to, and put it in place as a whole."""
+    prepared = work / place.name
+    _copy_tree(source, prepared)
+    if place.exists():
+        place.rename(work / f"{place.name}.old")
+    prepared.rename(place)
+    remove_tree(work / f"{place.name}.old")
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    target.mkdir()
+    with os.scandir(source) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                _copy_tree(Path(entry.path), target / entry.name)
+            elif entry.is_file(follow_symlinks=False) and _is_wanted(entry.name):
+                _copy_file(Path(entry.path), target / entry.name)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    try:
+        stream = source.open("rb")
+    except OSError as error:
+        if is_gone(error):
+            return  # its worker replaced it meanwhile
+        raise
+    with stream, target.open("wb") as copy:
+        shutil.copyfileobj(stream, copy)
+        copy.flush()
+        with contextlib.suppress(OSError):
+            os.fsync(copy.fileno())
+
+
+def _is_wanted(name: str) -> bool:
+    return name != HEARTBEAT_FILE and not is_temporary(name)

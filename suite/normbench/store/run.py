@@ -1,0 +1,146 @@
+"""A run in the store: its spec, its state, and what its attempts left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from normbench.errors import StoreError, UsageError
+from normbench.specs import RunSpec
+from normbench.store.attempt import Attempt
+from normbench.store.claims import claim, is_held
+from normbench.store.files import read_bytes, read_json
+from normbench.store.folders import (
+    ENVIRONMENT_FILE,
+    RESULT_FILE,
+    AttemptFolder,
+    AttemptInfo,
+    RunState,
+    list_attempts,
+    read_outcome,
+)
+from normbench.store.journal import Point, read_points
+from normbench.store.leases import LEASE_SECONDS, FileClock
+
+SPEC_FILE = "spec.json"
+_TRIES = 5
+
+
+class StoredRun:
+    """A run in the store. Everything is read from its files at the time of asking.
+
+    Reading never waits for writers: what they rename or delete meanwhile is looked for again, or
+    taken as gone.
+
+    Args:
+        path: Folder of the run.
+        clock: Clock of the file system it is on.
+    """
+
+    def __init__(self, path: Path, clock: FileClock) -> None:
+        self.path = path
+        self._clock = clock
+
+    @property
+    def fingerprint(self) -> str:
+        """The run's 32 hexadecimal digits."""
+        return self.path.name
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """What the run is; read once.
+
+        Raises:
+            StoreError: If the file is missing or damaged.
+        """
+        path = self.path / SPEC_FILE
+        data = read_bytes(path)
+        if data is None:
+            raise StoreError(f"{path} is missing. Add the run again, or delete {self.path}.")
+        try:
+            return RunSpec.from_json(data.decode())
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{path} is not a run spec that this version reads ({type(error).__name__}: "
+                f"{error}). Restore it from a backup, or delete {self.path} and add the run again."
+            ) from error
+
+    def state(self) -> RunState:
+        """Return the state, from the result or else the newest attempt."""
+        state = RunState.PENDING
+        for _ in range(_TRIES):
+            published = read_outcome(self.path / RESULT_FILE)
+            if published:
+                return published
+            attempts = list_attempts(self.path)
+            if not attempts:
+                return RunState.PENDING
+            state = attempts[-1].outcome(self._clock.now())
+            if attempts[-1].path.exists():
+                return state
+        return state
+
+    def result(self) -> dict[str, Any] | None:
+        """Return the published result, or None."""
+        return read_json(self.path / RESULT_FILE)
+
+    def points(self) -> list[Point]:
+        """Return the curve of the published attempt, else of the newest one."""
+        for _ in range(_TRIES):
+            shown = self._shown()
+            points = read_points(shown.path) if shown else []
+            if points or shown is None or shown.path.exists():
+                return points
+        return []
+
+    def environment(self) -> dict[str, Any] | None:
+        """Return where the published attempt ran, else the newest one; None before the first."""
+        for _ in range(_TRIES):
+            shown = self._shown()
+            environment = read_json(shown.path / ENVIRONMENT_FILE) if shown else None
+            if environment is not None or shown is None or shown.path.exists():
+                return environment
+        return None
+
+    def attempts(self) -> list[AttemptInfo]:
+        """Return what is known of the attempts, the newest last, merged ones before others."""
+        now = self._clock.now()
+        return [AttemptInfo.of(attempt, now) for attempt in list_attempts(self.path)]
+
+    def claim(
+        self, environment: Mapping[str, Any], *, lease_seconds: float = LEASE_SECONDS
+    ) -> Attempt | None:
+        """Claim the run for this process.
+
+        A run whose worker is dead, or has shown no heartbeat for its lease, is taken over. The
+        attempt continues from the newest checkpoint of earlier ones. Enter its ``with`` block at
+        once: the heartbeat starts there.
+
+        Args:
+            environment: Versions, hardware and the like, recorded with the attempt.
+            lease_seconds: Others may take the run over after so long without a heartbeat.
+
+        Returns:
+            The attempt; None if the run is done or held elsewhere.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        if not lease_seconds > 0:
+            raise UsageError(f"a lease of {lease_seconds} seconds is too short, give more than 0.")
+        if (self.path / RESULT_FILE).exists():
+            return None
+        if is_held(list_attempts(self.path), self._clock.now()):
+            return None
+        return claim(self.path, environment, lease_seconds)
+
+    def _shown(self) -> AttemptFolder | None:
+        """Return the published attempt, else the newest one."""
+        attempts = list_attempts(self.path)
+        published = read_bytes(self.path / RESULT_FILE)
+        if published is not None:
+            # Merged attempts keep their numbers, so the number does not tell which one it is.
+            attempts = [a for a in attempts if read_bytes(a.path / RESULT_FILE) == published]
+        return attempts[-1] if attempts else None

@@ -1,0 +1,151 @@
+"""The run store: a folder that holds runs by fingerprint, and is the truth about them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Self
+
+from normbench.errors import UsageError
+from normbench.specs import RunSpec
+from normbench.store.files import explained, read_json, remove_tree
+from normbench.store.layout import (
+    LOCKS_FOLDER,
+    RUNS_FOLDER,
+    STORE_FILE,
+    check_store,
+    create_store,
+    install_run,
+    list_names,
+    prepare_run,
+    run_path,
+)
+from normbench.store.leases import FileClock
+from normbench.store.locks import hold
+from normbench.store.run import SPEC_FILE, StoredRun
+
+STORE_VARIABLE = "NORMBENCH_STORE"
+_DEFAULT_STORE = "normbench-runs"
+_PREPARED = ".add-"
+_ABANDONED_SECONDS = 3600.0
+_FINGERPRINT = re.compile(r"[0-9a-f]{32}")
+_PREFIX = re.compile(r"[0-9a-f]{4,32}")
+_LOCK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def store_path(given: Path | None = None) -> Path:
+    """Return the store's folder: *given*, else ``$NORMBENCH_STORE``, else ``normbench-runs``."""
+    return given or Path(os.environ.get(STORE_VARIABLE) or _DEFAULT_STORE)
+
+
+class RunStore:
+    """A run store that was opened. Use :meth:`open`.
+
+    Attributes:
+        root: Its folder.
+        writable: Whether runs can be added and claimed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.writable = os.access(root / RUNS_FOLDER, os.W_OK | os.X_OK)
+        self._clock = FileClock(root / LOCKS_FOLDER)
+
+    @classmethod
+    def open(cls, root: Path, *, create: bool = False) -> Self:
+        """Open the store in the folder *root*.
+
+        Args:
+            root: Its folder.
+            create: Make an empty store if the folder is missing or empty.
+
+        Raises:
+            StoreError: If there is no store, it cannot be read, or a newer normbench wrote it.
+        """
+        content = read_json(root / STORE_FILE)
+        if content is None and create:
+            with explained("create the run store", root):
+                create_store(root)
+            content = read_json(root / STORE_FILE)
+        check_store(root, content)
+        return cls(root)
+
+    def add(self, spec: RunSpec) -> StoredRun:
+        """Add a run; if the store has it already, that one stands.
+
+        Raises:
+            StoreError: If it cannot be written.
+        """
+        path = run_path(self.root, spec.fingerprint)
+        if not (path / SPEC_FILE).exists():
+            with explained("add a run at", path):
+                _add(path, spec)
+        return StoredRun(path, self._clock)
+
+    def get(self, fingerprint: str) -> StoredRun | None:
+        """Return the run with this *fingerprint*, or None."""
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            return None
+        path = run_path(self.root, fingerprint)
+        return StoredRun(path, self._clock) if (path / SPEC_FILE).exists() else None
+
+    def find(self, prefix: str) -> list[StoredRun]:
+        """Return the runs whose fingerprint begins with *prefix*, else those whose row's does.
+
+        Raises:
+            UsageError: If *prefix* is not 4 to 32 hexadecimal digits.
+        """
+        digits = prefix.lower()
+        if not _PREFIX.fullmatch(digits):
+            raise UsageError(f"{prefix!r} is no fingerprint; give its first 4 to 32 hex digits.")
+        bucket = self.root / RUNS_FOLDER / digits[:2]
+        found = [run for run in self._runs_in(bucket) if run.fingerprint.startswith(digits)]
+        return found or [run for run in self.runs() if run.spec.row.startswith(digits)]
+
+    def runs(self) -> Iterator[StoredRun]:
+        """Yield all runs, in no particular order; reads no file."""
+        for name in list_names(self.root / RUNS_FOLDER):
+            yield from self._runs_in(self.root / RUNS_FOLDER / name)
+
+    def lock(self, name: str, *, wait: float | None) -> AbstractContextManager[bool]:
+        """Hold a lock that all processes using this store share; it ends with the process.
+
+        Args:
+            name: What it protects: letters, digits, ``-`` and ``_``.
+            wait: Seconds to wait for it; None for as long as it takes.
+
+        Returns:
+            A context manager that yields whether the lock was obtained.
+
+        Raises:
+            StoreError: If the file system cannot lock, or the store cannot be written.
+        """
+        if not _LOCK_NAME.fullmatch(name):
+            raise UsageError(f"lock name {name!r}: use letters, digits, '-' and '_'.")
+        return hold(self.root / LOCKS_FOLDER / f"{name}.lock", wait)
+
+    def _runs_in(self, bucket: Path) -> Iterator[StoredRun]:
+        for name in list_names(bucket):
+            if _FINGERPRINT.fullmatch(name):
+                yield StoredRun(bucket / name, self._clock)
+
+
+def _add(path: Path, spec: RunSpec) -> None:
+    """Add the run, and remove what crashed processes left half-made beside it."""
+    prepared = path.parent / f"{_PREPARED}{secrets.token_hex(8)}"
+    try:
+        prepare_run(prepared, spec)
+        oldest = prepared.stat().st_mtime - _ABANDONED_SECONDS
+        install_run(prepared, path)
+    finally:
+        remove_tree(prepared)
+    for name in list_names(path.parent):
+        if name.startswith(_PREPARED):
+            with contextlib.suppress(OSError):
+                if (path.parent / name).stat().st_mtime < oldest:
+                    remove_tree(path.parent / name)

@@ -1,0 +1,80 @@
+"""MLflow's SQLite database, made once and made whole."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from normbench.errors import StoreError
+from normbench.store import RunStore
+
+LOCK = "mlflow"
+_MOUNTS = Path("/proc/mounts")
+_LOCAL_FILE_SYSTEMS = frozenset(
+    ["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "tmpfs", "xfs", "zfs"]
+)
+
+
+def ensure_database(store: RunStore, uri: str, path: Path, artifacts: Path) -> None:
+    """Create the database *path* of *uri* unless it is there.
+
+    MLflow builds its tables in many steps, and processes that do so at once destroy each other's
+    work; so it is done beside, under a lock, and the finished file is renamed.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    if _is_there(path):
+        if not os.access(path, os.W_OK):
+            raise StoreError(
+                f"the MLflow database {path} may not be written. Make it writable, or set "
+                "MLFLOW_TRACKING_URI to another one."
+            )
+        return
+    if not store.writable:
+        raise StoreError(
+            f"the run store {store.root} may not be written, so it cannot hold an MLflow database. "
+            "Set MLFLOW_TRACKING_URI to a server or to a database elsewhere."
+        )
+    with store.lock(LOCK, wait=None):
+        if not _is_there(path):
+            _create(uri, path, artifacts)
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _create(uri: str, path: Path, artifacts: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    made = SqlAlchemyStore(f"{uri}.part", artifacts.as_uri())
+    made.engine.dispose()
+    if on_local_disk(path.parent):
+        connection = sqlite3.connect(part)
+        # Stays in the file; readers and the writer then do not wait for each other.
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
+    part.replace(path)
+
+
+def on_local_disk(folder: Path) -> bool:
+    """Whether *folder* lies on a local file system; False where that cannot be told.
+
+    Write-ahead logging needs memory shared between processes, which network file systems lack.
+    """
+    try:
+        lines = _MOUNTS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    place = folder.resolve()
+    best, kind = -1, ""
+    for line in lines:
+        _, point, name, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        if place.is_relative_to(point) and len(point) >= best:
+            best, kind = len(point), name
+    return kind in _LOCAL_FILE_SYSTEMS

@@ -1,0 +1,210 @@
+"""The copy of a run store in MLflow, and how it is brought up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from normbench.errors import StoreError
+from normbench.specs import RunSpec
+from normbench.store import RunState, RunStore, StoredRun
+from normbench.tracking import faults, names, writer
+from normbench.tracking.backend import Backend, open_backend
+from normbench.tracking.experiments import Experiment, MlflowRun, open_experiment
+from normbench.tracking.report import Done, Tally
+from normbench.tracking.rows import row_content
+from normbench.tracking.seeds import RESULTS, SeedContent, digest_of, seed_content
+from normbench.tracking.standing import judge
+
+
+@dataclass
+class _Row:
+    """The runs of one row that have begun, and the number of those that have not."""
+
+    begun: list[tuple[StoredRun, RunState]] = field(default_factory=list)
+    pending: int = 0
+
+    @property
+    def spec(self) -> RunSpec:
+        """Spec of one of the runs."""
+        return self.begun[0][0].spec
+
+    def fingerprints(self) -> list[str]:
+        """Return the fingerprints of the runs that have begun."""
+        return [run.fingerprint for run, _ in self.begun]
+
+
+class Mirror:
+    """The copy of a store in MLflow. Whoever updates it holds the store's collector lock.
+
+    It remembers what MLflow holds, so that updating again costs requests only where something is
+    new.
+    """
+
+    def __init__(self, store: RunStore, uri: str | None = None) -> None:
+        self._store, self._uri = store, uri
+        self._backend: Backend | None = None
+        self._experiments: dict[str, Experiment] = {}
+        self._runs: dict[str, StoredRun] = {}
+        self._complete: set[str] = set()
+
+    def update(self, runs: Iterable[StoredRun] | None = None) -> Tally:
+        """Copy what is new of *runs*, by default of all.
+
+        A run that fails is counted and passed over; when MLflow is away, all that are left fail.
+
+        Raises:
+            StoreError: If MLflow's database cannot be used as it is.
+        """
+        backend = self._backend = self._backend or open_backend(self._store, self._uri)
+        tally = Tally()
+        away = ""
+        for (name, _), row in self._rows(runs, tally).items():
+            if away:
+                tally.fail(row.fingerprints(), away)
+            elif row.begun:
+                away = self._update_row(backend, name, row, tally)
+        return tally
+
+    def _rows(self, runs: Iterable[StoredRun] | None, tally: Tally) -> dict[tuple[str, str], _Row]:
+        """Read the store: rows by experiment and fingerprint, without what is known complete."""
+        rows: dict[tuple[str, str], _Row] = {}
+        for found in self._store.runs() if runs is None else runs:
+            if found.fingerprint in self._complete:
+                tally.count(found.fingerprint, "unchanged")
+                continue
+            run = self._runs.setdefault(found.fingerprint, found)
+            try:
+                place, state = (names.experiment_name(run.spec), run.spec.row), run.state()
+            except StoreError as error:
+                tally.fail([run.fingerprint], str(error))
+                continue
+            row = rows.setdefault(place, _Row())
+            if state is RunState.PENDING:
+                row.pending += 1
+            else:
+                row.begun.append((run, state))
+        return rows
+
+    def _update_row(self, backend: Backend, name: str, row: _Row, tally: Tally) -> str:
+        """Update one row; return why MLflow is away, or nothing."""
+        update = _RowUpdate(backend, row, tally)
+        away = ""
+        try:
+            if name not in self._experiments:
+                self._experiments[name] = open_experiment(backend, row.spec)
+            update.run(self._experiments[name])
+        except backend.faults as error:
+            update.broken = True
+            problem = faults.explain(error, backend.uri)
+            tally.fail(update.left, problem)
+            if faults.is_busy(error) or not backend.answers():
+                away = problem
+        if update.broken:
+            # What is remembered may no longer be what MLflow holds.
+            self._experiments.pop(name, None)
+        else:
+            self._complete |= update.complete
+        return away
+
+
+class _RowUpdate:
+    """One pass over one row.
+
+    Attributes:
+        left: Fingerprints of the runs that nothing has been counted for yet.
+        complete: Fingerprints of the runs that never need another look.
+        broken: Whether something failed.
+    """
+
+    def __init__(self, backend: Backend, row: _Row, tally: Tally) -> None:
+        self._backend, self._row, self._tally = backend, row, tally
+        self.left = row.fingerprints()
+        self.complete: set[str] = set()
+        self.broken = False
+
+    def run(self, experiment: Experiment) -> None:
+        """Bring the row and its seeds up to date.
+
+        Raises:
+            Exception: One of the backend's faults, when going on would be in vain.
+        """
+        contents = self._contents(experiment)
+        created = self._create(experiment, contents)
+        parent = experiment.rows.get(self._row.spec.row)
+        if parent is None:
+            return
+        for content in contents:
+            done: Done = "created" if content.fingerprint in created else "updated"
+            self._update_seed(experiment, content, parent, done)
+        row = row_content(experiment.of_row(self._row.spec.row), self._row.pending)
+        with self._tolerated([]):
+            writer.update_row(self._backend, parent, row)
+
+    def _contents(self, experiment: Experiment) -> list[SeedContent]:
+        """Return what has to be written; count the runs that MLflow holds already."""
+        contents = []
+        for run, state in self._row.begun:
+            with self._tolerated([run.fingerprint]):
+                held = experiment.seeds.get(run.fingerprint)
+                if held is not None and held.tags.get(names.SYNCED) == digest_of(run, state):
+                    self._count(run.fingerprint, state, "unchanged")
+                    continue
+                content = seed_content(run, state)
+                verdict = "fill" if held is None else judge(self._backend, held, content)
+                if verdict == "keep":
+                    self._count(run.fingerprint, state, "unchanged")
+                    continue
+                if held is not None and verdict == "replace":
+                    self._backend.client.delete_run(held.run_id)
+                    del experiment.seeds[run.fingerprint]
+                contents.append(content)
+        return contents
+
+    def _create(self, experiment: Experiment, contents: Sequence[SeedContent]) -> set[str]:
+        """Create what is missing; return the fingerprints of the new runs."""
+        spec = self._row.spec
+        missing = [content for content in contents if content.fingerprint not in experiment.seeds]
+        if not missing:
+            return set()
+        if spec.row not in experiment.rows:
+            start = min(content.start for content in contents)
+            writer.create_row(experiment, spec, start)
+            experiment.load(spec.row)
+        parent = experiment.rows[spec.row]
+        for content in missing:
+            writer.create_seed(experiment, content, parent)
+        experiment.load(spec.row)
+        return {content.fingerprint for content in missing}
+
+    def _update_seed(
+        self, experiment: Experiment, content: SeedContent, parent: MlflowRun, done: Done
+    ) -> None:
+        with self._tolerated([content.fingerprint]):
+            seed = experiment.seeds[content.fingerprint]
+            changed = writer.update_seed(self._backend, seed, content, parent)
+            self._count(
+                content.fingerprint,
+                content.state,
+                done if changed or done == "created" else "unchanged",
+            )
+
+    def _count(self, fingerprint: str, state: RunState, done: Done) -> None:
+        self.left.remove(fingerprint)
+        self._tally.count(fingerprint, done)
+        if state in RESULTS:
+            self.complete.add(fingerprint)
+
+    @contextmanager
+    def _tolerated(self, fingerprints: Sequence[str]) -> Iterator[None]:
+        """Count the runs as failed when something fails, and go on unless MLflow is away."""
+        try:
+            yield
+        except self._backend.faults as error:
+            self.broken = True
+            for fingerprint in fingerprints:
+                self.left.remove(fingerprint)
+            self._tally.fail(fingerprints, faults.explain(error, self._backend.uri))
+            if faults.is_busy(error) or not self._backend.answers():
+                raise

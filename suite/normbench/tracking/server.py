@@ -1,0 +1,105 @@
+"""MLflow's web pages on a run store, served from this machine to this machine."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from collections.abc import Callable
+
+from normbench.errors import StoreError
+from normbench.store import RunStore
+from normbench.tracking import names, views
+from normbench.tracking.backend import Backend, is_server, open_backend
+from normbench.tracking.child import free_port, running_server
+from normbench.tracking.collector import Collector
+from normbench.tracking.sync import sync
+
+HOST = "127.0.0.1"
+PORT = 5000
+_ALL_EXPERIMENTS = "#/experiments?workflowType=machine_learning"
+_MOST_LINKS = 20
+
+
+def serve(
+    store: RunStore,
+    *,
+    host: str = HOST,
+    port: int = PORT,
+    open_browser: bool = False,
+    say: Callable[[str], object] | None = None,
+) -> None:
+    """Serve MLflow's pages on *store* until Ctrl-C or SIGTERM; new results appear as they come.
+
+    Where ``$MLFLOW_TRACKING_URI`` names a server, the store is copied there, its links are given,
+    and nothing is started.
+
+    Args:
+        store: The run store.
+        host: Address to listen on; any but this machine's own lets the network in.
+        port: First port to try; where it is taken, the next free one is used and said.
+        open_browser: Whether to open the first link.
+        say: Receives lines for the user; by default they go to standard output.
+
+    Raises:
+        StoreError: If MLflow's database cannot be used, or its server does not start or ends by
+            itself.
+    """
+    say = say or _print
+    backend = open_backend(store)
+    _copy_first(store, say)
+    if is_server(backend.uri):
+        _show_links(backend, backend.uri.rstrip("/") + "/", open_browser, say)
+        return
+    free = free_port(host, port)
+    if free != port:
+        say(f"Port {port} is taken by another program; using {free}.")
+    with Collector(store), running_server(store, backend.uri, host, free) as server:
+        if not server.stopping:
+            _show_links(backend, server.address, open_browser, say)
+            say("Ctrl-C ends the server.")
+        server.wait()
+
+
+def _copy_first(store: RunStore, say: Callable[[str], object]) -> None:
+    """Copy what is new, so that the first look at the pages is complete."""
+    try:
+        report = sync(store, wait=0.0)
+    except StoreError as error:
+        say(str(error))
+        return
+    if report.created or report.updated or report.failed:
+        say(f"Copied to MLflow: {report}.")
+    for problem in report.problems:
+        say(problem)
+
+
+def _show_links(
+    backend: Backend, address: str, open_browser: bool, say: Callable[[str], object]
+) -> None:
+    """Say the links to the runs of each experiment, and open the only one or the list of all."""
+    links = _links(backend, address)
+    everything = address + _ALL_EXPERIMENTS
+    if len(links) != 1:
+        say(f"MLflow: {everything}")
+    for name, link in list(links.items())[:_MOST_LINKS]:
+        say(f"{name}: {link}")
+    if open_browser:
+        webbrowser.open(next(iter(links.values())) if len(links) == 1 else everything)
+
+
+def _links(backend: Backend, address: str) -> dict[str, str]:
+    """Return the link to the runs of each of our experiments, by its name."""
+    try:
+        found = backend.client.search_experiments(filter_string=f"name LIKE '{names.PREFIX}%'")
+    except backend.faults:
+        return {}
+    links = {}
+    for experiment in sorted(found, key=lambda experiment: str(experiment.name)):
+        view = views.RUNS if views.VERSION_TAG in experiment.tags else None
+        links[experiment.name] = views.link(address, experiment.experiment_id, view)
+    return links
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

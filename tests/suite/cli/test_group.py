@@ -1,0 +1,233 @@
+"""Commands as processes: what is imported, what is printed, and how they exit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from normbench.cli.group import COMMANDS, CommandGroup
+from normbench.errors import NormbenchError, UsageError
+
+HEAVY = ("torch", "mlflow", "omegaconf", "matplotlib", "numpy", "scipy", "sklearn", "rich")
+
+NORMBENCH = (sys.executable, "-c", "from normbench.cli import main; main()")
+
+
+def normbench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command as a user would."""
+    return subprocess.run(
+        [*NORMBENCH, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def imported(*words: str) -> set[str]:
+    """Return which of the heavy packages a command has imported when it ends."""
+    code = (
+        "import sys\nfrom normbench.cli import main\n"
+        "try:\n    main()\n"
+        f"finally:\n    print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1].replace("'", '"')))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("list",),
+        ("list", "problems"),
+        ("list", "--json"),
+        ("describe", "optimizer", "sgd"),
+        ("run", "--help"),
+        ("plot", "--help"),
+        ("completion", "zsh"),
+    ],
+    ids=" ".join,
+)
+def test_quick_commands_import_nothing_heavy(words):
+    """Commands that only look up names import neither torch nor any other slow package."""
+    assert set() == imported(*words)
+
+
+def test_status_imports_nothing_heavy(filler):
+    """Status reads a store with the standard library alone."""
+    filler.ended("finished", 2)
+
+    assert set() == imported("status", "--store", str(filler.root))
+
+
+def test_help_names_every_visible_command(invoke):
+    """The help page has a line for each command of the table but the hidden ones."""
+    lines = {line.split()[0]: line for line in invoke("--help").stdout.splitlines() if line.strip()}
+
+    for name, entry in COMMANDS.items():
+        assert entry.hidden is (name not in lines)
+        assert entry.hidden or lines[name].endswith(entry.summary)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_summary_is_the_commands_own(name):
+    """The line in the table is the first sentence of the command's help."""
+    entry = COMMANDS[name]
+    command = CommandGroup().get_command(click.Context(CommandGroup()), name)
+
+    assert name == command.name
+    assert name in ("run", "completion") or entry.summary == command.get_short_help_str(limit=200)
+
+
+def test_every_option_has_a_help_text():
+    """No option is left unexplained."""
+    group = CommandGroup()
+    for name in COMMANDS:
+        command = group.get_command(click.Context(group), name)
+        options = [p for p in command.params if isinstance(p, click.Option)]
+
+        assert [] == [option.name for option in options if not option.help]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("lst",), 2, "error: unknown command 'lst'. Did you mean 'list'?"),
+        (("list", "norm"), 2, "Did you mean 'norms'?"),
+        (("list", "--jso"), 2, "--json"),
+        (("describe",), 2, "Missing argument"),
+        (("status", "--watch", "never"), 2, "'never'"),
+        (("status", "--store", "/nowhere/at/all"), 2, "there is no run store at /nowhere/at/all"),
+        (("run", "digits_cnn_b", "sgd"), 2, "Did you mean 'digits_cnn_bn'?"),
+        (("run", "digits_cnn_bn", "sdg"), 2, "Did you mean 'sgd'?"),
+        (("run", "digits_cnn_bn", "sgd", "--norm", "batchnorm"), 2, "Did you mean 'batch_norm'?"),
+        (("run", "digits_cnn_bn", "sgd", "--protocol", "quik"), 2, "Did you mean 'quick'?"),
+        (("list", "--plugin", "/no/such/file.py"), 2, "/no/such/file.py does not exist"),
+        (("list", "--log-file", "/proc/nowhere/log"), 2, "cannot be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_usage_exits_with_2_and_one_message(invoke, words, code, message):
+    """Wrong words end in exit code 2 and one message with the nearest name, never a traceback."""
+    done = invoke(*words)
+
+    assert code == done.exit_code
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def failing(error: BaseException) -> CommandGroup:
+    """Return a group whose command ``list`` raises *error*."""
+
+    class Failing(CommandGroup):
+        def get_command(self, ctx, cmd_name):
+            @click.command(cmd_name)
+            @click.option("-v", "verbose", is_flag=True)
+            @click.pass_obj
+            def command(invocation, verbose):
+                invocation.verbose = int(verbose)
+                invocation.resume_hint = " Go on with: normbench resume"
+                raise error
+
+            return command
+
+    return Failing()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (UsageError("wrong"), 2, "error: wrong\n"),
+        (NormbenchError("broken"), 1, "error: broken\n"),
+        (
+            ValueError("two\nlines"),
+            1,
+            "error: unexpected ValueError: two (add -v to see where it comes from)\n",
+        ),
+        (KeyboardInterrupt(), 130, "\ninterrupted. Go on with: normbench resume\n"),
+    ],
+    ids=["usage", "known", "unexpected", "interrupted"],
+)
+def test_errors_become_exit_codes(error, code, message):
+    """Each sort of error has its exit code and is printed as one message."""
+    done = CliRunner().invoke(failing(error), ["list"])
+
+    assert code == done.exit_code
+    assert message == done.stderr
+
+
+def test_traceback_of_an_unexpected_error_with_v():
+    """With -v an unexpected error is printed with its traceback."""
+    done = CliRunner().invoke(failing(ValueError("why")), ["list", "-v"])
+
+    assert 1 == done.exit_code
+    assert "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.endswith("ValueError: why\n")
+
+
+def test_installed_command_exits_with_its_code():
+    """The process leaves with the exit code, and errors do not mix with the output."""
+    done = normbench("describe", "no_such_thing")
+
+    assert 2 == done.returncode
+    assert "" == done.stdout
+    assert done.stderr.startswith("error: unknown name 'no_such_thing'.")
+
+
+def test_version_is_the_distributions():
+    """The version printed is the installed one."""
+    from importlib.metadata import version
+
+    assert f"normbench, version {version('normbench')}\n" == normbench("--version").stdout
+
+
+def test_no_command_prints_the_help():
+    """Without a command the help page is printed, and the exit code says that one was missing."""
+    done = normbench()
+
+    assert 2 == done.returncode
+    assert "Usage: normbench" in done.stderr
+
+
+def test_closed_pipe_ends_quietly():
+    """A reader that goes away early ends the command without a traceback."""
+    process = subprocess.Popen(
+        [*NORMBENCH, "list", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate()
+
+    assert (1, b"") == (process.returncode, errors)
+
+
+def test_interrupt_while_watching(filler):
+    """Ctrl-C ends a command that waits with exit code 130."""
+    filler.pending()
+    process = subprocess.Popen(
+        [*NORMBENCH, "status", "--store", str(filler.root), "--watch", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()  # the table is printed, so the command waits now or will at once
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+
+    assert 130 == process.returncode
+    assert errors.strip() == "interrupted."

@@ -1,0 +1,121 @@
+"""What ``normbench list`` shows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from normbench.cli.listing import PLURALS
+from normbench.plugins import KINDS
+
+TWICE = """
+from normbench import Norm, hookimpl
+
+@hookimpl
+def normbench_norms():
+    return [
+        Norm(name="batch_norm", summary="an impostor", factory=print),
+        Norm(name="of_my_own", summary="one more", factory=print),
+    ]
+"""
+
+
+@pytest.mark.parametrize("plural", PLURALS)
+def test_json_is_complete(invoke, catalogue, plural):
+    """The JSON of each kind holds every name with summary, version and origin."""
+    kind = PLURALS[plural]
+    records = json.loads(invoke("list", plural, "--json").stdout)
+
+    assert catalogue.names(KINDS[kind]) == [record["name"] for record in records]
+    for record in records:
+        assert kind == record["kind"]
+        assert record["summary"]
+        assert record["version"] >= 1
+        assert "built-in" == record["origin"]
+        assert record["offered_twice"] is False
+
+
+def test_json_of_everything_has_every_kind(invoke, catalogue):
+    """Without an argument the JSON maps each kind, and the plugins, to its records."""
+    content = json.loads(invoke("list", "--json").stdout)
+
+    assert {*PLURALS, "plugins"} == set(content)
+    assert len(catalogue.plugins) == len(content["plugins"])
+
+
+@pytest.mark.parametrize("plural", PLURALS)
+def test_table_has_a_line_for_every_name(invoke, catalogue, plural):
+    """The table of each kind has one line for each name, aligned, without colour in a pipe."""
+    lines = invoke("list", plural).stdout.splitlines()
+
+    assert catalogue.names(KINDS[PLURALS[plural]]) == [line.split()[0] for line in lines[1:]]
+    assert "\x1b[" not in "".join(lines)
+
+
+def test_overview_names_everything(invoke, catalogue):
+    """The overview holds the names of all kinds, with their number."""
+    shown = invoke("list").stdout
+    words = set(shown.replace(",", " ").split())
+
+    for plural, kind in PLURALS.items():
+        names = catalogue.names(KINDS[kind])
+        assert f"{plural} ({len(names)})" in shown
+        assert set(names) <= words
+
+
+def test_name_offered_twice_is_marked(invoke, plugin_file):
+    """A name that two plugins offer comes twice, marked, with where it is from."""
+    file = plugin_file(TWICE)
+    lines = invoke("list", "norms", "--plugin", file).stdout.splitlines()
+    twice = [line for line in lines if line.startswith("batch_norm (offered twice)")]
+    own = [line for line in lines if line.startswith("of_my_own")]
+
+    assert 2 == len(twice)
+    assert own[0].endswith("one_off.py, file")
+
+
+def test_plugins_show_what_they_offer(invoke, plugin_file):
+    """The table of plugins counts what each offers."""
+    lines = invoke("list", "plugins", "--plugin", plugin_file(TWICE)).stdout.splitlines()
+
+    assert ["one_off.py", "file", "2", "norms"] == lines[-1].split()
+
+
+def test_broken_installed_plugin_is_marked(invoke, monkeypatch, tmp_path):
+    """An installed plugin that fails to import is shown with its reason; the rest is listed."""
+    information = tmp_path / "broken_norms-0.3.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-norms\nVersion: 0.3")
+    (information / "entry_points.txt").write_text("[normbench]\nbroken = no_such_module_at_all")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    done = invoke("list", "plugins")
+    reason = "ModuleNotFoundError: No module named 'no_such_module_at_all'"
+
+    assert 0 == done.exit_code
+    line = next(line for line in done.stdout.splitlines() if line.startswith("broken "))
+    assert "broken-norms 0.3" in line
+    assert f"failed: {reason}" in line
+    assert f"plugin broken (broken-norms 0.3) failed to load: {reason}" in invoke("list").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import no_such_module_at_all", "ModuleNotFoundError"),
+        ("this is not Python", "SyntaxError"),
+        (
+            "from normbench import hookimpl\n@hookimpl\ndef normbench_norm():\n    return []",
+            "Did you mean 'normbench_norms'?",
+        ),
+    ],
+    ids=["import", "syntax", "hook"],
+)
+def test_broken_plugin_file_is_refused(invoke, plugin_file, text, message):
+    """A one-off file that cannot be loaded ends the command with its reason."""
+    done = invoke("list", "--plugin", plugin_file(text))
+
+    assert 2 == done.exit_code
+    assert "one_off" in done.stderr
+    assert message in done.stderr

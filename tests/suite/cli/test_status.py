@@ -1,0 +1,174 @@
+"""What ``normbench status`` shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+
+import pytest
+
+
+def rows(invoke, filler, *words: str) -> list[dict]:
+    """Return the rows of ``status --json``."""
+    done = invoke("status", "--store", filler.root, *words, "--json")
+    assert 0 == done.exit_code, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_seeds_are_counted_by_state(invoke, filler):
+    """Each state of a row's seeds has its own count."""
+    runs = filler.pending(seeds=5)
+    for run, state in zip(runs, ("finished", "finished", "diverged", "failed"), strict=False):
+        filler._end(run, state)
+    row = rows(invoke, filler)[0]
+    counts = {name: count for name, count in row["states"].items() if count}
+
+    assert {"done": 2, "diverged": 1, "failed": 1, "pending": 1} == counts
+    assert {"3": "made to be failed"} == row["messages"]
+
+
+def test_mean_is_over_finished_seeds_only(invoke, filler):
+    """Mean and spread leave the diverged seed out, and say over how many seeds they are."""
+    runs = filler.pending(seeds=4)
+    for run, state in zip(runs, ("finished", "finished", "finished", "diverged"), strict=True):
+        filler._end(run, state)
+    row = rows(invoke, filler)[0]
+    scores = [run["score"] for run in row["runs"] if run["state"] == "finished"]
+    shown = invoke("status", "--store", filler.root).stdout
+
+    assert (3, statistics.fmean(scores)) == (row["n_finished"], row["mean_of_finished"])
+    assert statistics.stdev(scores) == row["sd_of_finished"]
+    assert "finished seeds: mean ± sd (n)" in shown
+    assert f"{100 * statistics.fmean(scores):.2f} % ± " in shown
+
+
+def test_rows_are_cells_at_settings(invoke, filler):
+    """Another norm, optimizer or learning rate is another row; another seed is not."""
+    filler.ended(seeds=2)
+    filler.ended(seeds=2, norm="group_norm")
+    filler.ended(seeds=2, optimizer="adam")
+    filler.pending(2, "sgd", "lr=0.02")
+
+    assert [2, 2, 2, 2] == [len(row["runs"]) for row in rows(invoke, filler)]
+
+
+@pytest.mark.parametrize(
+    ("words", "optimizers"),
+    [
+        (("--norm", "group_norm"), ["sgd"]),
+        (("--optimizer", "adam"), ["adam"]),
+        (("--problem", "digits_cnn"), ["adam", "sgd", "sgd"]),
+        (("--protocol", "quick"), ["sgd"]),
+        (("--optimizer", "sgd", "--norm", "batch_norm"), ["sgd"]),
+    ],
+    ids=" ".join,
+)
+def test_filters_choose_rows(invoke, filler, words, optimizers):
+    """Each filter keeps the rows that carry its name."""
+    filler.ended()
+    filler.ended(optimizer="adam")
+    filler.ended(norm="group_norm", protocol="quick")
+    chosen = [row["optimizer"] for row in rows(invoke, filler, *words)]
+    expected = optimizers
+
+    if words == ("--optimizer", "sgd", "--norm", "batch_norm"):
+        assert expected == chosen
+    else:
+        assert sorted(expected) == sorted(chosen)
+
+
+def test_filter_for_an_absent_name_says_what_there_is(invoke, filler):
+    """A name that no run carries is an error with the nearest one."""
+    filler.ended()
+    done = invoke("status", "--store", filler.root, "--optimizer", "sdg")
+
+    assert 2 == done.exit_code
+    assert "Did you mean 'sgd'?" in done.stderr
+
+
+def test_running_seed_shows_its_epoch(invoke, filler, running):
+    """A run that a worker holds is running, with the epoch it has reached."""
+    shown = invoke("status", "--store", filler.root).stdout
+    run = rows(invoke, filler)[0]["runs"][0]
+
+    assert "seed 0: 2/3" in shown
+    assert ("running", 2, 3) == (run["state"], run["epoch"], run["epochs"])
+
+
+def test_setting_shows_its_values_and_origin(invoke, filler):
+    """The setting column holds what differs from the defaults, or says that nothing is tuned."""
+    filler.pending(1, "sgd", "lr=0.02")
+    shown = invoke("status", "--store", filler.root).stdout
+
+    assert "lr=0.02 (given)" in shown
+
+
+def test_changed_protocol_is_shown(invoke, filler):
+    """Words that change the protocol stand beside its name."""
+    filler.pending()
+
+    assert "standard protocol.epochs=3" in invoke("status", "--store", filler.root).stdout
+
+
+def test_empty_store_is_said_to_be_empty(invoke, filler):
+    """A store without runs is no error."""
+    done = invoke("status", "--store", filler.root)
+
+    assert (0, f"the store {filler.root} holds no runs\n") == (done.exit_code, done.stdout)
+    assert [] == rows(invoke, filler)
+
+
+def test_read_only_store_can_be_looked_at(invoke, filler):
+    """Status needs no right to write, and changes nothing."""
+    filler.ended("finished", 2)
+    folders = [filler.root, *(path for path in filler.root.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        before = sorted((str(p), p.stat().st_mtime_ns) for p in filler.root.rglob("*"))
+        row = rows(invoke, filler)[0]
+        after = sorted((str(p), p.stat().st_mtime_ns) for p in filler.root.rglob("*"))
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+    assert 2 == row["n_finished"]
+    assert before == after
+
+
+def test_newer_store_is_refused(invoke, filler):
+    """A store of a newer schema is refused with the way out, and left as it was."""
+    file = filler.root / "store.json"
+    file.write_text(json.dumps({"schema": 999, "written_by": "9.9"}), encoding="utf-8")
+    done = invoke("status", "--store", filler.root)
+
+    assert 1 == done.exit_code
+    assert "999" in done.stderr
+    assert "Upgrade normbench" in done.stderr
+    assert {"schema": 999, "written_by": "9.9"} == json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_folder_that_is_no_store_is_refused(invoke, tmp_path):
+    """Any other folder is refused by name."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    done = invoke("status", "--store", tmp_path)
+
+    assert 1 == done.exit_code
+    assert str(tmp_path) in done.stderr
+
+
+def test_store_comes_from_the_environment(invoke, filler, monkeypatch):
+    """Without --store, $NORMBENCH_STORE says where the store is."""
+    filler.ended()
+    monkeypatch.setitem(os.environ, "NORMBENCH_STORE", str(filler.root))
+
+    assert "digits_cnn" in invoke("status").stdout
+
+
+def test_watching_ends_when_nothing_moves(invoke, filler):
+    """--watch returns by itself once no run is running or pending."""
+    filler.ended("finished", 2)
+    done = invoke("status", "--store", filler.root, "--watch", "60")
+
+    assert 0 == done.exit_code
