@@ -12,8 +12,8 @@ import pytest
 # Read when torch is first imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Set by pytest for each test, and by scikit-learn when it is imported.
-_NOT_OURS = {"PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}
+# Set by libraries on first use: pytest, scikit-learn, torch.
+_NOT_OURS = ("PYTEST_", "KMP_", "TORCHINDUCTOR_", "TRITON_")
 
 
 @pytest.fixture(autouse=True)
@@ -30,29 +30,28 @@ def no_leaks() -> Iterator[None]:
     before = _global_state()
     yield
     after = _global_state()
-    leaked = [name for name in after if before.get(name, after[name]) != after[name]]
+    names = before.keys() | after.keys()
+    leaked = sorted(name for name in names if before.get(name) != after.get(name))
     if leaked:
-        pytest.fail(f"this test leaves {', '.join(leaked)} changed; undo it, as monkeypatch does.")
+        pytest.fail(f"this test leaves changed: {', '.join(leaked)}. Undo it, as monkeypatch does.")
 
 
 def _global_state() -> dict[str, object]:
-    environment = {name: os.environ[name] for name in os.environ.keys() - _NOT_OURS}
-    state: dict[str, object] = {"the environment": environment, "log handlers": _log_handlers()}
+    """Return what must not change by the name it is reported under; the usual states are absent."""
+    state: dict[str, object] = {
+        f"${name}": value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)
+    }
     torch = sys.modules.get("torch")
-    if torch is not None:
+    if torch is not None and torch.get_default_dtype() is not torch.float32:
         state["torch's default dtype"] = torch.get_default_dtype()
+    for logger in (logging.getLogger(), *_our_loggers()):
+        if handlers := [handler for handler in logger.handlers if not _is_pytests(handler)]:
+            state[f"handlers of logger {logger.name}"] = handlers
     return state
 
 
-def _log_handlers() -> list[tuple[str, logging.Handler]]:
-    """Return the handlers of the root logger and of ours, but for those of pytest."""
-    loggers = [logging.getLogger(), *_our_loggers()]
-    return [
-        (logger.name, handler)
-        for logger in loggers
-        for handler in logger.handlers
-        if not type(handler).__module__.startswith("_pytest")
-    ]
+def _is_pytests(handler: logging.Handler) -> bool:
+    return type(handler).__module__.startswith("_pytest")
 
 
 def _our_loggers() -> list[logging.Logger]:
@@ -60,6 +59,6 @@ def _our_loggers() -> list[logging.Logger]:
     known = logging.Logger.manager.loggerDict
     return [
         logger
-        for name, logger in sorted(known.items())
+        for name, logger in known.items()
         if name.startswith("normbench") and isinstance(logger, logging.Logger)
     ]

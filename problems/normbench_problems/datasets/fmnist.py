@@ -12,7 +12,7 @@ from normbench import Data, DataRequest
 from normbench_problems.datasets import official_files, table
 
 
-class FashionMNIST(datasets.FashionMNIST):  # type: ignore[misc] - torchvision is untyped
+class FashionMNIST(datasets.FashionMNIST):  # type: ignore[misc]
     """torchvision's class, which finds its folder by this name, reading the official files only."""
 
     def _check_legacy_exist(self) -> bool:

@@ -45,7 +45,10 @@ def tables(component: Component, settings: Sequence[Setting]) -> Iterator[Table]
         yield "for one dataset or problem", ("name", "words"), rows
     known = [setting for setting in settings if _concerns(setting, component)]
     if known:
-        yield "known settings", _SETTING_HEADINGS, [_setting(setting) for setting in known]
+        sources = list(dict.fromkeys(setting.source for setting in known))
+        rows = [_setting(setting, sources.index(setting.source)) for setting in known]
+        yield "known settings", _SETTING_HEADINGS, rows
+        yield "their sources", ("", "source"), [(f"[{i}]", s) for i, s in enumerate(sources)]
 
 
 _HEADINGS = ("parameter", "type", "default", "unit", "range", "search", "summary")
@@ -92,7 +95,7 @@ def _concerns(setting: Setting, component: Component) -> bool:
     return named.get(component.kind) == component.name
 
 
-def _setting(setting: Setting) -> tuple[str, ...]:
+def _setting(setting: Setting, source: int) -> tuple[str, ...]:
     words = [setting.norm, *(f"{name}={shown(value)}" for name, value in setting.ablation.items())]
     return (
         setting.problem,
@@ -100,7 +103,7 @@ def _setting(setting: Setting) -> tuple[str, ...]:
         setting.optimizer,
         setting.protocol,
         " ".join(f"{name}={shown(value)}" for name, value in setting.values.items()),
-        setting.source,
+        f"[{source}]",
     )
 
 

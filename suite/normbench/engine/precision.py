@@ -20,7 +20,7 @@ def configure(precision: str, *, deterministic: bool, device: torch.device) -> N
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = deterministic
-    if deterministic:
+    if deterministic and device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():

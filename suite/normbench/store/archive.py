@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -22,7 +23,10 @@ _WANTED = re.compile(
 
 def is_archive(path: Path) -> bool:
     """Whether *path* is a tar archive, compressed or not."""
-    return path.is_file() and tarfile.is_tarfile(path)
+    try:
+        return path.is_file() and tarfile.is_tarfile(path)
+    except EOFError:
+        return True  # what there is of it; reading it says what is wrong
 
 
 def extract_store(archive: Path, folder: Path) -> None:
@@ -43,7 +47,7 @@ def extract_store(archive: Path, folder: Path) -> None:
             with explained("write", folder):
                 for member in members:
                     _extract(tar, member, top, folder)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise StoreError(f"{archive} is damaged ({error}). Make or copy it again.") from error
 
 

@@ -165,10 +165,12 @@ class Attempt:
         with self._writing(RESULT_FILE):
             self._journal.sync()
             write_whole(RESULT_FILE, data, folder=self._folder)
-        published = self._link_result()
+        if not self._link_result():
+            self.close(RunState.INTERRUPTED, "the run had a result already")
+            return False
         self._tidy(keep=keep)
         self._end()
-        return published
+        return True
 
     def close(self, outcome: RunState, message: str = "", traceback: str = "") -> None:
         """End the attempt without a result and let go of the run.
@@ -256,7 +258,7 @@ class Attempt:
         self._heartbeat.stop()
         self._open = False
         try:
-            os.unlink(HEARTBEAT_FILE, dir_fd=self._folder)  # noqa: PTH108 - by open directory
+            os.unlink(HEARTBEAT_FILE, dir_fd=self._folder)
         except OSError as error:
             _log.debug("the heartbeat of %s stays until it is stale: %s", self, error)
         self._journal.close()

@@ -127,7 +127,7 @@ def discard(path: Path) -> None:
 def clean(path: Path) -> None:
     """Delete half-written files of the ended attempt in the folder *path*."""
     with contextlib.suppress(OSError), open_folder(path) as folder:
-        _remove(folder, [name for name in os.listdir(folder) if is_temporary(name)])
+        _remove(folder, filter(is_temporary, _names(folder)))
         _remove(folder, _undeclared(folder))
 
 
@@ -150,14 +150,17 @@ def _undeclared(folder: int) -> set[str]:
 
 
 def _files(folder: int) -> list[str]:
-    names = os.listdir(folder)
-    return [name for name in names if name.startswith(_PREFIX) and name.endswith(_SUFFIX)]
+    return [n for n in _names(folder) if n.startswith(_PREFIX) and n.endswith(_SUFFIX)]
+
+
+def _names(folder: int) -> list[str]:
+    return os.listdir(folder)
 
 
 def _remove(folder: int, names: Iterable[str]) -> None:
     for name in names:
         with contextlib.suppress(OSError):
-            os.unlink(name, dir_fd=folder)  # noqa: PTH108 - pathlib knows no open directory
+            os.unlink(name, dir_fd=folder)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -59,7 +59,7 @@ class _OvertakenError(Exception):
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An attempt folder that does not count yet, and when it was made by the file system's clock."""
+    """An attempt folder that does not count yet, and the file system's time when it was made."""
 
     run: Path
     folder: Path
@@ -189,7 +189,7 @@ def _sweep(prepared: _Prepared, number: int) -> None:
     for path in prepared.run.iterdir():
         if path.name.startswith(_PREPARED) or is_temporary(path.name):
             with contextlib.suppress(OSError):
-                if path.stat().st_mtime < oldest:
+                if path.stat().st_mtime < oldest or Lease.read(path).holder_is_dead():
                     remove_tree(path)
 
 

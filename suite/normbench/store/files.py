@@ -184,7 +184,7 @@ def _prepared(name: str, data: bytes, folder: int) -> Iterator[str]:
         yield temporary
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=folder)  # noqa: PTH108 - pathlib knows no open directory
+            os.unlink(temporary, dir_fd=folder)
     sync_folder(folder)
 
 

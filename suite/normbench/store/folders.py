@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from normbench.errors import StoreError
-from normbench.store.files import explain, is_gone, read_json
+from normbench.store.files import explain, is_gone, read_bytes, read_json
 from normbench.store.leases import Lease, last_beat
 
 ATTEMPTS_FOLDER = "attempts"
@@ -76,9 +76,19 @@ class AttemptFolder:
             return RunState.RUNNING
         return RunState.INTERRUPTED
 
+    def published(self, result: bytes | None) -> RunState | None:
+        """Return the outcome in the run's published *result* if that is this attempt's."""
+        # Merged attempts keep their numbers, so the number does not tell whose it is.
+        if result is None or read_bytes(self.path / RESULT_FILE) != result:
+            return None
+        return read_outcome(self.path / RESULT_FILE)
+
     def ended(self) -> RunState | None:
-        """Return how its worker closed it, or None if it did not."""
-        return read_outcome(self.path / OUTCOME_FILE) or read_outcome(self.path / RESULT_FILE)
+        """Return how its worker closed it, or None if it did not.
+
+        A result in its folder ends nothing: its worker may be about to publish it.
+        """
+        return read_outcome(self.path / OUTCOME_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +120,14 @@ class AttemptInfo:
     merged: bool
 
     @classmethod
-    def of(cls, attempt: AttemptFolder, now: float) -> AttemptInfo:
-        """Read what is known of *attempt* at the time *now* of the file system's clock."""
+    def of(cls, attempt: AttemptFolder, now: float, result: bytes | None) -> AttemptInfo:
+        """Read what is known of an attempt.
+
+        Args:
+            attempt: The attempt.
+            now: Unix seconds by the file system's clock.
+            result: The published result of its run.
+        """
         lease = Lease.read(attempt.path)
         beat = last_beat(attempt.path)
         closed = read_json(attempt.path / OUTCOME_FILE) or {}
@@ -122,7 +138,7 @@ class AttemptInfo:
             pid=lease.pid,
             started=lease.started,
             heartbeat_age=None if beat is None else max(0.0, now - beat),
-            outcome=attempt.outcome(now),
+            outcome=attempt.published(result) or attempt.outcome(now),
             message=closed.get("message", ""),
             superseded=attempt.superseded,
             merged=bool(attempt.tag),

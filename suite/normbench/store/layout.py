@@ -59,7 +59,7 @@ def create_store(root: Path) -> None:
 def check_store(root: Path, content: Mapping[str, Any] | None) -> None:
     """Raise :class:`StoreError` unless *content* is that of a store which this version reads."""
     if content is None:
-        problem = "is not a run store" if root.is_dir() else "does not exist"
+        problem = "is not a run store" if root.exists() else "does not exist"
         raise StoreError(
             f"{root} {problem}: {root / STORE_FILE} is missing. {_OTHER}, or make a store with: "
             "normbench run PROBLEM OPTIMIZER"

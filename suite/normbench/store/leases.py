@@ -66,7 +66,7 @@ class Lease:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Return the lease of the attempt in *folder*; one that nobody holds if it is unreadable."""
+        """Return the lease of the attempt in *folder*; if unreadable, one of nobody."""
         try:
             content = read_json(folder / LEASE_FILE) or {}
         except StoreError as error:

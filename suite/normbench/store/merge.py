@@ -6,7 +6,6 @@ store. They never count for leases, so runs may be at work on either side meanwh
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from normbench.errors import StoreError, UsageError
 from normbench.store.archive import extract_store, is_archive
 from normbench.store.checkpoints import find_checkpoint
 from normbench.store.files import (
+    explain,
     explained,
     is_gone,
     is_temporary,
@@ -188,12 +188,11 @@ def _copy_file(source: Path, target: Path) -> None:
     except OSError as error:
         if is_gone(error):
             return  # its worker replaced it meanwhile
-        raise
+        raise explain("read", source, error) from error
     with stream, target.open("wb") as copy:
         shutil.copyfileobj(stream, copy)
         copy.flush()
-        with contextlib.suppress(OSError):
-            os.fsync(copy.fileno())
+        os.fsync(copy.fileno())
 
 
 def _is_wanted(name: str) -> bool:

@@ -107,7 +107,8 @@ class StoredRun:
     def attempts(self) -> list[AttemptInfo]:
         """Return what is known of the attempts, the newest last, merged ones before others."""
         now = self._clock.now()
-        return [AttemptInfo.of(attempt, now) for attempt in list_attempts(self.path)]
+        published = read_bytes(self.path / RESULT_FILE)
+        return [AttemptInfo.of(attempt, now, published) for attempt in list_attempts(self.path)]
 
     def claim(
         self, environment: Mapping[str, Any], *, lease_seconds: float = LEASE_SECONDS
@@ -141,6 +142,5 @@ class StoredRun:
         attempts = list_attempts(self.path)
         published = read_bytes(self.path / RESULT_FILE)
         if published is not None:
-            # Merged attempts keep their numbers, so the number does not tell which one it is.
-            attempts = [a for a in attempts if read_bytes(a.path / RESULT_FILE) == published]
+            attempts = [attempt for attempt in attempts if attempt.published(published)]
         return attempts[-1] if attempts else None

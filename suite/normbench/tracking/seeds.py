@@ -238,9 +238,11 @@ def _finite(key: str, value: Any, time: int, step: int) -> Iterator[Point]:
 def _shown_attempt(
     attempts: Sequence[AttemptInfo], result: Mapping[str, Any]
 ) -> AttemptInfo | None:
-    standing = [attempt for attempt in attempts if not attempt.superseded]
-    published = [attempt for attempt in standing if attempt.number == result.get("attempt")]
-    return next(iter(published or standing[-1:]), None)
+    """Return the attempt that published *result*, else the newest."""
+    key = (result.get("attempt"), result.get("outcome"))
+    published = [attempt for attempt in attempts if (attempt.number, attempt.outcome) == key]
+    candidates = published or attempts
+    return candidates[-1] if candidates else None
 
 
 def _last_time(

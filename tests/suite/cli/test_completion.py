@@ -43,7 +43,7 @@ def completed(*words: str) -> list[str]:
         check=False,
     )
     assert "" == done.stderr
-    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 
 def test_commands_are_completed():

@@ -1,0 +1,69 @@
+"""Every network trains: finite outputs, and a gradient in every parameter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from normbench import Batch, Problem
+from normbench_problems.datasets.table import DATASETS
+from normbench_problems.table import PROBLEMS
+
+DATA = {dataset.name: dataset for dataset in DATASETS}
+NORMS = ["none", "batch_norm", "group_norm", "layer_norm"]
+
+
+def _batch(problem: Problem, size: int = 4) -> Batch:
+    dataset = DATA[problem.dataset]
+    generator = torch.Generator().manual_seed(1)
+    inputs: Tensor = torch.rand((size, *dataset.shape), generator=generator)
+    if dataset.content == "images":
+        inputs = inputs.permute(0, 3, 1, 2)
+    targets = torch.randint(max(dataset.classes, 1), (size,), generator=generator)
+    return Batch(inputs, targets)
+
+
+BASES = [problem for problem in PROBLEMS if not problem.base]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("problem", BASES, ids=lambda problem: problem.name)
+def test_gradient_reaches_every_parameter(problem, norm, build):
+    """One training step's loss is finite and moves every parameter."""
+    if problem.name == "quadratic_deep" and norm != "none":
+        pytest.skip("the quadratic has no norm sites")
+    small = {"width": 16} if problem.network == "resnet18" else {}
+    built = build(problem.network, norm, **problem.network_parameters, **small)
+    task, batch = problem.load()(), _batch(problem)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        scores = task(built.network, batch, task.initial_state(4, torch.device("cpu")))
+    scores.loss.backward()
+
+    assert torch.isfinite(scores.loss)
+    for info in built.parameters:
+        gradient = info.parameter.grad
+        assert gradient is not None, info.name
+        assert torch.isfinite(gradient).all(), info.name
+        assert gradient.any(), info.name
+
+
+@pytest.mark.parametrize("problem", BASES, ids=lambda problem: problem.name)
+def test_sums_add_up_over_batches(problem, build):
+    """Metric sums of a batch are those of its halves, and the first is the loss times its size."""
+    if problem.network == "vae":
+        pytest.skip("the autoencoder draws new noise for each batch")
+    small = {"width": 16} if problem.network == "resnet18" else {}
+    network = build(problem.network, problem.norm, **problem.network_parameters, **small).network
+    network.eval()
+    task, batch = problem.load()(), _batch(problem)
+    halves = [Batch(batch.inputs[part], batch.targets[part]) for part in (slice(2), slice(2, 4))]
+
+    with torch.no_grad():
+        whole, (first, second) = task(network, batch, {}), [task(network, b, {}) for b in halves]
+
+    assert len(task.metrics) == len(whole.sums)
+    assert torch.allclose(whole.sums, first.sums + second.sums, rtol=1e-4)
+    assert torch.allclose(whole.sums[0], whole.loss * 4)

@@ -1,0 +1,247 @@
+"""Whatever dies between two steps: after the next synchronisation nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from normbench.specs import RunSpec
+from normbench.store import RunStore, StoredRun
+from normbench.tracking import SyncReport, sync
+from normbench.tracking.backend import open_backend
+from normbench.tracking.child import free_port, running_server
+
+Spec = Callable[..., RunSpec]
+Train = Callable[..., StoredRun]
+Contents = Callable[..., dict[str, Any]]
+WrapClient = Callable[[Callable[[Any], Any]], None]
+
+_READS = ("search_", "get_", "list_")
+_SECONDS = 60.0
+
+
+class _Killed(BaseException):
+    """The process dies here."""
+
+
+class _Client:
+    """MLflow's client, of which each writing call is handed to *write*."""
+
+    def __init__(self, client: Any, write: Callable[[Callable[..., Any]], Any]) -> None:
+        self._client, self._write = client, write
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+        if name.startswith(_READS):
+            return method
+        return lambda *values, **named: self._write(lambda: method(*values, **named))
+
+
+@pytest.fixture
+def some_runs(store: RunStore, train: Train, make_spec: Spec) -> RunStore:
+    """A store with a finished, a failed and a diverged run in two rows."""
+    train(make_spec(0))
+    train(make_spec(1), outcome="failed")
+    train(make_spec(0, norm="group_norm"), outcome="diverged")
+    return store
+
+
+@pytest.fixture
+def many_runs(store: RunStore, train: Train, make_spec: Spec) -> RunStore:
+    """A store with sixteen finished runs in four rows."""
+    for number in range(16):
+        train(make_spec(number % 4, setting={"lr": 1.0 + number // 4}))
+    return store
+
+
+def test_dying_after_every_single_write_loses_and_doubles_nothing(
+    some_runs: RunStore, other_uri: str, contents: Contents, wrap_client: WrapClient
+) -> None:
+    """A collector that is killed after each write, again and again, ends where others end."""
+
+    def one_write(call: Callable[..., Any]) -> Any:
+        if written:
+            raise _Killed
+        written.append(call())
+        return written[0]
+
+    sync(some_runs, uri=other_uri)
+    wrap_client(lambda client: _Client(client, one_write))
+    deaths = 0
+    while True:
+        written: list[Any] = []
+        try:
+            report = sync(some_runs)
+        except _Killed:
+            deaths += 1
+        else:
+            break
+
+    assert deaths > 30
+    assert (0, 3) == (report.failed, report.created + report.updated + report.unchanged)
+    assert contents(some_runs, other_uri) == contents(some_runs)
+
+
+def test_requests_that_are_sent_twice_count_once(
+    some_runs: RunStore, other_uri: str, contents: Contents, wrap_client: WrapClient
+) -> None:
+    """When every answer is lost and every request repeated, each run still exists once."""
+
+    def twice(call: Callable[..., Any]) -> Any:
+        call()
+        try:
+            return call()
+        except open_backend(some_runs).faults:
+            return None  # what exists already cannot be created or deleted again
+
+    sync(some_runs, uri=other_uri)
+    wrap_client(lambda client: _Client(client, twice))
+
+    report = sync(some_runs)
+
+    assert SyncReport(created=3) == report
+    assert contents(some_runs, other_uri) == contents(some_runs)
+
+
+def test_a_run_that_mlflow_refuses_does_not_stop_the_others(
+    some_runs: RunStore, contents: Contents, wrap_client: WrapClient
+) -> None:
+    """One run fails with MLflow's reason, the others are copied, and it follows the next time."""
+    from mlflow.exceptions import MlflowException
+
+    def refuse_first(call: Callable[..., Any]) -> Any:
+        calls.append(call)
+        if len(calls) == refused:
+            raise MlflowException("no such thing today")
+        return call()
+
+    calls: list[Any] = []
+    refused = 30
+    wrap_client(lambda client: _Client(client, refuse_first))
+
+    report = sync(some_runs)
+
+    assert (1, 2) == (report.failed, report.created)
+    assert "no such thing today" in report.problems[0]
+    assert 0 == sync(some_runs).failed
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_completed_by_the_next(
+    many_runs: RunStore, other_uri: str, contents: Contents
+) -> None:
+    """SIGKILL in the middle of copying, then again from the start: as if undisturbed."""
+    code = (
+        "import sys; from pathlib import Path; from normbench.store import RunStore;"
+        "from normbench.tracking import sync; sync(RunStore.open(Path(sys.argv[1])))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(many_runs.root)])
+    _wait_until(lambda: len(_runs(many_runs)) >= 6 or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    assert -signal.SIGKILL == process.wait()
+
+    report = sync(many_runs)
+    sync(many_runs, uri=other_uri)
+
+    assert (0, 16) == (report.failed, report.created + report.updated + report.unchanged)
+    assert report.created > 0
+    assert contents(many_runs, other_uri) == contents(many_runs)
+
+
+@pytest.mark.slow
+def test_a_killed_server_is_caught_up_with_when_it_is_back(
+    many_runs: RunStore, other_uri: str, contents: Contents
+) -> None:
+    """SIGKILL of the server in the middle, restart, again: all there once, files by its proxy."""
+    port = free_port("127.0.0.1", 5600)
+    address = f"http://127.0.0.1:{port}"
+    database = f"sqlite:///{many_runs.root / 'mlflow.db'}"
+    with running_server(many_runs, database, "127.0.0.1", port) as server:
+        killer = threading.Thread(target=_kill_at, args=(server.pid, many_runs, 6))
+        killer.start()
+        interrupted = sync(many_runs, uri=address)
+        killer.join()
+    with running_server(many_runs, database, "127.0.0.1", port):
+        completed = sync(many_runs, uri=address)
+        again = sync(many_runs, uri=address)
+        held = contents(many_runs, address)
+
+    sync(many_runs, uri=other_uri)
+    assert interrupted.failed > 0
+    assert "does not answer" in interrupted.problems[0]
+    assert (0, SyncReport(unchanged=16)) == (completed.failed, again)
+    assert contents(many_runs, other_uri) == held
+
+
+def test_a_server_that_is_away_costs_few_requests(many_runs: RunStore) -> None:
+    """Sixteen runs and a server in trouble: a handful of requests, all counted as failed."""
+    with _answering(503) as (address, requests):
+        report = sync(many_runs, uri=address)
+
+    assert SyncReport(failed=16, problems=report.problems) == report
+    assert "does not answer" in report.problems[0]
+    assert 1 <= len(requests) <= 6
+
+
+def test_nobody_at_the_address_is_a_failure_without_an_exception(many_runs: RunStore) -> None:
+    """Where no server listens, every run is counted as failed and the reason names the address."""
+    address = f"http://127.0.0.1:{free_port('127.0.0.1', 5700)}"
+
+    report = sync(many_runs, uri=address)
+
+    assert 16 == report.failed
+    assert address in report.problems[0]
+
+
+def _runs(store: RunStore) -> list[Any]:
+    client = open_backend(store).client
+    found = client.search_experiments(filter_string="name LIKE 'normbench/%'")
+    return list(client.search_runs([found[0].experiment_id])) if found else []
+
+
+def _kill_at(pid: int, store: RunStore, runs: int) -> None:
+    _wait_until(lambda: len(_runs(store)) >= runs)
+    os.killpg(pid, signal.SIGKILL)
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@contextmanager
+def _answering(status: int) -> Iterator[tuple[str, list[str]]]:
+    """Run a server that answers every request with *status* and keeps their paths."""
+    requests: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            requests.append(self.path)
+            self.send_error(status)
+
+        do_GET = do_POST = _answer
+
+        def log_message(self, *words: object) -> None:
+            """Stay silent."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", requests
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

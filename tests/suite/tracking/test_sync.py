@@ -1,0 +1,317 @@
+"""Copying a run store to MLflow: complete, once, and again without change."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from normbench.errors import StoreError
+from normbench.specs import RunSpec
+from normbench.store import RunStore, StoredRun, merge_store
+from normbench.tracking import SyncReport, sync
+from normbench.tracking.backend import open_backend
+
+Spec = Callable[..., RunSpec]
+Train = Callable[..., StoredRun]
+Contents = Callable[..., dict[str, Any]]
+Point = Callable[..., dict[str, Any]]
+
+EXPERIMENT = "normbench/digits_cnn/quick"
+ROW = f"{EXPERIMENT}/batch_norm+sgd"
+
+
+def test_importing_tracking_leaves_mlflow_out() -> None:
+    """The package can be imported without paying for mlflow, torch or sqlalchemy."""
+    code = "import sys, normbench.tracking as t; print({'mlflow','torch'} & set(sys.modules))"
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+
+    assert b"set()\n" == printed
+
+
+def test_each_seed_becomes_one_run_below_its_row(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """Two seeds of one row become a row run and two seed runs below it."""
+    for seed in (0, 1):
+        train(make_spec(seed))
+
+    report = sync(store)
+
+    held = contents(store)
+    assert SyncReport(created=2) == report
+    assert {EXPERIMENT, ROW, f"{ROW}/s0", f"{ROW}/s1"} == set(held)
+    assert "batch_norm+sgd" == held[f"{ROW}/s1"]["parent"]
+
+
+def test_a_seed_holds_curves_results_and_files(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """All points of the journal with their own times, the result, and the files are there."""
+    run = train(make_spec(1))
+
+    sync(store)
+
+    seed = contents(store)[f"{ROW}/s1"]
+    points = [
+        (point["epoch"], point["test"]["accuracy"], round(point["time"] * 1000))
+        for point in run.points()
+    ]
+    assert points == seed["metrics"]["test/accuracy"]
+    assert [1, 2, 3] == [step for step, _, _ in seed["metrics"]["train/loss"]]
+    assert run.result()["score"] == seed["metrics"]["final/score"][0][1]
+    assert 12346.0 == seed["metrics"]["final/images_per_s"][0][1]
+    assert ["environment.json", "journal.jsonl", "result.json", "spec.json"] == seed["artifacts"]
+    assert "FINISHED" == seed["status"]
+
+
+def test_tags_and_parameters_say_what_a_seed_is(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """A seed can be found by fingerprint, row and cell, and its setting is in its parameters."""
+    spec = make_spec(2, setting={"lr": 0.02}, deviations=("protocol.epochs=3",))
+    train(spec)
+
+    sync(store)
+
+    seed = contents(store)[f"{EXPERIMENT}/batch_norm+sgd [lr=0.02 protocol.epochs=3]/s2"]
+    expected = {
+        "normbench.kind": "seed",
+        "normbench.fingerprint": spec.fingerprint,
+        "normbench.row": spec.row,
+        "normbench.cell": spec.cell,
+        "normbench.setting": "given",
+        "normbench.deviations": "protocol.epochs=3",
+        "normbench.outcome": "finished",
+        "normbench.hardware": "device a small processor, cores 2",
+    }
+    assert expected == {name: seed["tags"].get(name) for name in expected}
+    assert ("0.02", "64", "3", "2") == tuple(
+        seed["parameters"][name] for name in ("lr", "batch_size", "epochs", "seed")
+    )
+
+
+def test_experiment_tags_name_the_problem_and_its_metric(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """Problem, protocol, metric, direction and worst score are tags of the experiment."""
+    train(make_spec())
+
+    sync(store)
+
+    tags = contents(store)[EXPERIMENT]
+    expected = {
+        "mlflow.experimentKind": "custom_model_development",
+        "normbench.problem": "digits_cnn",
+        "normbench.protocol": "quick",
+        "normbench.metric": "test_accuracy",
+        "normbench.direction": "max",
+        "normbench.worst_score": "0.1",
+    }
+    assert expected == {name: tags.get(name) for name in expected}
+
+
+def test_a_second_sync_changes_nothing(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """Metrics, tags, times and files are the same after another synchronisation."""
+    train(make_spec(0))
+    train(make_spec(1), outcome="failed")
+    train(make_spec(2), outcome="diverged")
+    sync(store)
+    before = contents(store)
+
+    report = sync(store)
+
+    assert SyncReport(unchanged=3) == report
+    assert before == contents(store)
+
+
+def test_a_new_point_is_added_and_nothing_else(
+    store: RunStore, make_spec: Spec, contents: Contents, point: Point
+) -> None:
+    """Of a run that trains, one more journal line becomes one more value of each metric."""
+    with store.add(make_spec()).claim({}) as attempt:
+        attempt.append(point(0, 0))
+        attempt.append(point(0, 1))
+        sync(store)
+        before = contents(store)[f"{ROW}/s0"]["metrics"]["test/accuracy"]
+        attempt.append(point(0, 2))
+
+        report = sync(store)
+
+        seed = contents(store)[f"{ROW}/s0"]
+    assert SyncReport(updated=1) == report
+    assert before == seed["metrics"]["test/accuracy"][:-1]
+    assert (2, "RUNNING") == (seed["metrics"]["test/accuracy"][-1][0], seed["status"])
+
+
+def test_runs_that_nobody_began_are_only_counted(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """A pending seed has no run, but its row knows that it is expected."""
+    train(make_spec(0))
+    store.add(make_spec(1))
+
+    sync(store)
+
+    row = contents(store)[ROW]
+    assert {"1 of 2"} == {row["tags"]["normbench.progress"]}
+    assert ("SCHEDULED", "1 pending, 1 finished") == (
+        row["status"],
+        row["tags"]["normbench.outcomes"],
+    )
+
+
+def test_a_row_shows_mean_and_spread_with_diverged_seeds_at_the_worst_score(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """Scores 0.8, 0.81 and a diverged 0.1 give n 3, their mean and their standard deviation."""
+    for seed, outcome in enumerate(("finished", "finished", "diverged")):
+        train(make_spec(seed), outcome=outcome)
+
+    sync(store)
+
+    metrics = contents(store)[ROW]["metrics"]
+    values = {key: history[-1][1] for key, history in metrics.items()}
+    assert {"row/n": 3.0, "row/mean": 0.57, "row/sd": 0.407063, "row/diverged": 1.0} == values
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        ("diverged", "FINISHED"),
+        ("failed", "FAILED"),
+        ("out_of_memory", "FAILED"),
+        ("timed_out", "FAILED"),
+        ("killed", "KILLED"),
+        ("interrupted", "KILLED"),
+    ],
+)
+def test_the_status_tells_results_failures_and_stops_apart(
+    outcome: str, status: str, store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """Diverging is a result; what broke is FAILED; what was stopped is KILLED."""
+    train(make_spec(), outcome=outcome)
+
+    sync(store)
+
+    seed = contents(store)[f"{ROW}/s0"]
+    assert (status, outcome) == (seed["status"], seed["tags"]["normbench.state"])
+
+
+def test_a_failed_run_that_is_repeated_ends_as_finished(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """The second attempt's outcome replaces the first one's, in the same run."""
+    train(make_spec(), outcome="failed")
+    sync(store)
+
+    train(make_spec())
+    report = sync(store)
+
+    seed = contents(store)[f"{ROW}/s0"]
+    assert SyncReport(updated=1) == report
+    assert ("FINISHED", "finished") == (seed["status"], seed["tags"]["normbench.outcome"])
+    assert "normbench.message" not in seed["tags"]
+
+
+def test_an_attempt_that_went_another_way_replaces_the_earlier_curve(
+    store: RunStore, make_spec: Spec, contents: Contents, point: Point, result: Point
+) -> None:
+    """Values of a lost attempt that the new one contradicts are gone from MLflow."""
+    run = store.add(make_spec())
+    with run.claim({}) as attempt:
+        for epoch in range(4):
+            attempt.append(point(7, epoch))
+    sync(store)
+
+    with run.claim({}) as attempt:
+        for epoch in range(3):
+            attempt.append(point(0, epoch))
+        attempt.publish(result(0, 2))
+    sync(store)
+
+    history = contents(store)[f"{ROW}/s0"]["metrics"]["test/accuracy"]
+    assert [p["test"]["accuracy"] for p in run.points()] == [value for _, value, _ in history]
+
+
+def test_no_value_that_is_not_finite_reaches_mlflow(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """Numbers too large for a float and NaN in a journal are left out; finite ones stay."""
+    run = train(make_spec(), epochs=1, outcome="failed")
+    line = '{"epoch": 2, "time": 1.0, "test": {"accuracy": NaN, "loss": 1e999, "other": 5}}'
+    with (run.path / "attempts" / "0001" / "journal.jsonl").open("a") as journal:
+        journal.write(line + "\n")
+
+    sync(store)
+
+    metrics = contents(store)[f"{ROW}/s0"]["metrics"]
+    assert [0, 1] == [step for step, _, _ in metrics["test/accuracy"]]
+    assert [0, 1] == [step for step, _, _ in metrics["test/loss"]]
+    assert 5.0 == metrics["test/other"][0][1]
+
+
+def test_a_merged_store_adds_only_what_is_new(
+    store: RunStore, tmp_path: Path, make_spec: Spec, train: Train, contents: Contents
+) -> None:
+    """Seeds that came from another store join their row; those known stay as they are."""
+    train(make_spec(0))
+    sync(store)
+    other = RunStore.open(tmp_path / "other", create=True)
+    for seed in (0, 1):
+        train(make_spec(seed), store=other)
+
+    merge_store(other.root, store)
+    report = sync(store)
+
+    assert SyncReport(created=1, unchanged=1) == report
+    assert 2.0 == contents(store)[ROW]["metrics"]["row/n"][-1][1]
+
+
+def test_two_stores_that_feed_one_database_agree(
+    store: RunStore, tmp_path: Path, other_uri: str, make_spec: Spec, train: Train
+) -> None:
+    """Each adds its seeds to the same row, and synchronising the first again changes nothing."""
+    elsewhere = RunStore.open(tmp_path / "elsewhere", create=True)
+    train(make_spec(0))
+    train(make_spec(1), store=elsewhere)
+    sync(store, uri=other_uri)
+
+    report = sync(elsewhere, uri=other_uri)
+
+    assert SyncReport(created=1) == report
+    assert SyncReport(unchanged=1) == sync(store, uri=other_uri)
+    client = open_backend(store, other_uri).client
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    rows = [run for run in runs if run.data.tags["normbench.kind"] == "row"]
+    assert [2.0] == [row.data.metrics["row/n"] for row in rows]
+
+
+def test_only_the_runs_asked_for_are_copied(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """A selection leaves the other runs alone."""
+    chosen = train(make_spec(0))
+    train(make_spec(1))
+
+    report = sync(store, runs=[chosen])
+
+    assert SyncReport(created=1) == report
+    assert f"{ROW}/s1" not in contents(store)
+
+
+def test_another_process_that_copies_is_named(store: RunStore) -> None:
+    """While somebody else holds the collector's lock, the call says so instead of interfering."""
+    with (
+        store.lock("collector", wait=0) as held,
+        pytest.raises(StoreError, match="another normbench process copies"),
+    ):
+        assert held
+        sync(store, wait=0.0)
