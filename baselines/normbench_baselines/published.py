@@ -24,10 +24,10 @@ class PublishedResult:
     """One published number.
 
     Attributes:
-        problem: What was trained, by the name that it has or would have here.
+        problem: What was trained; this and the next three by the names they would have here.
         norm: Norm at its sites.
         optimizer: Optimizer.
-        protocol: Rules it was measured under, by the name that they have or would have here.
+        protocol: Rules it was measured under.
         metric: What was measured, such as ``test_accuracy``.
         mean: Mean over seeds; accuracies in [0, 1].
         sd: Standard deviation over seeds in the same unit, None if it was not published.

@@ -160,6 +160,7 @@ def plan(request: Request, catalogue: Catalogue, launching: Launching) -> list[R
 
         build_network(specs[0], catalogue)
     dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
+    _check_batch_size(specs[0], dataset)
     check_files(dataset, data_folder(launching.data_dir), specs[0].problem.name)
     return specs
 
@@ -249,6 +250,17 @@ class _NotCollecting:
 
 def _collector(store: RunStore, launching: Launching) -> _Collecting | _NotCollecting:
     return _Collecting(store) if launching.track else _NotCollecting()
+
+
+def _check_batch_size(spec: RunSpec, dataset: Dataset) -> None:
+    rules, size = spec.protocol.rules, spec.problem.training.batch_size
+    examples = round(dataset.train_size * (1 - rules.validation_share))
+    if rules.drop_last and examples and size > examples:
+        raise UsageError(
+            f"problem.batch_size={size} is larger than the training part of {dataset.name} "
+            f"({examples} examples), and protocol.drop_last leaves partial batches out. Give a "
+            "smaller batch size, or protocol.drop_last=false."
+        )
 
 
 def _unusual(request: Request, spec: RunSpec) -> bool:

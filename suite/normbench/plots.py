@@ -27,6 +27,8 @@ DOTS_PER_INCH = 150
 # Okabe and Ito's palette (2008): told apart with any common kind of colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
+_CHARACTER_WIDTH = 0.068  # inches at 8 points, on average
+_TITLE_WIDTH = 5.2
 _AXIS_LABELS = {"loss": "loss (mean per example)", "accuracy": "accuracy [%]"}
 _FACTORS = {"accuracy": 100.0}
 
@@ -86,10 +88,10 @@ def draw(rows: Sequence[Curves], *, band: str = "range", log_loss: bool = False)
     from matplotlib.figure import Figure
 
     metrics, parts = _panels(rows)
-    legend_lines = math.ceil(len(rows) / _legend_columns(rows))
-    legend_inches = 0.22 * legend_lines + 0.45
-    size = (3.4 * len(parts) + 0.6, 2.7 * len(metrics) + legend_inches)
-    figure = Figure(figsize=size, layout="constrained")
+    width = max(3.4 * len(parts) + 0.6, _entry_width(rows), _TITLE_WIDTH)
+    columns = max(1, min(3, len(rows), int(width / _entry_width(rows))))
+    legend_height = 0.2 * math.ceil(len(rows) / columns) + 0.4
+    figure = Figure(figsize=(width, 2.7 * len(metrics) + legend_height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(metrics), len(parts), squeeze=False, sharex=True, sharey="row")
     for line, metric in enumerate(metrics):
@@ -100,7 +102,7 @@ def draw(rows: Sequence[Curves], *, band: str = "range", log_loss: bool = False)
     for axis in axes[-1]:
         axis.set_xlabel("epochs trained")
         axis.set_xlim(left=0)
-    _add_legend(figure, rows, band)
+    _add_legend(figure, rows, band, columns)
     return figure
 
 
@@ -261,10 +263,9 @@ def _limit(axis: Axes, rows: Sequence[Curves], metric: str, *, log: bool) -> Non
     axis.set_ylim(low - margin, high + margin)
 
 
-def _legend_columns(rows: Sequence[Curves]) -> int:
-    """Return how many entries fit side by side."""
-    longest = max(len(_entry(curves)) for curves in rows)
-    return max(1, min(3, len(rows), 120 // (longest + 6)))
+def _entry_width(rows: Sequence[Curves]) -> float:
+    """Return the width of the longest entry of the legend in inches, its line included."""
+    return 0.7 + _CHARACTER_WIDTH * max(len(_entry(curves)) for curves in rows)
 
 
 def _entry(curves: Curves) -> str:
@@ -276,7 +277,7 @@ def _entry(curves: Curves) -> str:
     return f"{curves.label}: {', '.join(counts)}"
 
 
-def _add_legend(figure: Figure, rows: Sequence[Curves], band: str) -> None:
+def _add_legend(figure: Figure, rows: Sequence[Curves], band: str, columns: int) -> None:
     from matplotlib.lines import Line2D
 
     handles = []
@@ -288,7 +289,7 @@ def _add_legend(figure: Figure, rows: Sequence[Curves], band: str) -> None:
         handles=handles,
         title=f"line: mean over n finished seeds; band: {around}",
         loc="outside lower center",
-        ncols=_legend_columns(rows),
+        ncols=columns,
         fontsize=8,
         title_fontsize=8,
         frameon=False,

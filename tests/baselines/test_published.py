@@ -10,11 +10,17 @@ import sys
 import pytest
 from scipy.stats import ttest_rel
 
-from normbench import Norm, Optimizer
+from normbench import Norm, Optimizer, Problem
 from normbench.plugins import load_catalogue
 from normbench_baselines.published import published_comparisons, published_results
 
 RESULTS = published_results()
+# Published, and not offered here (yet): their names must still be spelt in one way.
+NOT_OFFERED = {
+    *("adam_g", "adam_s", "adam_srt", "sgd_mrt"),
+    *("mnist_vae", "svhn_wrn164", "tolstoi_char_rnn", "cifar10_vgg16", "cifar100_resnet18"),
+    *("cifar100_vgg16", "svhn_resnet18", "svhn_vgg16", "imagenet_resnet18"),
+}
 PER_SEED = [result for result in RESULTS if len(result.values) > 1]
 
 
@@ -43,15 +49,20 @@ def test_no_cell_is_given_twice():
 @pytest.mark.parametrize("result", RESULTS, ids=name)
 def test_result_is_plausible(result):
     """Accuracies lie in (0, 1), spreads are small beside them, and every label warns."""
-    catalogue = load_catalogue()
-
-    assert result.norm in catalogue.names(Norm)
-    assert result.optimizer in catalogue.names(Optimizer)
     assert result.source.title
     assert "not comparable" in result.label
     if result.metric.endswith("accuracy"):
         assert 0.5 < result.mean < 1
         assert (result.sd or 0) < 0.02
+
+
+def test_names_are_ours():
+    """Problems, norms and optimizers go by the names that they have here, or would have."""
+    catalogue = load_catalogue()
+    ours = {name for kind in (Norm, Optimizer, Problem) for name in catalogue.names(kind)}
+    used = {name for each in RESULTS for name in (each.problem, each.norm, each.optimizer)}
+
+    assert set() == used - ours - NOT_OFFERED
 
 
 @pytest.mark.parametrize("result", PER_SEED, ids=name)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import normbench_problems
-from normbench import UsageError
+from normbench import Fitting, Sites, UsageError
 from normbench.sites import initialise
 
 
@@ -110,6 +110,30 @@ def test_norm_leaves_initial_values_alone(name, norm, build):
     assert weights <= there.keys()
 
 
+class _Halved(nn.Module):
+    """A parametrization of a weight, as norms that act on weights use."""
+
+    def forward(self, weight):
+        return weight / 2
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "net_2c2d", "resnet20"])
+def test_weight_norm_leaves_initial_values_alone(name, build):
+    """The raw weight under a norm that acts on weights starts as the plain weight does."""
+    plain = build(name).network
+    sites = Sites(lambda _: Fitting(norm=nn.Identity(), weight=_Halved()), norm_name="halved")
+    halved = getattr(normbench_problems, name)(sites)
+    initialise(plain, 7)
+    initialise(halved, 7)
+
+    there = _layers(halved)
+    for layer_name, layer in _layers(plain).items():
+        fed = hasattr(there[layer_name], "parametrizations")
+        expected = layer.weight / 2 if fed else layer.weight
+        assert torch.equal(expected, there[layer_name].weight)
+    assert len(sites.fitted) == sum(hasattr(layer, "parametrizations") for layer in there.values())
+
+
 @pytest.mark.parametrize("name", ["digits_cnn", "net_3c3d"])
 def test_seeds_differ(name, build):
     """Every weight depends on the seed."""
@@ -152,8 +176,6 @@ def test_plain_use_draws_the_reference_values():
 
 def test_sites_and_norm_layer_exclude_each_other():
     """A network given both the harness's sites and a norm layer refuses."""
-    from normbench import Sites
-
     with pytest.raises(UsageError, match="Leave out norm_layer"):
         normbench_problems.digits_cnn(Sites(), norm_layer=nn.BatchNorm2d)
 

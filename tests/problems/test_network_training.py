@@ -11,7 +11,15 @@ from normbench_problems.datasets.table import DATASETS
 from normbench_problems.table import PROBLEMS
 
 DATA = {dataset.name: dataset for dataset in DATASETS}
-NORMS = ["none", "batch_norm", "group_norm", "layer_norm"]
+NORMS = ("none", "batch_norm", "group_norm", "layer_norm")
+BASES = [problem for problem in PROBLEMS if not problem.base]
+CASES = [
+    pytest.param(problem, norm, id=f"{problem.name}-{norm}")
+    for problem in BASES
+    for norm in (NORMS if problem.network != "quadratic" else ("none",))
+]
+# The autoencoder draws new noise for each batch.
+NOISELESS = [problem for problem in BASES if problem.network != "vae"]
 
 
 def _batch(problem: Problem, size: int = 4) -> Batch:
@@ -24,15 +32,9 @@ def _batch(problem: Problem, size: int = 4) -> Batch:
     return Batch(inputs, targets)
 
 
-BASES = [problem for problem in PROBLEMS if not problem.base]
-
-
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("problem", BASES, ids=lambda problem: problem.name)
+@pytest.mark.parametrize(("problem", "norm"), CASES)
 def test_gradient_reaches_every_parameter(problem, norm, build):
     """One training step's loss is finite and moves every parameter."""
-    if problem.name == "quadratic_deep" and norm != "none":
-        pytest.skip("the quadratic has no norm sites")
     small = {"width": 16} if problem.network == "resnet18" else {}
     built = build(problem.network, norm, **problem.network_parameters, **small)
     task, batch = problem.load()(), _batch(problem)
@@ -50,11 +52,9 @@ def test_gradient_reaches_every_parameter(problem, norm, build):
         assert gradient.any(), info.name
 
 
-@pytest.mark.parametrize("problem", BASES, ids=lambda problem: problem.name)
+@pytest.mark.parametrize("problem", NOISELESS, ids=lambda problem: problem.name)
 def test_sums_add_up_over_batches(problem, build):
     """Metric sums of a batch are those of its halves, and the first is the loss times its size."""
-    if problem.network == "vae":
-        pytest.skip("the autoencoder draws new noise for each batch")
     small = {"width": 16} if problem.network == "resnet18" else {}
     network = build(problem.network, problem.norm, **problem.network_parameters, **small).network
     network.eval()

@@ -74,7 +74,7 @@ class _NormaliseGroups(torch.autograd.Function):
         again = torch.is_grad_enabled()
         if again:  # A second derivative flows through the statistics too.
             mean, inverse, _ = _statistics(values, ctx.groups, ctx.eps)
-        product = gradient * values
+        product = values * gradient  # in this order: the first decides on the layout
         total = _channel_means(gradient)
         aligned = (_channel_means(product) - mean * total) * inverse
         slope = _group_means(weight * aligned, ctx.groups) * inverse * -inverse

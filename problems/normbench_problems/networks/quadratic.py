@@ -78,10 +78,10 @@ def hessian(rotation: str = "fresh") -> NDArray[np.float64]:
 
 
 def random_rotation(generator: np.random.RandomState, size: int) -> NDArray[np.float64]:
-    """Return a rotation of *size* dimensions, uniform over all of them.
+    """Return a rotation of *size* >= 2 dimensions, uniform over all of them.
 
-    A rotation of d dimensions is made from one of d - 1 by a reflection that takes the new axis to
-    a uniform direction.
+    One of d dimensions is made from one of d - 1 by a reflection that takes the new axis to a
+    uniform direction; the last is negated, which gives determinant 1 in even and odd dimensions.
     """
     angle = 2 * np.pi * generator.uniform()
     matrix: NDArray[Any] = np.array(

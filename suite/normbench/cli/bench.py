@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     type=click.IntRange(min=64),
     help="Examples trained on in a round; a quarter as many are evaluated three times.",
 )
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--rounds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Turns each loop takes; medians over them are shown.",
+)
 @json_option
 @common_options(data=True)
 @click.pass_obj

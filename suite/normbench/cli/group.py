@@ -37,7 +37,9 @@ class Entry:
 
 
 COMMANDS: Mapping[str, Entry] = {
-    "run": Entry("normbench.cli.run:command", "Train a problem with an optimizer on paired seeds."),
+    "run": Entry(
+        "normbench.cli.run:command", "Train PROBLEM with OPTIMIZER, one run for each seed."
+    ),
     "list": Entry("normbench.cli.listing:command", "List what plugins offer."),
     "describe": Entry("normbench.cli.describe:command", "Show all there is to know about a name."),
     "status": Entry("normbench.cli.status:command", "Show how far the runs of a store are."),
@@ -46,7 +48,10 @@ COMMANDS: Mapping[str, Entry] = {
     "prepare": Entry("normbench.cli.prepare:command", "Fetch and check the data of problems."),
     "sync": Entry("normbench.cli.sync:command", "Bring MLflow up to date with a store."),
     "ui": Entry("normbench.cli.ui:command", "Open MLflow's web page on a store."),
-    "bench": Entry("normbench.cli.bench:command", "Measure training speed on this machine."),
+    "bench": Entry(
+        "normbench.cli.bench:command",
+        "Time PROBLEM against a plain DataLoader loop in DeepOBS's shape.",
+    ),
     "completion": Entry("normbench.cli.completion:command", "Print a shell completion script."),
     "worker": Entry("normbench.cli.worker:command", "Train pending runs of a store.", hidden=True),
 }

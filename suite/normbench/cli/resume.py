@@ -24,10 +24,10 @@ def command(
     keep_weights: bool,
     as_json: bool,
 ) -> int:
-    """Continue the unfinished runs of a store, each from its last checkpoint.
+    """Continue the unfinished runs of a store.
 
-    RUN is the beginning of a run's or a row's fingerprint, or a word such as problem=NAME; without
-    any, all unfinished runs are continued.
+    Each goes on from its last checkpoint. RUN is the beginning of a run's or a row's fingerprint,
+    or a word such as problem=NAME; without any, all unfinished runs are continued.
     """
     from normbench.api import resume
 

@@ -196,11 +196,10 @@ def _show_plan(
     from normbench.tables import optimizer_cell
 
     path = invocation.store_path
-    store = RunStore.open(path, create=True) if add else None
-    if store is None and path.exists():
-        store = RunStore.open(path)
-    for spec in specs if add and store is not None else ():
-        store.add(spec)
+    store = RunStore.open(path, create=add) if add or path.exists() else None
+    if store is not None and add:
+        for spec in specs:
+            store.add(spec)
     states = []
     for spec in specs:
         run = store.get(spec.fingerprint) if store is not None else None

@@ -9,12 +9,21 @@ from normbench.cli.options import Invocation, common_options
 
 @click.command("ui")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=5000, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=5000,
+    show_default=True,
+    help="Port to listen on.",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open a browser.")
 @common_options(store=True)
 @click.pass_obj
 def command(invocation: Invocation, host: str, port: int, no_browser: bool) -> None:
-    """Open MLflow's web page on a store; end it with Ctrl-C."""
+    """Open MLflow's web page on a store.
+
+    It serves until Ctrl-C.
+    """
     store = invocation.open_store()
     from normbench.tracking import serve
 

@@ -144,7 +144,8 @@ def _source(
     if order.examples < 1:
         raise UsageError(
             f"problem.batch_size={training.batch_size} is larger than the training part "
-            f"({len(indices)} examples). Give a smaller one."
+            f"({len(indices)} examples), and protocol.drop_last leaves partial batches out. "
+            "Give a smaller one."
         )
     words = training.augmentation if rules.augment else ()
     if dataset.content == "images":

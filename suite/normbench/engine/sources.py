@@ -55,7 +55,7 @@ class Order:
         self.seed = seed
         self.shuffle = rules.shuffle
         full, rest = divmod(len(indices), batch_size)
-        partial = rest if not rules.drop_last or full == 0 else 0
+        partial = 0 if rules.drop_last else rest
         self.steps = full + (1 if partial else 0)
         self.last_size = partial or batch_size
         self.examples = full * batch_size + partial

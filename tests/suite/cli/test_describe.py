@@ -24,7 +24,7 @@ def normbench_optimizers():
 """
 
 
-@pytest.mark.parametrize(("kind", "name"), EVERYTHING, ids="-".join)
+@pytest.mark.parametrize(("kind", "name"), EVERYTHING)
 def test_every_component_can_be_described(invoke, catalogue, kind, name):
     """The page of each registered component holds its summary and all its parameters."""
     done = invoke("describe", kind, name)

@@ -104,7 +104,7 @@ def test_broken_installed_plugin_is_marked(invoke, monkeypatch, tmp_path):
     ("text", "message"),
     [
         ("import no_such_module_at_all", "ModuleNotFoundError"),
-        ("this is not Python", "SyntaxError"),
+        ("def broken(:", "SyntaxError"),
         (
             "from normbench import hookimpl\n@hookimpl\ndef normbench_norm():\n    return []",
             "Did you mean 'normbench_norms'?",

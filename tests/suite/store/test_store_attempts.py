@@ -10,7 +10,6 @@ import pytest
 
 from normbench.errors import LeaseLostError, StoreError
 from normbench.store import RunState
-from normbench.store import attempt as attempt_module
 
 RESULT = {"outcome": "finished", "score": 0.5}
 
@@ -171,6 +170,7 @@ def test_nothing_is_written_after_a_takeover(run, silence, write):
     save(late, 1)
     silence(late)
     holder = run.claim({})
+    (run.path / "attempts" / "0001.superseded" / "heartbeat").unlink()
     before = sorted(run.path.rglob("*"))
 
     with pytest.raises(LeaseLostError, match="another worker took the run over"):
@@ -208,18 +208,13 @@ def test_a_takeover_just_before_the_link_stops_publishing(run, silence, monkeypa
     """Between writing its result and linking it, a worker may still lose the run."""
     late = run.claim({})
     silence(late)
-    real = attempt_module.write_whole
+    link = late._link_result
+    monkeypatch.setattr(late, "_link_result", lambda: run.claim({}) and link())
 
-    def write_then_lose(*values, **options):
-        real(*values, **options)
-        monkeypatch.setattr(late, "_is_in_place", lambda: True)
-        run.claim({})
-
-    monkeypatch.setattr(attempt_module, "write_whole", write_then_lose)
-
-    with pytest.raises((LeaseLostError, StoreError)):
+    with pytest.raises(LeaseLostError):
         late.publish(RESULT)
 
+    assert (late.path.parent / "0001.superseded" / "result.json").exists()
     assert run.result() is None
 
 

@@ -116,14 +116,14 @@ def test_a_stopped_worker_that_wakes_writes_nothing_into_the_run(run, remote, ev
     assert "done: None" == sleeper.ask("checkpoint", 0, 3)
     sleeper.stop()
     attempt = eventually(lambda: run.claim({}))
-    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
+    inside = [path for path in run.path.rglob("*") if "0001.superseded" not in str(path)]
+    before = [path.stat().st_ctime_ns for path in inside]
 
     sleeper.wake()
-    words = [("append", 1), ("checkpoint", 1, 3), ("publish",), ("close", "failed"), ("check",)]
-    answers = [sleeper.ask(*word) for word in words[:3]]
+    words = [("append", 1), ("checkpoint", 1, 3), ("publish",), ("check",), ("close", "failed")]
+    assert ["lost"] * 5 == [sleeper.ask(*word) for word in words]
 
-    assert ["lost"] * 3 == answers
-    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert before == [path.stat().st_ctime_ns for path in inside]
     assert (2, b"\0\0\0") == (attempt.number, attempt.checkpoint.read_bytes())
     assert attempt.publish(RESULT)
     assert 2 == run.result()["attempt"]
@@ -134,7 +134,7 @@ def test_a_worker_keeps_its_run_far_beyond_one_lease(run, remote, eventually):
     worker = remote(run, "0.6")
     beats = set()
 
-    eventually(lambda: beats.add(os.stat(worker_beat(run)).st_mtime_ns) or len(beats) > 20)
+    eventually(lambda: beats.add(worker_beat(run).stat().st_mtime_ns) or len(beats) > 20)
 
     assert run.claim({}) is None
     assert "done: None" == worker.ask("check")
@@ -166,7 +166,7 @@ def test_a_run_that_was_closed_may_be_claimed_again(run, outcome):
 
 
 def test_a_claimer_that_was_overtaken_withdraws(run, silence, monkeypatch):
-    """A claimer whose look at the run is outdated by a takeover leaves no trace and gets nothing."""
+    """A claimer with an outdated view of the run gets nothing and leaves no trace."""
     outdated = claims.list_attempts(run.path)
     silence(run.claim({}))
     holder = run.claim({})
@@ -222,7 +222,7 @@ def test_half_made_files_are_ignored_and_swept_by_the_next_claim(run, silence):
 
     run.claim({})
 
-    assert not [path for path in run.path.rglob(".*")]
+    assert not list(run.path.rglob(".*"))
 
 
 def test_a_lease_of_no_length_is_refused(run):
@@ -234,6 +234,7 @@ def test_a_lease_of_no_length_is_refused(run):
 def test_a_lost_lease_ends_the_heartbeat(run, silence, eventually, caplog):
     """The thread that keeps a lease alive learns of the takeover and stops."""
     attempt = run.claim({}, lease_seconds=0.6)
+    attempt.path.rename(attempt.path.with_name("0001.superseded"))
+
     with pytest.raises(LeaseLostError), attempt:
-        attempt.path.rename(attempt.path.with_name("0001.superseded"))
         eventually(lambda: "lost its lease" in caplog.text)

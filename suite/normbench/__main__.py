@@ -1,0 +1,5 @@
+"""``python -m normbench`` is the command line."""
+
+from normbench.cli import main
+
+main()
