@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from normbench.augmentation import Augmentation
 from normbench.data import check_files, data_folder
 from normbench.descriptions import Dataset, Launcher, Problem
 from normbench.errors import UsageError
 from normbench.launchers.base import Launch, LaunchRequest
+from normbench.launchers.local import devices
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.report import Row, rows_of
 from normbench.resolve import Request, parse_mask, resolve
@@ -161,6 +163,8 @@ def plan(request: Request, catalogue: Catalogue, launching: Launching) -> list[R
         build_network(specs[0], catalogue)
     dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
     _check_batch_size(specs[0], dataset)
+    _check_augmentation(specs[0], dataset)
+    devices(launching.device, launching.slots)
     check_files(dataset, data_folder(launching.data_dir), specs[0].problem.name)
     return specs
 
@@ -260,6 +264,16 @@ def _check_batch_size(spec: RunSpec, dataset: Dataset) -> None:
             f"problem.batch_size={size} is larger than the training part of {dataset.name} "
             f"({examples} examples), and protocol.drop_last leaves partial batches out. Give a "
             "smaller batch size, or protocol.drop_last=false."
+        )
+
+
+def _check_augmentation(spec: RunSpec, dataset: Dataset) -> None:
+    words = spec.problem.training.augmentation
+    Augmentation.parse(words)
+    if words and dataset.content != "images":
+        raise UsageError(
+            f"problem.augmentation={','.join(words)}: dataset {dataset.name} holds no images. "
+            "Leave it out."
         )
 
 

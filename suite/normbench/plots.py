@@ -7,6 +7,7 @@ over its finished seeds and a band around it. Runs that did not finish are drawn
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,9 @@ def gather(runs: Iterable[StoredRun]) -> list[Curves]:
     return [curves for curves in rows if curves.count]
 
 
-def draw(rows: Sequence[Curves], *, band: str = "range", log_loss: bool = False) -> Figure:
+def draw(
+    rows: Sequence[Curves], *, band: str = "range", log_loss: bool = False, title: str = ""
+) -> Figure:
     """Return a figure with the curves of *rows*.
 
     Args:
@@ -83,6 +86,7 @@ def draw(rows: Sequence[Curves], *, band: str = "range", log_loss: bool = False)
         band: ``range`` from the smallest to the largest seed, or ``interval``, the 95 % t interval
             of the mean.
         log_loss: Whether the loss axis is logarithmic.
+        title: What all rows have in common.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -99,9 +103,13 @@ def draw(rows: Sequence[Curves], *, band: str = "range", log_loss: bool = False)
             _draw_panel(axes[line, column], rows, part, metric, band)
             _label_panel(axes[line, column], part, metric, first=column == 0, top=line == 0)
         _limit(axes[line, 0], rows, metric, log=log_loss and metric == "loss")
+        for column, part in enumerate(parts):
+            _mark_diverged(axes[line, column], rows, part, metric)
     for axis in axes[-1]:
         axis.set_xlabel("epochs trained")
         axis.set_xlim(left=0)
+    if title:
+        figure.suptitle(title)
     _add_legend(figure, rows, band, columns)
     return figure
 
@@ -139,15 +147,14 @@ def _curves(label: str, runs: Sequence[StoredRun]) -> Curves:
 
 
 def _labels(specs: Sequence[RunSpec]) -> list[str]:
-    """Return norm and optimizer of each row, and the rest only where that is not enough."""
-    short = [f"{spec.norm_label}, {spec.optimizer.name}" for spec in specs]
-    if len(set(short)) == len(specs):
-        return short
-    longer = [f"{label} {_setting(spec)}" for label, spec in zip(short, specs, strict=True)]
-    if len(set(longer)) == len(specs):
-        return longer
+    """Return norm and optimizer of each row; settings and rules only where they tell rows apart."""
+    labels = [f"{spec.norm_label}, {spec.optimizer.name}" for spec in specs]
     rules = [" ".join([spec.protocol.name, *spec.deviations]) for spec in specs]
-    return [f"{label}, {words}" for label, words in zip(longer, rules, strict=True)]
+    if len(set(rules)) > 1:
+        labels = [f"{label}, {words}" for label, words in zip(labels, rules, strict=True)]
+    if len(set(labels)) < len(labels):
+        labels = [f"{label}, {_setting(spec)}" for label, spec in zip(labels, specs, strict=True)]
+    return labels
 
 
 def _setting(spec: RunSpec) -> str:
@@ -194,15 +201,18 @@ def _draw_panel(axis: Axes, rows: Sequence[Curves], part: str, metric: str, band
         for points in (*curves.diverged, *curves.unfinished):
             series = _series(points, part, metric)
             axis.plot(list(series), list(series.values()), color=colour, linewidth=0.7, alpha=0.8)
+
+
+def _mark_diverged(axis: Axes, rows: Sequence[Curves], part: str, metric: str) -> None:
+    """Mark where each diverged run ended; at the edge if its last value lies beyond."""
+    bottom, top = axis.get_ylim()
+    for number, curves in enumerate(rows):
+        colour, _ = _look(number)
         for points in curves.diverged:
-            _mark_end(axis, _series(points, part, metric), colour)
-
-
-def _mark_end(axis: Axes, series: Mapping[int, float], colour: str) -> None:
-    """Mark where a diverged run ended."""
-    if series:
-        epoch, value = list(series.items())[-1]
-        axis.plot([epoch], [value], marker="x", markersize=7, color=colour, clip_on=False)
+            last = list(_series(points, part, metric).items())[-1:]
+            for epoch, value in last:
+                height = min(max(value, bottom), top)
+                axis.plot([epoch], [height], "x", markersize=7, color=colour, clip_on=False)
 
 
 def _look(number: int) -> tuple[str, Dash]:
@@ -246,21 +256,29 @@ def _label_panel(axis: Axes, part: str, metric: str, *, first: bool, top: bool) 
 
 
 def _limit(axis: Axes, rows: Sequence[Curves], metric: str, *, log: bool) -> None:
-    """Set the vertical range from the runs that did not diverge, so that these stay readable."""
+    """Set the vertical range from the runs that did not diverge, so that these stay readable.
+
+    A loss that shoots up in a few runs leaves the panel at its top: the range ends at three times
+    the median of the runs' largest values.
+    """
     calm = [points for curves in rows for points in (*curves.finished, *curves.unfinished)]
-    values = [
-        value
-        for points in calm or [points for curves in rows for points in curves.diverged]
-        for part in PARTS
-        for value in _series(points, part, metric).values()
-    ]
-    low, high = min(values), max(values)
+    runs = [values for points in calm if (values := _values(points, metric))]
+    if not runs:
+        runs = [_values(points, metric) or [0.0] for curves in rows for points in curves.diverged]
+    low, high = min(map(min, runs)), max(map(max, runs))
+    if metric == "loss":
+        high = min(high, 3 * statistics.median(map(max, runs)))
     if log and low > 0:
         axis.set_yscale("log")
         axis.set_ylim(low / 1.1, high * 1.1)
         return
     margin = 0.04 * (high - low) or 0.04 * abs(high) or 1.0
     axis.set_ylim(low - margin, high + margin)
+
+
+def _values(points: Sequence[Point], metric: str) -> list[float]:
+    """Return a run's values of a metric in all parts."""
+    return [value for part in PARTS for value in _series(points, part, metric).values()]
 
 
 def _entry_width(rows: Sequence[Curves]) -> float:

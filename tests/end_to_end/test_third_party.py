@@ -83,7 +83,9 @@ def test_broken_plugin_leaves_the_rest_alone(python, tmp_path):
     (broken / "entry_points.txt").write_text("[normbench]\nbroken = no_such_module\n")
     environment = {"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"}
     listed = normbench(python, "list", "norms", env=environment, cwd=tmp_path)
-    needed = normbench(python, "run", "digits_cnn", "their_optimizer", env=environment, cwd=tmp_path)
+    needed = normbench(
+        python, "run", "digits_cnn", "their_optimizer", env=environment, cwd=tmp_path
+    )
 
     assert 0 == listed.returncode
     assert "broken-plugin 1.0" in listed.stderr

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import normbench_problems
-from normbench.engine.augmentation import Augmentation
+from normbench.augmentation import Augmentation
 from normbench.parameters import checked, defaults
 from normbench.sites import BIAS_POLICIES
 from normbench_problems.datasets.table import DATASETS, normbench_datasets

@@ -127,8 +127,8 @@ NETWORKS: tuple[Network, ...] = (
             reference=_DEEPOBS.reference,
             licence=_DEEPOBS.licence,
             deviations=(
-                "No dropout after the last transposed convolution, as in the TensorFlow original; "
-                "the PyTorch code has one.",
+                "Dropout and cropping of transposed convolutions are the TensorFlow original's; "
+                "the PyTorch code has one dropout more and crops one pixel elsewhere.",
             ),
         ),
         parameters=(_bias("unless_centred"),),

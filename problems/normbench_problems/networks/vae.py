@@ -34,8 +34,9 @@ def vae(
 
     Weights start Xavier uniform, biases at 0.
 
-    Deviation: DeepOBS's PyTorch code also drops out after the third transposed convolution; its
-    documentation and its TensorFlow original, followed here, do not.
+    Deviations: DeepOBS's PyTorch code also drops out after the third transposed convolution, and at
+    stride 1 cuts two rows and columns off before and one after. Its TensorFlow original, followed
+    here, drops out after the first two alone, and cuts one off before and two after.
     """
     return build(Vae, sites, norm_layer, bias)
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from normbench.augmentation import Augmentation
 from normbench.data import Part
 from normbench.descriptions import Dataset as DatasetDescription
-from normbench.engine.augmentation import BRIGHTNESS, CONTRAST, SATURATION, Augmentation
+from normbench.engine.augmentation import BRIGHTNESS, CONTRAST, SATURATION
 from normbench.sites import Built, Role
 from normbench.tasks import Batch, Task
 

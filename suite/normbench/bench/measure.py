@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from normbench.augmentation import Augmentation
 from normbench.bench.baseline import PlainLoop, contiguous, loader, plain_optimizer
 from normbench.bench.roof import clock, measure_roof, training_flops
 from normbench.build import build_network
 from normbench.data import Data, Part
 from normbench.descriptions import Dataset, Problem
-from normbench.engine.augmentation import Augmentation
 from normbench.engine.loop import evaluate
 from normbench.engine.session import Session, assemble, build_optimizer
 from normbench.environment import hardware_name

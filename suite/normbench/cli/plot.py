@@ -55,7 +55,8 @@ def command(
             f"none of the {len(chosen)} runs chosen in {store.root} has a curve yet. "
             "See: normbench status"
         )
-    plots.save(plots.draw(curves, band=band, log_loss=log_loss), out)
+    figure = plots.draw(curves, band=band, log_loss=log_loss, title=_title(chosen))
+    plots.save(figure, out)
     click.echo(f"{out}: {len(curves)} rows, {sum(curve.count for curve in curves)} runs")
 
 
@@ -67,3 +68,9 @@ def _refuse_mixture(runs: Sequence[StoredRun]) -> None:
             f"the runs chosen belong to {len(problems)} problems ({', '.join(problems)}), whose "
             f"curves share no axis. Choose one: normbench plot problem={problems[0]}"
         )
+
+
+def _title(runs: Sequence[StoredRun]) -> str:
+    """Return the problem and the protocols of *runs*."""
+    protocols = [" ".join([r.spec.protocol.name, *r.spec.deviations]) for r in runs]
+    return f"{runs[0].spec.problem.name}, protocol {' and '.join(dict.fromkeys(protocols))}"

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from normbench.augmentation import Augmentation
 from normbench.build import build_network
 from normbench.data import Data, DataRequest, Part
 from normbench.descriptions import Dataset, Optimizer, Problem
-from normbench.engine.augmentation import Augmentation
 from normbench.engine.loop import EagerLoop, Loop, Randomness
 from normbench.engine.precision import configure
 from normbench.engine.sources import BatchSource, Evaluation, ImageSource, Order, TableSource
@@ -151,11 +151,6 @@ def _source(
     if dataset.content == "images":
         augmentation = Augmentation.parse(words)
         return ImageSource(train, dataset, order, training.batch_size, augmentation, device)
-    if words:
-        raise UsageError(
-            f"problem.augmentation={','.join(words)}: dataset {dataset.name} holds no images. "
-            "Leave it out."
-        )
     return TableSource(train, order, training.batch_size, device)
 
 

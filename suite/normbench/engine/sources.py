@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from normbench.augmentation import Augmentation
 from normbench.data import Part
 from normbench.descriptions import Dataset
-from normbench.engine.augmentation import Augmentation, draw_jitter, jitter
+from normbench.engine.augmentation import draw_geometry, draw_jitter, jitter
 from normbench.engine.split import Indices
 from normbench.rules import Rules
 from normbench.streams import stream_seed
@@ -134,7 +135,7 @@ class ImageSource:
         order = self._draw.draw(epoch)
         seed = stream_seed(self._draw.seed, "augmentation", epoch)
         generator = torch.Generator().manual_seed(seed)
-        flip, down, right = self._augmentation.draw_geometry(len(order), generator)
+        flip, down, right = draw_geometry(self._augmentation, len(order), generator)
         image = flip * self._slots + self._slot[order]
         start = image * self._image_pixels + down * self._row_pixels + right
         self._order.copy_(order)

@@ -33,6 +33,7 @@ from normbench.store.folders import (
     AttemptFolder,
     list_attempts,
     merged_path,
+    read_outcome,
 )
 from normbench.store.journal import JOURNAL_FILE
 from normbench.store.layout import install_run, prepare_run, run_path
@@ -104,6 +105,7 @@ def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
         raise StoreError(
             f"{run.path} holds the spec of run {run.spec.fingerprint}. Delete that folder."
         )
+    read_outcome(run.path / RESULT_FILE)
     path = run_path(root, run.fingerprint)
     added = False
     if not path.exists():

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from normbench import Dataset, Part, Rules, UsageError
-from normbench.engine.augmentation import Augmentation, draw_jitter, jitter
+from normbench.augmentation import Augmentation
+from normbench.engine.augmentation import draw_geometry, draw_jitter, jitter
 from normbench.engine.sources import Evaluation, ImageSource, Order, TableSource
 from normbench.engine.split import split_indices
 
@@ -88,7 +89,7 @@ def test_crops_and_flips_are_uniform():
     """Over many draws each offset and each side comes equally often."""
     augmentation = Augmentation(pad=2, flip=True)
     generator = torch.Generator().manual_seed(0)
-    flip, down, right = augmentation.draw_geometry(50_000, generator)
+    flip, down, right = draw_geometry(augmentation, 50_000, generator)
 
     assert flip.float().mean().item() == pytest.approx(0.5, abs=0.01)
     for offsets in (down, right):
@@ -99,7 +100,7 @@ def test_crops_and_flips_are_uniform():
 def test_one_switch_leaves_the_draws_of_the_others_alone():
     """Crops are the same with and without flips."""
     draws = [
-        Augmentation(pad=2, flip=flip).draw_geometry(100, torch.Generator().manual_seed(1))
+        draw_geometry(Augmentation(pad=2, flip=flip), 100, torch.Generator().manual_seed(1))
         for flip in (False, True)
     ]
 

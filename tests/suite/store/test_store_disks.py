@@ -56,7 +56,7 @@ def test_a_checkpoint_beyond_the_file_size_limit_leaves_the_old_one(run, remote)
     worker.kill()
     attempt = run.claim({})
     assert (b"\0" * 10, [{"epoch": 0}]) == (attempt.checkpoint.read_bytes(), attempt.points)
-    assert not [path for path in run.path.rglob("*.tmp")]
+    assert not list(run.path.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,10 @@ def test_errors_name_path_cause_and_fix(store, make_spec, monkeypatch, number, c
 def test_closing_lets_go_even_if_the_reason_cannot_be_written(run, monkeypatch):
     """On a full disk a worker's outcome is lost, its lease is not kept."""
     attempt = run.claim({})
-    with monkeypatch.context() as patch, pytest.raises(StoreError, match="disk is full"):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "open", lambda *_, **__: _fail(errno.ENOSPC))
-        attempt.close(RunState.FAILED, "why")
+        with pytest.raises(StoreError, match="disk is full"):
+            attempt.close(RunState.FAILED, "why")
 
     assert RunState.INTERRUPTED is run.state()
     assert 2 == run.claim({}).number

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from conftest import _make_spec
 from normbench.errors import StoreError
 from normbench.store import Attempt, RunState, RunStore, StoredRun
@@ -96,12 +98,8 @@ def check_readable(run: StoredRun, state: RunState) -> None:
 
 def refused(cause: str, action: Callable[[], object]) -> None:
     """Check that *action* ends in a StoreError that names the *cause*."""
-    try:
+    with pytest.raises(StoreError, match=cause):
         action()
-    except StoreError as error:
-        assert cause in str(error), error
-    else:
-        raise AssertionError(f"expected an error: {cause}")
 
 
 if __name__ == "__main__":
