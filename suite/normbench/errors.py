@@ -29,6 +29,10 @@ class StoreError(NormbenchError):
     """The run store cannot be read or written; nothing in it was damaged."""
 
 
+class NewerStoreError(StoreError, UsageError):
+    """The run store was written by a newer version; exit code 2."""
+
+
 class LeaseLostError(NormbenchError):
     """Another worker has taken over the run; nothing more may be written to it."""
 

@@ -71,7 +71,7 @@ def test_enqueued_runs_are_trained_by_a_worker_elsewhere(tmp_path):
     normbench("run", "digits_cnn_bn", "sgd", *SHORT, "--enqueue", "--store", "s", cwd=tmp_path)
     script = (
         "import sys; from normbench.worker import main; code = main(['--store', 's', '--device', "
-        "'cpu']); print(sorted({'click','rich','omegaconf','mlflow','coloredlogs','matplotlib'} "
+        "'cpu']); print(sorted({'click','omegaconf','mlflow','coloredlogs','matplotlib'} "
         "& set(sys.modules))); sys.exit(code)"
     )
     worked = subprocess.run(

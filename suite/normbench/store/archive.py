@@ -20,11 +20,6 @@ _WANTED = re.compile(
 )
 
 
-def is_archive(path: Path) -> bool:
-    """Whether *path* can only be an archive; reading it tells whether it is one."""
-    return path.is_file()
-
-
 def extract_store(archive: Path, folder: Path) -> None:
     """Extract the store in *archive* to the new *folder*.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import StoreError
+from normbench.errors import NewerStoreError, StoreError
 from normbench.specs import RunSpec
 from normbench.store.files import (
     explain,
@@ -71,7 +71,7 @@ def check_store(root: Path, content: Mapping[str, Any] | None) -> None:
             "from 1. Restore it from a backup."
         )
     if schema > STORE_SCHEMA:
-        raise StoreError(
+        raise NewerStoreError(
             f"{root} was written by normbench {content.get('written_by')} with store schema "
             f"{schema}; this version reads up to {STORE_SCHEMA}. Upgrade normbench."
         )

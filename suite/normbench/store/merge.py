@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normbench.errors import StoreError, UsageError
-from normbench.store.archive import extract_store, is_archive
+from normbench.store.archive import extract_store
 from normbench.store.checkpoints import find_checkpoint
 from normbench.store.files import (
     explain,
@@ -78,7 +78,7 @@ def merge_store(source: Path, target: RunStore) -> MergeReport:
         raise UsageError(f"{source} cannot be merged into itself. Give another store.")
     with target.lock("merge", wait=None), _work_folder(target.root) as work:
         folder = source
-        if is_archive(source):
+        if source.is_file():
             folder = work / "source"
             extract_store(source, folder)
         runs = sorted(RunStore.open(folder).runs(), key=lambda run: run.fingerprint)
