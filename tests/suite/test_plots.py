@@ -63,7 +63,7 @@ def test_diverged_run_ends_with_a_mark():
 
     assert [(0, 4), (1, 2), (2, 1)] == lines(figure)[0]
     assert [(0, 4), (1, 90)] == lines(figure)[1]
-    assert [[1, 90]] == [line.get_xydata()[0].tolist() for line in marked]
+    assert [1] == [line.get_xdata()[0] for line in marked]
     assert ["a: n=1, 1 diverged (×)"] == legend(figure)
 
 
@@ -72,6 +72,31 @@ def test_diverged_runs_do_not_stretch_the_axis():
     figure = draw([Curves("a", finished=(run(4, 2, 1),), diverged=(run(4, 1e9),))])
 
     assert 4 <= figure.axes[0].get_ylim()[1] < 5
+
+
+def test_few_runs_that_shoot_up_do_not_stretch_the_loss_axis():
+    """A finished run with a huge loss leaves the panel at its top; the others stay readable."""
+    calm = Curves("a", finished=(run(2, 1), run(2, 1)))
+    wild = Curves("b", finished=(run(2, 1e30),))
+
+    assert 6 <= draw([calm, wild]).axes[0].get_ylim()[1] < 7
+
+
+def test_mark_beyond_the_axis_is_drawn_at_its_edge():
+    """Where a diverged run ends above the panel, its mark sits on the upper edge."""
+    figure = draw([Curves("a", finished=(run(4, 2),), diverged=(run(4, 1e9),))])
+    mark = next(line for line in figure.axes[0].lines if line.get_marker() == "x")
+
+    assert (1, figure.axes[0].get_ylim()[1]) == tuple(mark.get_xydata()[0])
+
+
+def test_only_diverged_runs_can_be_drawn():
+    """A row of which every run diverged is drawn, whichever row it is."""
+    rows = [Curves("a", diverged=(run(4),)), Curves("b", diverged=(run(5, 6),))]
+    figure = draw(rows, title="a problem")
+
+    assert "a problem" == figure.get_suptitle()
+    assert ["a: n=0, 1 diverged (×)", "b: n=0, 1 diverged (×)"] == legend(figure)
 
 
 def test_unfinished_runs_are_drawn_one_by_one():

@@ -71,6 +71,7 @@ def _refuse_mixture(runs: Sequence[StoredRun]) -> None:
 
 
 def _title(runs: Sequence[StoredRun]) -> str:
-    """Return the problem and the protocols of *runs*."""
-    protocols = [" ".join([r.spec.protocol.name, *r.spec.deviations]) for r in runs]
-    return f"{runs[0].spec.problem.name}, protocol {' and '.join(dict.fromkeys(protocols))}"
+    """Return the problem, and the protocol if there is but one."""
+    protocols = {" ".join([run.spec.protocol.name, *run.spec.deviations]) for run in runs}
+    problem = runs[0].spec.problem.name
+    return f"{problem}, protocol {protocols.pop()}" if len(protocols) == 1 else problem

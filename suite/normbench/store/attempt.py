@@ -194,8 +194,7 @@ class Attempt:
                     write_whole(TRACEBACK_FILE, traceback.encode(), folder=self._folder)
                 write_whole(OUTCOME_FILE, to_json(content), folder=self._folder)
         finally:
-            pass
-        self._end()
+            self._end()
 
     def __str__(self) -> str:
         """Return run and number."""

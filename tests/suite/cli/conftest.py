@@ -101,15 +101,21 @@ class Filler:
         return [self.store.add(spec) for spec in self.specs(seeds, optimizer, words, **names)]
 
     def ended(
-        self, state: str = "finished", seeds: int = 1, optimizer: str = "sgd", **names: Any
+        self,
+        state: str = "finished",
+        seeds: int = 1,
+        optimizer: str = "sgd",
+        words: tuple[str, ...] = (),
+        **names: Any,
     ) -> list[StoredRun]:
         """Add runs that ended: finished, diverged, failed, or interrupted after two points."""
-        runs = self.pending(seeds, optimizer, **names)
+        runs = self.pending(seeds, optimizer, *words, **names)
         for run in runs:
-            self._end(run, state)
+            self.end(run, state)
         return runs
 
-    def _end(self, run: StoredRun, state: str) -> None:
+    def end(self, run: StoredRun, state: str) -> None:
+        """Bring one run to its end."""
         points = curve(3 if state == "finished" else 1, run.spec.seed)
         attempt = run.claim({})
         assert attempt is not None

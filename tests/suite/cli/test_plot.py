@@ -6,6 +6,9 @@ import struct
 
 import pytest
 
+from normbench.cli.selection import find_runs
+from normbench.plots import gather
+
 
 def size_of_png(path) -> tuple[int, int]:
     """Return width and height from the header of a PNG."""
@@ -55,6 +58,26 @@ def test_runs_are_chosen_by_fingerprint_row_and_words(invoke, filler, tmp_path):
     assert "1 rows, 3 runs" == drawn(invoke, filler, tmp_path, "norm=group_norm")
     assert "2 rows, 5 runs" == drawn(invoke, filler, tmp_path, "problem=digits_cnn")
     assert "2 rows, 5 runs" == drawn(invoke, filler, tmp_path)
+
+
+def labels(filler, *words: str) -> list[str]:
+    """Return the labels of the rows that *words* choose."""
+    return [curves.label for curves in gather(find_runs(filler.store, words))]
+
+
+def test_labels_tell_rows_apart_and_no_more(filler):
+    """Setting and rules are part of a label only where rows differ in nothing else."""
+    filler.ended()
+    filler.ended(norm="group_norm")
+    assert ["batch_norm, sgd", "group_norm, sgd"] == labels(filler)
+
+    filler.ended(words=("lr=0.02",))
+    assert {"batch_norm, sgd, lr=0.1", "batch_norm, sgd, lr=0.02"} == set(
+        labels(filler, "norm=batch_norm")
+    )
+    filler.ended(words=("protocol.drop_last=false",))
+    rules = "protocol.epochs=3"
+    assert f"group_norm, sgd, standard {rules}, lr=0.1" in labels(filler)
 
 
 def test_rows_of_several_problems_are_not_mixed(invoke, filler, tmp_path):

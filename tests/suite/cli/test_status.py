@@ -20,7 +20,7 @@ def test_seeds_are_counted_by_state(invoke, filler):
     """Each state of a row's seeds has its own count."""
     runs = filler.pending(seeds=5)
     for run, state in zip(runs, ("finished", "finished", "diverged", "failed"), strict=False):
-        filler._end(run, state)
+        filler.end(run, state)
     row = rows(invoke, filler)[0]
     counts = {name: count for name, count in row["states"].items() if count}
 
@@ -32,7 +32,7 @@ def test_mean_is_over_finished_seeds_only(invoke, filler):
     """Mean and spread leave the diverged seed out, and say over how many seeds they are."""
     runs = filler.pending(seeds=4)
     for run, state in zip(runs, ("finished", "finished", "finished", "diverged"), strict=True):
-        filler._end(run, state)
+        filler.end(run, state)
     row = rows(invoke, filler)[0]
     scores = [run["score"] for run in row["runs"] if run["state"] == "finished"]
     shown = invoke("status", "--store", filler.root).stdout
@@ -69,13 +69,8 @@ def test_filters_choose_rows(invoke, filler, words, optimizers):
     filler.ended()
     filler.ended(optimizer="adam")
     filler.ended(norm="group_norm", protocol="quick")
-    chosen = [row["optimizer"] for row in rows(invoke, filler, *words)]
-    expected = optimizers
 
-    if words == ("--optimizer", "sgd", "--norm", "batch_norm"):
-        assert expected == chosen
-    else:
-        assert sorted(expected) == sorted(chosen)
+    assert optimizers == sorted(row["optimizer"] for row in rows(invoke, filler, *words))
 
 
 def test_filter_for_an_absent_name_says_what_there_is(invoke, filler):
@@ -143,7 +138,7 @@ def test_newer_store_is_refused(invoke, filler):
     file.write_text(json.dumps({"schema": 999, "written_by": "9.9"}), encoding="utf-8")
     done = invoke("status", "--store", filler.root)
 
-    assert 1 == done.exit_code
+    assert 2 == done.exit_code
     assert "999" in done.stderr
     assert "Upgrade normbench" in done.stderr
     assert {"schema": 999, "written_by": "9.9"} == json.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,190 @@
+"""Which MLflow is used, how its database is made, and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from normbench.errors import StoreError
+from normbench.specs import RunSpec
+from normbench.store import RunStore, StoredRun
+from normbench.tracking import SyncReport, sync
+from normbench.tracking.backend import open_backend, prepare_environment, tracking_uri
+from normbench.tracking.database import ensure_database, on_local_disk
+
+Spec = Callable[..., RunSpec]
+Train = Callable[..., StoredRun]
+Contents = Callable[..., dict[str, Any]]
+
+
+def test_the_database_lies_in_the_store_unless_told_otherwise(
+    store: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An argument comes first, then the environment, then the store's own database."""
+    own = tracking_uri(store)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server")
+
+    assert f"sqlite:///{store.root}/mlflow.db" == own
+    assert "http://server" == tracking_uri(store)
+    assert "sqlite:////elsewhere.db" == tracking_uri(store, "sqlite:////elsewhere.db")
+
+
+def test_telemetry_is_off_unless_the_user_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our processes send none by default; a choice of the user's stands."""
+    import os
+
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    prepare_environment()
+    chosen = os.environ["MLFLOW_DISABLE_TELEMETRY"]
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    prepare_environment()
+
+    assert ("false", "true") == (chosen, os.environ["MLFLOW_DISABLE_TELEMETRY"])
+
+
+def test_many_who_come_at_once_find_one_whole_database(tmp_path: Path) -> None:
+    """Four threads ask for the database together; it is made once, in write-ahead mode."""
+    store = RunStore.open(tmp_path / "runs", create=True)
+    path = store.root / "mlflow.db"
+    found: list[int] = []
+
+    def ask() -> None:
+        ensure_database(store, f"sqlite:///{path}", path, store.root / "artifacts")
+        found.append(path.stat().st_ino)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [path.stat().st_ino] * 4 == found
+    assert ["mlflow.db"] == [file.name for file in store.root.glob("mlflow*")]
+    mode = sqlite3.connect(path).execute("PRAGMA journal_mode").fetchone()[0]
+    assert ("wal" if on_local_disk(tmp_path) else "delete") == mode
+
+
+def test_a_half_made_database_is_made_anew(store: RunStore, train: Train, make_spec: Spec) -> None:
+    """What a killed process left while making it, and an empty file, do no harm."""
+    (store.root / "mlflow.db").write_bytes(b"")
+    (store.root / "mlflow.db.part").write_bytes(b"SQLite format 3\0half")
+    train(make_spec())
+
+    assert SyncReport(created=1) == sync(store)
+
+
+@pytest.mark.parametrize("name", ["with space", "per%41cent", "grün"])
+def test_stores_may_have_any_name(
+    name: str, tmp_path: Path, template: Path, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """Spaces, percent signs and letters of all alphabets in a path lead to the right files."""
+    store = RunStore.open(tmp_path / name, create=True)
+    shutil.copyfile(template, store.root / "mlflow.db")
+    train(make_spec(), store=store)
+
+    report = sync(store)
+
+    assert SyncReport(created=1) == report
+    seed = contents(store)["normbench/digits_cnn/quick/batch_norm+sgd/s0"]
+    assert "result.json" in seed["artifacts"]
+    files = (store.root / "mlflow-artifacts").rglob("result.json")
+    assert 1 == len(list(files))
+
+
+def test_an_old_schema_is_named_with_backup_and_command(store: RunStore) -> None:
+    """A database of another MLflow version is not touched; the message says what to run."""
+    with sqlite3.connect(store.root / "mlflow.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '90e64c465722'")
+
+    with pytest.raises(StoreError, match=r"backup.*mlflow db upgrade sqlite:///.*mlflow\.db"):
+        sync(store)
+
+
+def test_a_file_that_is_no_database_is_named(store: RunStore) -> None:
+    """Something else under the database's name is left alone and named."""
+    (store.root / "mlflow.db").write_bytes(b"no database at all, but long enough" * 100)
+
+    with pytest.raises(StoreError, match="is no SQLite database"):
+        sync(store)
+
+
+def test_mlflows_old_folders_are_refused_with_the_alternative(
+    store: RunStore, tmp_path: Path, train: Train, make_spec: Spec
+) -> None:
+    """A folder as tracking URI ends in what to set instead."""
+    train(make_spec())
+
+    with pytest.raises(StoreError, match="no longer writes to folders"):
+        sync(store, uri=f"file://{tmp_path}/mlruns")
+
+
+def test_a_locked_database_is_a_counted_failure(
+    store: RunStore, train: Train, make_spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who holds the database makes the run fail with the reason, and it follows later."""
+    import sqlalchemy
+
+    train(make_spec())
+    sync_later = open_backend(store)
+    holder = sqlite3.connect(store.root / "mlflow.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    plain = sqlalchemy.text
+    monkeypatch.setattr(
+        sqlalchemy.sql, "text", lambda words: plain(words.replace("timeout = 20000", "timeout = 1"))
+    )
+    try:
+        report = _sync_or_problem(store)
+    finally:
+        holder.execute("ROLLBACK")
+        holder.close()
+
+    assert "for more than 20 seconds" in report
+    assert sync_later.answers()
+    assert SyncReport(created=1) == sync(store)
+
+
+def test_a_moved_store_says_how_to_rebuild_the_copy(
+    store: RunStore, tmp_path: Path, train: Train, make_spec: Spec
+) -> None:
+    """Artifacts in the old place are not used; deleting the copy and synchronising is the fix."""
+    train(make_spec(0))
+    sync(store)
+    moved = RunStore.open(Path(shutil.move(store.root, tmp_path / "moved")))
+    train(make_spec(1), store=moved)
+
+    report = sync(moved)
+    (moved.root / "mlflow.db").unlink()
+    shutil.rmtree(moved.root / "mlflow-artifacts")
+
+    assert 2 == report.failed
+    assert "was moved" in report.problems[0]
+    assert SyncReport(created=2) == sync(moved)
+
+
+def test_an_experiment_deleted_in_mlflow_is_named(
+    store: RunStore, train: Train, make_spec: Spec
+) -> None:
+    """MLflow cannot use its name again, so the message gives the command that restores it."""
+    train(make_spec())
+    sync(store)
+    client = open_backend(store).client
+    experiment = client.get_experiment_by_name("normbench/digits_cnn/quick")
+    client.delete_experiment(experiment.experiment_id)
+
+    report = sync(store)
+
+    assert 1 == report.failed
+    assert f"experiments restore -x {experiment.experiment_id}" in report.problems[0]
+
+
+def _sync_or_problem(store: RunStore) -> str:
+    try:
+        return " ".join(sync(store).problems)
+    except StoreError as error:
+        return str(error)
