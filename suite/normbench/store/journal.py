@@ -52,7 +52,7 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._end)
             raise
-        self._end = os.fstat(self._descriptor).st_size
+        self._end += len(line)
         if time.monotonic() - self._synced > SYNC_SECONDS:
             self.sync()
 

@@ -10,6 +10,7 @@ from normbench.errors import StoreError
 from normbench.store import RunStore
 
 LOCK = "mlflow"
+_BESIDE = ("-wal", "-shm", "-journal")
 _MOUNTS = Path("/proc/mounts")
 _LOCAL_FILE_SYSTEMS = frozenset(
     ["bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "tmpfs", "xfs", "zfs"]
@@ -51,6 +52,9 @@ def _create(uri: str, path: Path, artifacts: Path) -> None:
 
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
+    for ending in _BESIDE:
+        # Left by a database that was deleted, they would be taken for this one's.
+        path.with_name(path.name + ending).unlink(missing_ok=True)
     made = SqlAlchemyStore(f"{uri}.part", artifacts.as_uri())
     made.engine.dispose()
     if on_local_disk(path.parent):

@@ -88,9 +88,7 @@ def test_a_server_that_is_away_is_said_once_and_breaks_nothing(
 ) -> None:
     """Several looks at a missing server give one warning, no exception, and a report."""
     train(make_spec())
-    collector = Collector(
-        store, f"http://127.0.0.1:{free_port('127.0.0.1', 5800)}", interval=0.001
-    )
+    collector = Collector(store, f"http://127.0.0.1:{free_port('127.0.0.1', 5800)}", interval=0.001)
 
     with caplog.at_level(logging.INFO, logger="normbench.tracking"):
         collector.start()
