@@ -177,22 +177,30 @@ def launch(specs: Sequence[RunSpec], catalogue: Catalogue, launching: Launching)
 
 
 def resume(
-    store_path_: Path | None = None,
-    fingerprints: Iterable[str] | None = None,
+    store: str | Path | None = None,
+    runs: Iterable[str] | None = None,
     *,
     catalogue: Catalogue | None = None,
     launching: Launching | None = None,
+    **options: Any,
 ) -> Report:
     """Train the unfinished runs of a store, or those named, from their last checkpoints.
+
+    Args:
+        store: Run store; default ``$NORMBENCH_STORE``, else ``./normbench-runs``.
+        runs: Beginnings of fingerprints of runs or rows; None for all.
+        catalogue: What the plugins offer; default: built-in and installed ones.
+        launching: How to train; default: made of *options*.
+        options: Fields of :class:`Launching`, such as ``device``, ``slots`` and ``track``.
 
     Raises:
         UsageError: If a fingerprint is not in the store.
     """
-    launching = launching or Launching(store=store_path_)
-    store = RunStore.open(store_path(store_path_ or launching.store))
-    runs = list(store.runs()) if fingerprints is None else _named(store, fingerprints)
-    unfinished = [run for run in runs if run.state() not in _DONE]
-    return _train(store, unfinished, catalogue or load_catalogue(), launching)
+    opened = RunStore.open(store_path(Path(store) if store else None))
+    found = list(opened.runs()) if runs is None else _named(opened, runs)
+    unfinished = [run for run in found if run.state() not in _DONE]
+    launching = launching or Launching(**options)
+    return _train(opened, unfinished, catalogue or load_catalogue(), launching)
 
 
 def _train(

@@ -25,7 +25,7 @@ from normbench.specs import ComponentSpec, ProblemSpec, ProtocolSpec, RunSpec
 
 SECTIONS = ("optimizer", "problem", "network", "norm", "ablation", "protocol")
 FIRST_TUNING_SEED = 100_000
-_NOT_IDENTITY = frozenset({"seeds", "first_seed"})
+_NOT_IDENTITY = frozenset({"seeds", "first_seed", "evaluation_batch_size"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,12 +82,13 @@ class Rules:
         unit="epochs",
         low=1,
     )
-    evaluation_batch_size: int = rule(
-        1000,
-        "examples evaluated at once; no effect on exact sums",
+    evaluation_batch_size: int | None = rule(
+        None,
+        "examples evaluated at once, of no effect on exact sums; null: what suits the device",
         kind="int",
         unit="examples",
         low=1,
+        optional=True,
     )
     train_subset: int = rule(
         0,

@@ -72,12 +72,11 @@ def print_fields(fields: Mapping[str, str], indent: str = "") -> None:
 def _print_rich(
     headings: Sequence[str], rows: Sequence[Sequence[str]], title: str, right: Sequence[str]
 ) -> None:
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading in headings:
         table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
     for row in rows:

@@ -168,8 +168,7 @@ def _print(store: RunStore, rows: Sequence[StatusRow]) -> None:
             "protocol",
             "setting",
             *_SHOWN_STATES,
-            "finished seeds: mean ± sd (n)",
-            "metric",
+            "mean ± sd (n)",
             "epoch",
             "row",
         ),
@@ -182,7 +181,6 @@ def _print(store: RunStore, rows: Sequence[StatusRow]) -> None:
                 row.setting,
                 *counts,
                 _score(row),
-                row.spec.problem.metric.name,
                 row.live,
                 row.spec.row[:8],
             )
@@ -190,9 +188,18 @@ def _print(store: RunStore, rows: Sequence[StatusRow]) -> None:
         ],
         right=tuple(_SHOWN_STATES),
     )
+    click.echo(f"\nmean ± sd (n): over finished seeds, of {_metrics(rows)}")
     for row in rows:
         for seed, message in row.messages.items():
             click.echo(f"row {row.spec.row[:8]} seed {seed} failed: {message}")
+
+
+def _metrics(rows: Sequence[StatusRow]) -> str:
+    """Return what the scores are, by problem where they differ."""
+    problems = {row.spec.problem.name: row.spec.problem.metric.name for row in rows}
+    if len(set(problems.values())) == 1:
+        return next(iter(problems.values()))
+    return ", ".join(f"{metric} ({problem})" for problem, metric in problems.items())
 
 
 def _score(row: StatusRow) -> str:

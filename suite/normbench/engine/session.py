@@ -27,6 +27,9 @@ from normbench.specs import RunSpec
 from normbench.streams import stream_seed
 from normbench.tasks import Task
 
+# A processor wants its activations in cache, a GPU wants to be full.
+EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}
+
 
 @dataclass
 class Session:
@@ -169,8 +172,7 @@ def _parts(
         count = min(rules.train_subset, len(training))
         subset = np.sort(generator.permutation(training)[:count])
         chosen["train_subset"] = data.train.take(subset)
+    size = rules.evaluation_batch_size or EVALUATION_BATCH[device.type]
     return {
-        name: Evaluation(part, dataset, rules.evaluation_batch_size, device)
-        for name, part in chosen.items()
-        if len(part)
+        name: Evaluation(part, dataset, size, device) for name, part in chosen.items() if len(part)
     }

@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from normbench.errors import NormbenchError, UsageError
@@ -48,7 +48,7 @@ class LocalLauncher:
         """Train the runs of *request*; see :class:`normbench.launchers.base.Launch`."""
         store = RunStore.open(request.store)
         slots = devices(request.device, request.slots)[: len(request.fingerprints)]
-        workers = [_start(request, device, number) for number, device in enumerate(slots)]
+        workers = [_start(request, device) for device in slots]
         strikes: Counter[str] = Counter()
         try:
             while workers:
@@ -57,7 +57,9 @@ class LocalLauncher:
                 for worker in [w for w in workers if w.process.poll() is not None]:
                     workers.remove(worker)
                     if self._should_replace(worker, request, store, strikes):
-                        workers.append(_start(request, worker.device, len(workers)))
+                        left = [run for run in request.fingerprints if strikes[run] < STRIKES]
+                        request = replace(request, fingerprints=tuple(left))
+                        workers += [_start(request, worker.device)] if left else []
         finally:
             _stop(workers)
             tick()
@@ -122,7 +124,7 @@ def _cores() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
-def _start(request: LaunchRequest, device: str, number: int) -> _Worker:
+def _start(request: LaunchRequest, device: str) -> _Worker:
     command = [sys.executable, "-m", "normbench.worker", "--store", str(request.store)]
     command += ["--data-dir", str(request.data_folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -140,7 +142,7 @@ def _start(request: LaunchRequest, device: str, number: int) -> _Worker:
         command.append("--keep-weights")
     if request.checkpoint_seconds is not None:
         command += ["--checkpoint-seconds", str(request.checkpoint_seconds)]
-    log = request.store / "logs" / f"worker-{os.getpid()}-{time.time_ns()}-{number}.log"
+    log = request.store / "logs" / f"worker-{os.getpid()}-{time.time_ns()}.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("wb") as stream:
         process = subprocess.Popen(

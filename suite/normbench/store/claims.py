@@ -187,10 +187,21 @@ def _sweep(prepared: _Prepared, number: int) -> None:
             checkpoints.clean(attempt.path)
     oldest = prepared.now - prepared.lease.lease_seconds
     for path in prepared.run.iterdir():
-        if path.name.startswith(_PREPARED) or is_temporary(path.name):
-            with contextlib.suppress(OSError):
-                if path.stat().st_mtime < oldest or Lease.read(path).holder_is_dead():
-                    remove_tree(path)
+        with contextlib.suppress(OSError):
+            if _is_left_over(path, oldest):
+                remove_tree(path)
+
+
+def _is_left_over(path: Path, oldest: float) -> bool:
+    """Whether *path* is a preparation that nobody will finish."""
+    prepared = path.name.startswith(_PREPARED)
+    if not prepared and not is_temporary(path.name):
+        return False
+    if path.stat().st_mtime < oldest:
+        return True
+    lease = Lease.read(path)
+    # One without a lease is half removed, or its maker comes too late and will look again.
+    return prepared and (not lease.token or lease.holder_is_dead())
 
 
 @contextmanager

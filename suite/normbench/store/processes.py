@@ -42,6 +42,8 @@ def is_dead(pid: int, start: str) -> bool:
         return True
     except OSError:
         pass  # it exists and belongs to somebody else
+    if _is_zombie(pid):
+        return True
     now = started(pid)
     return bool(start and now) and start != now
 

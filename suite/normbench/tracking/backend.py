@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,17 +88,15 @@ class Backend:
         return views.supported(self._version())
 
     def _version(self) -> str:
-        if not is_server(self.uri):
-            import mlflow
+        """Return the version of MLflow whose pages show this store."""
+        import mlflow
 
-            return str(mlflow.__version__)
-        try:
-            with urllib.request.urlopen(  # noqa: S310 - http or https, see is_server
-                self.uri.rstrip("/") + "/version", timeout=_SECONDS_FOR_VERSION
-            ) as answer:
-                return str(answer.read(64), "utf-8", "replace")
-        except (OSError, urllib.error.URLError):
-            return ""
+        if is_server(self.uri):
+            with contextlib.suppress(OSError):
+                address = self.uri.rstrip("/") + "/version"
+                with urllib.request.urlopen(address, timeout=_SECONDS_FOR_VERSION) as answer:  # noqa: S310
+                    return str(answer.read(64), "utf-8", "replace")
+        return str(mlflow.__version__)
 
 
 def is_server(uri: str) -> bool:

@@ -37,10 +37,15 @@ class Server:
         pid: Its process, which leads a group of its own.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], address: str, output: IO[bytes]) -> None:
-        self._process, self._output = process, output
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        address: str,
+        output: IO[bytes],
+        stopping: threading.Event,
+    ) -> None:
+        self._process, self._output, self._stopping = process, output, stopping
         self.address, self.pid = address, process.pid
-        self._stopping = threading.Event()
 
     @property
     def stopping(self) -> bool:
@@ -73,10 +78,6 @@ class Server:
         while not self._stopping.wait(_PAUSE):
             if self._process.poll() is not None:
                 raise StoreError(f"the MLflow server ended: {self._last_words()}")
-
-    def ask_to_end(self) -> None:
-        """Make :meth:`wait` return."""
-        self._stopping.set()
 
     def answers(self) -> bool:
         """Whether the server answers and is ours, not another on its port."""
@@ -111,7 +112,8 @@ def running_server(store: RunStore, uri: str, host: str, port: int) -> Iterator[
     prepare_environment()
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
     address = f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
-    with tempfile.TemporaryFile() as output:
+    stopping = threading.Event()
+    with tempfile.TemporaryFile() as output, _signals_to(stopping):
         process = subprocess.Popen(
             _command(uri, store.root.resolve() / ARTIFACTS, host, port),
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
@@ -120,11 +122,10 @@ def running_server(store: RunStore, uri: str, host: str, port: int) -> Iterator[
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        server = Server(process, address, output)
+        server = Server(process, address, output, stopping)
         try:
-            with _signals_to(server):
-                server.wait_until_ready()
-                yield server
+            server.wait_until_ready()
+            yield server
         finally:
             server.end()
 
@@ -140,16 +141,16 @@ def _command(uri: str, artifacts: Path, host: str, port: int) -> Sequence[str]:
 
 
 @contextlib.contextmanager
-def _signals_to(server: Server) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the server in good order; only the main thread may ask so."""
+def _signals_to(stopping: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM only set *stopping*; nothing but the main thread may ask so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        server.ask_to_end()
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
 
-    before = {number: signal.signal(number, end) for number in _STOPPING}
+    before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
         yield
     finally:

@@ -163,5 +163,5 @@ def _missing_tags(
     if backend.named_views and views.NOTE not in present:
         yield views.NOTE, views.note(experiment_id)
     if backend.named_views and present.get(views.VERSION_TAG) != views.VERSION:
-        yield from views.view_tags(metric.name)
+        yield from views.view_tags(metric)
         yield views.VERSION_TAG, views.VERSION

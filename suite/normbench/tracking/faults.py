@@ -8,7 +8,7 @@ from normbench.errors import StoreError
 
 
 def known() -> tuple[type[Exception], ...]:
-    """Return the exceptions by which the store, MLflow and what is below it say that they failed."""
+    """Return the exceptions by which the store, MLflow and the system say that they failed."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

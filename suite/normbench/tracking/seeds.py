@@ -32,6 +32,8 @@ _TIMES = {
     "images_per_second": "images_per_s",
     "peak_memory_mb": "peak_mb",
 }
+_PARTS = ("train", "validation", "test")
+_SCORE_DIGITS = 6
 _COUNTS = ("epochs", "steps", "gradient_evaluations", "diverged_at_step")
 
 
@@ -109,9 +111,10 @@ def seed_content(run: StoredRun, state: RunState) -> SeedContent:
         state=state,
         digest=digest,
         start=_milliseconds(start),
-        end=None if state is RunState.RUNNING else _milliseconds(last),
+        end=None if state is RunState.RUNNING else _milliseconds(max(start, last)),
         tags={
             **identity_tags(run.spec),
+            names.ROW_NAME: names.row_name(run.spec),
             **_seed_tags(run, state, shown),
             **_environment_tags(run.environment() or {}),
             **_result_tags(result),
@@ -125,7 +128,6 @@ def identity_tags(spec: RunSpec) -> dict[str, str]:
     """Return the tags that a row and its seeds share."""
     return {
         names.ROW: spec.row,
-        names.ROW_NAME: names.row_name(spec),
         names.CELL: spec.cell,
         names.NORM: spec.norm_label,
         names.OPTIMIZER: spec.optimizer_label,
@@ -206,13 +208,14 @@ def _result_points(result: Mapping[str, Any]) -> Iterator[Point]:
 
 
 def _result_values(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the metrics of a result; the score exactly, the others fit to be read."""
     yield names.FINAL_SCORE, result["score"]
     yield "final/diverged", int(result["outcome"] == "diverged")
     for when in ("final", "best"):
         for part, values in result[when].items():
             if isinstance(values, Mapping):
                 for name, value in values.items():
-                    yield names.metric_key(when, f"{part}_{name}"), value
+                    yield names.metric_key(when, f"{part}_{name}"), rounded(value, _SCORE_DIGITS)
     yield "best/epoch", result["best"].get("epoch")
     for name in _COUNTS:
         yield f"final/{name}", result.get(name)
@@ -222,6 +225,14 @@ def _result_values(result: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "final/seconds_to_target", rounded(target.get("seconds"))
         for name, key in _TIMES.items():
             yield f"final/{key}", rounded(result.get(name))
+
+
+def result_keys(*metrics: str) -> list[str]:
+    """Return the metrics of results that are no curves, given a task's *metrics* beside loss."""
+    plain = [*_COUNTS, *_TIMES.values(), "diverged", "epochs_to_target", "seconds_to_target"]
+    parts = [f"{part}_{name}" for part in _PARTS for name in dict.fromkeys(("loss", *metrics))]
+    keys = [names.metric_key(when, part) for when in ("final", "best") for part in parts]
+    return [names.FINAL_SCORE, "best/epoch", "lr", *(f"final/{name}" for name in plain), *keys]
 
 
 def rounded(value: float | None, digits: int = 5) -> float | None:

@@ -18,7 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from normbench.descriptions import Metric
 from normbench.tracking import names
+from normbench.tracking.seeds import result_keys
 
 VERSION = "1"
 VERSION_TAG = "normbench.views"
@@ -45,6 +47,7 @@ class View:
         ascending: Direction of the order.
         group_tag: Tag whose values form the groups of the charts.
         lines: Metrics drawn as line charts.
+        hidden: Metrics that get no chart; the page gives every other one a chart of its own.
     """
 
     key: str
@@ -55,6 +58,7 @@ class View:
     ascending: bool = True
     group_tag: str | None = None
     lines: Sequence[str] = ()
+    hidden: Sequence[str] = ()
 
     def tag(self) -> tuple[str, str]:
         """Return the experiment tag that holds the view.
@@ -105,64 +109,61 @@ class View:
         if not self.lines:
             return {}
         section = _uuid(self.key, "section")
+        lines = [_line(self.key, section, metric) for metric in self.lines]
+        hidden = [_deleted(self.key, section, metric) for metric in self.hidden]
         return {
-            "compareRunSections": [
-                {
-                    "uuid": section,
-                    "name": self.name,
-                    "display": True,
-                    "isReordered": False,
-                    "deleted": False,
-                    "isGenerated": False,
-                }
-            ],
-            "compareRunCharts": [_line(self.key, section, metric) for metric in self.lines],
+            "compareRunSections": [_section(section, self.name)],
+            "compareRunCharts": lines + hidden,
         }
 
 
-def view_tags(metric: str) -> Iterator[tuple[str, str]]:
+def view_tags(metric: Metric) -> Iterator[tuple[str, str]]:
     """Yield the experiment tags of all views; *metric* is what the problem is judged by."""
     yield runs_view(metric).tag()
     yield curves_view(metric).tag()
 
 
-def runs_view(metric: str) -> View:
-    """Return the table of all seeds, the best first to see."""
-    score, best = _metric(f"final/{metric}"), _metric(f"best/{metric}")
+def runs_view(metric: Metric) -> View:
+    """Return the table of all seeds, the best first.
+
+    Ordered by time, the page would fold the seeds under their rows.
+    """
+    score, best = _metric(f"final/{metric.name}"), _metric(f"best/{metric.name}")
     widths = {
-        _parameter("norm"): 170,
-        _parameter("optimizer"): 130,
+        _parameter("norm"): 150,
+        _parameter("optimizer"): 120,
         _parameter("seed"): 70,
-        _tag(names.OUTCOME): 110,
-        score: 150,
-        best: 150,
+        _tag(names.STATE): 130,
+        score: 160,
+        best: 160,
         _metric("final/epochs"): 100,
         _metric("final/train_s"): 110,
-        _metric("final/images_per_s"): 140,
+        _metric("final/images_per_s"): 150,
     }
     return View(
         key=RUNS,
         name="Runs",
         columns=list(widths),
         widths=widths,
-        sort="attributes.start_time",
-        ascending=False,
+        sort=score,
+        ascending=metric.direction == "min",
     )
 
 
-def curves_view(metric: str) -> View:
+def curves_view(metric: Metric) -> View:
     """Return the learning curves, one line with its range over the seeds for each row."""
-    part, _, name = metric.partition("_")
+    part, _, name = metric.name.partition("_")
     lines = [names.metric_key(part, name), "train/loss"]
     return View(
         key=CURVES,
         name="Curves",
         columns=(),
         widths={},
-        sort="attributes.start_time",
-        ascending=False,
+        sort=_metric(names.FINAL_SCORE),
+        ascending=metric.direction == "min",
         group_tag=names.ROW_NAME,
         lines=list(dict.fromkeys(lines)),
+        hidden=result_keys(name),
     )
 
 
@@ -203,6 +204,29 @@ def unpacked(value: str) -> tuple[str, dict[str, Any]]:
 def _packed(state: Mapping[str, Any]) -> str:
     text = json.dumps(state, separators=(",", ":"))
     return _DEFLATED + base64.b64encode(zlib.compress(text.encode())).decode()
+
+
+def _section(uuid: str, name: str) -> dict[str, Any]:
+    return {
+        "uuid": uuid,
+        "name": name,
+        "display": True,
+        "isReordered": False,
+        "deleted": False,
+        "isGenerated": False,
+    }
+
+
+def _deleted(view: str, section: str, metric: str) -> dict[str, Any]:
+    return {
+        "uuid": _uuid(view, metric),
+        "type": "BAR",
+        "runsCountToCompare": 20,
+        "metricSectionId": section,
+        "deleted": True,
+        "isGenerated": True,
+        "metricKey": metric,
+    }
 
 
 def _line(view: str, section: str, metric: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +22,8 @@ from normbench.tracking.experiments import Experiment, MlflowRun, steps_of
 from normbench.tracking.rows import RowContent
 from normbench.tracking.seeds import Point, SeedContent, identity_tags
 
-_MOST_METRICS = 1000
+# MLflow takes 1000 of all kinds together in one request.
+_MOST_METRICS = 800
 _MOST_WORDS = 100
 # Tags that a run loses when it is tried again; all others are only ever replaced.
 _PASSING = (names.OUTCOME, names.MESSAGE, names.FINISHED_AT)
@@ -85,13 +87,19 @@ def _log(
     metrics = [Metric(point.key, point.value, point.time, point.step) for point in points]
     words = [Param(name, value) for name, value in parameters.items()]
     labels = [RunTag(name, value) for name, value in new_tags.items()]
-    client, run_id = backend.client, run.run_id
-    for part in _parts(metrics, _MOST_METRICS):
-        client.log_batch(run_id, metrics=part, synchronous=True)
-    for part in _parts(words, _MOST_WORDS):
-        client.log_batch(run_id, params=part, synchronous=True)
-    for part in _parts(labels, _MOST_WORDS):
-        client.log_batch(run_id, tags=part, synchronous=True)
+    for some_metrics, some_words, some_labels in zip_longest(
+        _parts(metrics, _MOST_METRICS),
+        _parts(words, _MOST_WORDS),
+        _parts(labels, _MOST_WORDS),
+        fillvalue=(),
+    ):
+        backend.client.log_batch(
+            run.run_id,
+            metrics=some_metrics,
+            params=some_words,
+            tags=some_labels,
+            synchronous=True,
+        )
     run.parameters.update(parameters)
     run.tags.update(new_tags)
     for point in points:

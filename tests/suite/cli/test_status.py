@@ -39,7 +39,7 @@ def test_mean_is_over_finished_seeds_only(invoke, filler):
 
     assert (3, statistics.fmean(scores)) == (row["n_finished"], row["mean_of_finished"])
     assert statistics.stdev(scores) == row["sd_of_finished"]
-    assert "finished seeds: mean ± sd (n)" in shown
+    assert "mean ± sd (n): over finished seeds, of test_accuracy\n" in shown
     assert f"{100 * statistics.fmean(scores):.2f} % ± " in shown
 
 

@@ -27,6 +27,7 @@ def sync(*words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_runs_of_an_archive_are_merged_and_sent_once(invoke, filler, tmp_path):
     """With --from, an archive is taken over into a store made for it; a second call sends none."""
     runs = filler.ended("finished", 2)

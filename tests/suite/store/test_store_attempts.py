@@ -9,7 +9,7 @@ import os
 import pytest
 
 from normbench.errors import LeaseLostError, StoreError
-from normbench.store import RunState
+from normbench.store import RunState, checkpoints
 
 RESULT = {"outcome": "finished", "score": 0.5}
 
@@ -147,6 +147,19 @@ def test_a_damaged_checkpoint_is_not_continued_from(run, damage):
     damage(second.checkpoint)
 
     assert "weights 1" == run.claim({}).checkpoint.read_text()
+
+
+def test_a_checkpoint_replaced_while_it_is_taken_over_is_looked_for_again(run, monkeypatch):
+    """When the old worker's last save comes in between, its newer checkpoint is taken."""
+    first = run.claim({})
+    save(first, 1)
+    outdated = checkpoints.find_checkpoint(first.path)
+    save(first, 2)
+    first.close(RunState.KILLED)
+    real, looks = checkpoints.newest_checkpoint, iter([outdated])
+    monkeypatch.setattr(checkpoints, "newest_checkpoint", lambda path: next(looks, real(path)))
+
+    assert "weights 2" == run.claim({}).checkpoint.read_text()
 
 
 @pytest.mark.parametrize("keep", [True, False])

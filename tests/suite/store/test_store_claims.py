@@ -72,6 +72,17 @@ def test_a_dead_process_on_this_machine_is_taken_over_at_once(run, remote):
     assert ["0001.superseded", "0002"] == names(run)
 
 
+def test_a_killed_worker_that_nobody_waited_for_is_dead(run, remote, eventually):
+    """A zombie holds no run."""
+    worker = remote(run, "86400")
+
+    worker.process.kill()
+
+    eventually(lambda: run.state() is RunState.INTERRUPTED)
+    assert worker.process.returncode is None
+    assert 2 == run.claim({}).number
+
+
 def test_a_process_number_used_again_is_not_its_worker(run, silence):
     """A process that has the number of a dead worker but started later does not keep its run."""
     attempt = run.claim({}, lease_seconds=86400)
@@ -172,7 +183,7 @@ def test_a_claimer_that_was_overtaken_withdraws(run, silence, monkeypatch):
     holder = run.claim({})
     looks = iter([outdated, outdated])
     real = claims.list_attempts
-    monkeypatch.setattr(claims, "list_attempts", lambda path: next(looks, None) or real(path))
+    monkeypatch.setattr(claims, "list_attempts", lambda path: next(looks, real(path)))
 
     assert claims.claim(run.path, {}, 60.0) is None
     holder.check()
@@ -197,8 +208,12 @@ def test_a_claimer_that_missed_the_result_withdraws(run, monkeypatch):
     assert ["0001"] == names(run)
 
 
-def test_a_late_claim_that_died_does_not_block_the_run(run, silence):
-    """A number that is both set aside and claimed belongs to nobody."""
+@pytest.mark.parametrize("backwards", [True, False])
+def test_a_late_claim_that_died_does_not_block_the_run(run, silence, monkeypatch, backwards):
+    """A number that is both set aside and claimed belongs to nobody, in whichever order listed."""
+    monkeypatch.setattr(
+        os, "listdir", lambda path, r=os.listdir: sorted(r(path), reverse=backwards)
+    )
     attempt = run.claim({})
     silence(attempt)
     attempt.path.rename(attempt.path.with_name("0001.superseded"))
@@ -213,11 +228,11 @@ def test_a_late_claim_that_died_does_not_block_the_run(run, silence):
 def test_half_made_files_are_ignored_and_swept_by_the_next_claim(run, silence):
     """What a crash left half-written is not read, and the next claim removes it."""
     silence(run.claim({}))
-    left = [run.path / ".claim-0", run.path / ".result.json.0.tmp"]
-    left.append(run.path / "attempts" / "0001" / ".checkpoint-1.pt.0.tmp")
-    for path in left:
-        path.write_text("half")
-        os.utime(path, (1, 1))
+    (run.path / ".claim-0").mkdir()
+    (run.path / ".claim-0" / "checkpoint-1.pt").write_text("half removed")
+    (run.path / "attempts" / "0001" / ".checkpoint-1.pt.0.tmp").write_text("half written")
+    (run.path / ".result.json.0.tmp").write_text("half written")
+    os.utime(run.path / ".result.json.0.tmp", (1, 1))
     assert RunState.INTERRUPTED is run.state()
 
     run.claim({})

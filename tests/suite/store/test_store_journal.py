@@ -67,11 +67,14 @@ def test_a_line_after_a_half_written_one_replaces_it(tmp_path, monkeypatch):
             patch.setattr(os, "pwrite", _write_half_then_fail(os.pwrite))
             patch.setattr(os, "ftruncate", _fail)
             with pytest.raises(OSError, match="full"):
-                journal.append({"epoch": 1, "loss": 0.123456789})
+                journal.append({"epoch": 1, "note": "x" * 100})
         journal.append({"epoch": 2})
+        journal.append({"epoch": 3})
         journal.close()
 
-    assert [{"epoch": 0}, {"epoch": 2}] == decode((tmp_path / "journal.jsonl").read_bytes())
+    assert [{"epoch": 0}, {"epoch": 2}, {"epoch": 3}] == decode(
+        (tmp_path / "journal.jsonl").read_bytes()
+    )
 
 
 def test_a_point_that_is_not_finite_is_refused(run):

@@ -55,7 +55,7 @@ def read_only(root: Path) -> str:
     attempt = done.claim({})
     attempt.append({"epoch": 0})
     attempt.publish(RESULT)
-    subprocess.run(["mount", "-o", "remount,ro", root], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
     store = RunStore.open(store.root)
     assert not store.writable
     assert {RunState.FINISHED, RunState.PENDING} == {run.state() for run in store.runs()}

@@ -14,7 +14,7 @@ import pytest
 from normbench.errors import StoreError
 from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun
-from normbench.tracking import SyncReport, sync
+from normbench.tracking import SyncReport, faults, sync
 from normbench.tracking.backend import open_backend, prepare_environment, tracking_uri
 from normbench.tracking.database import ensure_database, on_local_disk
 
@@ -123,6 +123,36 @@ def test_mlflows_old_folders_are_refused_with_the_alternative(
 
     with pytest.raises(StoreError, match="no longer writes to folders"):
         sync(store, uri=f"file://{tmp_path}/mlruns")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("(sqlite3.OperationalError) database is locked", "for more than 20 seconds"),
+        ("(sqlite3.OperationalError) database or disk is full", "Free some space"),
+        ("[Errno 28] No space left on device: '/x'", "Free some space"),
+        ("attempt to write a readonly database", "Make it writable"),
+        ("(sqlite3.OperationalError) unable to open database file", "its folder exists"),
+        ("API request failed: Max retries exceeded with url: /api", "does not answer"),
+        ("something new\nand its long story", "refused: something new"),
+    ],
+)
+def test_what_mlflow_says_becomes_what_to_do(said: str, expected: str) -> None:
+    """Known failures are explained with the fix, unknown ones shown by their first line."""
+    sentence = faults.explain(OSError(said), "sqlite:////x.db")
+
+    assert expected in sentence
+    assert "sqlite:////x.db" in sentence
+    assert "long story" not in sentence
+
+
+def test_a_store_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    """Without a database and without the right to make one, the message says what to set."""
+    store = RunStore.open(tmp_path / "runs", create=True)
+    store.writable = False
+
+    with pytest.raises(StoreError, match=r"may not be written.*MLFLOW_TRACKING_URI"):
+        open_backend(store)
 
 
 def test_a_locked_database_is_a_counted_failure(

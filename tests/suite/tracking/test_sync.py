@@ -70,6 +70,36 @@ def test_a_seed_holds_curves_results_and_files(
     assert "FINISHED" == seed["status"]
 
 
+def test_long_curves_are_sent_whole(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """More values than MLflow takes in one request arrive in several."""
+    train(make_spec(), epochs=200)
+
+    sync(store)
+
+    metrics = contents(store)[f"{ROW}/s0"]["metrics"]
+    assert list(range(201)) == [step for step, _, _ in metrics["test/loss"]]
+    assert list(range(201)) == [step for step, _, _ in metrics["validation/accuracy"]]
+    assert list(range(1, 201)) == [step for step, _, _ in metrics["train/accuracy"]]
+
+
+def test_times_of_shared_devices_stay_out(
+    store: RunStore, make_spec: Spec, contents: Contents, result: Point
+) -> None:
+    """A run that shared its device says so, and has no time, speed or memory to compare."""
+    with store.add(make_spec()).claim({}) as attempt:
+        attempt.publish({**result(0, 1), "shared": True})
+
+    sync(store)
+
+    seed = contents(store)[f"{ROW}/s0"]
+    timed = {"final/train_s", "final/images_per_s", "final/peak_mb", "final/seconds_to_target"}
+    assert "true" == seed["tags"]["normbench.shared"]
+    assert not timed & set(seed["metrics"])
+    assert 1.0 == seed["metrics"]["final/epochs_to_target"][0][1]
+
+
 def test_tags_and_parameters_say_what_a_seed_is(
     store: RunStore, train: Train, make_spec: Spec, contents: Contents
 ) -> None:

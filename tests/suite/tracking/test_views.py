@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from normbench import Metric
 from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun
 from normbench.tracking import sync, views
@@ -15,12 +17,13 @@ from normbench.tracking.backend import Backend, open_backend
 Spec = Callable[..., RunSpec]
 Train = Callable[..., StoredRun]
 
+ACCURACY = Metric(name="test_accuracy", direction="max", worst=0.1, smallest_difference=0.01)
 SEEDS = "tags.`normbench.kind` = 'seed'"
 
 
 def test_the_runs_view_lists_seeds_with_the_columns_that_matter() -> None:
     """Its tag decodes to the filter, the order and the columns of the page."""
-    key, value = views.runs_view("test_accuracy").tag()
+    key, value = views.runs_view(ACCURACY).tag()
 
     name, state = views.unpacked(value)
 
@@ -31,7 +34,7 @@ def test_the_runs_view_lists_seeds_with_the_columns_that_matter() -> None:
         "params.`norm`",
         "params.`optimizer`",
         "params.`seed`",
-        "tags.`normbench.outcome`",
+        "tags.`normbench.state`",
         "metrics.`final/test_accuracy`",
         "metrics.`best/test_accuracy`",
         "metrics.`final/train_s`",
@@ -39,9 +42,20 @@ def test_the_runs_view_lists_seeds_with_the_columns_that_matter() -> None:
     } <= set(state["selectedColumns"])
 
 
+@pytest.mark.parametrize(("direction", "ascending"), [("max", False), ("min", True)])
+def test_the_runs_view_has_the_best_first(direction: str, ascending: bool) -> None:
+    """It is ordered by the problem's metric, in its direction; by time it would fold the seeds."""
+    state = views.runs_view(replace(ACCURACY, direction=direction)).state()
+
+    assert ("metrics.`final/test_accuracy`", ascending) == (
+        state["orderByKey"],
+        state["orderByAsc"],
+    )
+
+
 def test_the_curves_view_draws_the_problems_metric_by_row() -> None:
     """It groups by the row's name and draws test accuracy and training loss over epochs."""
-    name, state = views.unpacked(views.curves_view("test_accuracy").tag()[1])
+    name, state = views.unpacked(views.curves_view(ACCURACY).tag()[1])
 
     groups = {
         "aggregateFunction": "average",
@@ -55,10 +69,26 @@ def test_the_curves_view_draws_the_problems_metric_by_row() -> None:
     assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} <= sections
 
 
-@pytest.mark.parametrize("metric", ["test_accuracy", "test_loss", "test_perplexity"])
-def test_views_fit_into_a_tag(metric: str) -> None:
+def test_what_is_no_curve_gets_no_chart(store: RunStore, train: Train, make_spec: Spec) -> None:
+    """Every metric of a seed is drawn as a curve by epoch, or hidden from the charts."""
+    train(make_spec())
+    sync(store)
+    client = open_backend(store).client
+    experiment = client.get_experiment_by_name("normbench/digits_cnn/quick")
+    runs = client.search_runs([experiment.experiment_id], "tags.`normbench.kind` = 'seed'")
+    state = views.curves_view(ACCURACY).state()
+    hidden = {chart["metricKey"] for chart in state["compareRunCharts"] if chart["deleted"]}
+
+    shown = runs[0].data.metrics.keys() - hidden
+
+    parts = ("train", "validation", "test")
+    assert {f"{part}/{name}" for part in parts for name in ("loss", "accuracy")} == shown
+
+
+@pytest.mark.parametrize("name", ["test_accuracy", "test_loss", "test_perplexity"])
+def test_views_fit_into_a_tag(name: str) -> None:
     """No view comes near the length at which MLflow refuses an experiment tag."""
-    lengths = [len(value) for _, value in views.view_tags(metric)]
+    lengths = [len(value) for _, value in views.view_tags(replace(ACCURACY, name=name))]
 
     assert 2 == len(lengths)
     assert max(lengths) < views.LONGEST_TAG / 2
@@ -66,7 +96,7 @@ def test_views_fit_into_a_tag(metric: str) -> None:
 
 def test_a_tag_is_the_envelope_that_the_pages_read() -> None:
     """Name, time in milliseconds, and the state with its marker: nothing else."""
-    content = json.loads(views.runs_view("test_accuracy").tag()[1])
+    content = json.loads(views.runs_view(ACCURACY).tag()[1])
 
     assert {"name", "createdAt", "state"} == set(content)
     assert content["createdAt"] > 1.7e12
