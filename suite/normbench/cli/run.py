@@ -184,7 +184,7 @@ def show_report(report: Report, *, as_json: bool) -> int:
         for seed, message in sorted(row.messages.items()):
             click.echo(f"seed {seed}: {message}", err=True)
     if report.tracking:
-        click.echo(report.tracking, err=True)
+        click.echo(f"MLflow: {report.tracking}", err=True)
     return 0 if report.complete else 1
 
 

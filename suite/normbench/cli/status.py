@@ -53,9 +53,9 @@ class StatusRow:
 
     @property
     def scores(self) -> dict[int, float]:
-        """Score of each finished run, by seed."""
-        finished = [view.run for view in self.views if view.state is RunState.FINISHED]
-        results = {run.spec.seed: run.result() for run in finished}
+        """Score of each finished or diverged run, by seed; a diverged one has the worst score."""
+        done = (RunState.FINISHED, RunState.DIVERGED)
+        results = {v.run.spec.seed: v.run.result() for v in self.views if v.state in done}
         return {seed: result["score"] for seed, result in results.items() if result is not None}
 
     @property
@@ -93,9 +93,9 @@ class StatusRow:
             "setting_origin": spec.setting_origin,
             "metric": spec.problem.metric.name,
             "states": self.counts,
-            "n_finished": len(scores),
-            "mean_of_finished": statistics.fmean(scores) if scores else None,
-            "sd_of_finished": statistics.stdev(scores) if len(scores) > 1 else None,
+            "n": len(scores),
+            "mean": statistics.fmean(scores) if scores else None,
+            "sd": statistics.stdev(scores) if len(scores) > 1 else None,
             "runs": [_run_record(view) for view in self.views],
             "messages": {str(seed): text for seed, text in self.messages.items()},
         }
@@ -120,8 +120,9 @@ def command(
 ) -> None:
     """Show how far the runs of a store are.
 
-    One line for each cell at a setting. The score is the mean over finished seeds, with the
-    standard deviation (n - 1) and their number; a diverged seed counts in its own column only.
+    One line for each cell at a setting. The score is the mean over finished and diverged
+    seeds, with the standard deviation (n - 1) and their number; a diverged seed counts with the
+    problem's worst score.
     """
     store = invocation.open_store()
     words = [f"{name}={value}" for name, value in filters.items() if value]
@@ -188,7 +189,7 @@ def _print(store: RunStore, rows: Sequence[StatusRow]) -> None:
         ],
         right=tuple(_SHOWN_STATES),
     )
-    click.echo(f"\nmean ± sd (n): over finished seeds, of {_metrics(rows)}")
+    click.echo(f"\nmean ± sd (n): of {_metrics(rows)}, over done and diverged seeds")
     for row in rows:
         for seed, message in row.messages.items():
             click.echo(f"row {row.spec.row[:8]} seed {seed} failed: {message}")

@@ -28,18 +28,18 @@ def test_seeds_are_counted_by_state(invoke, filler):
     assert {"3": "made to be failed"} == row["messages"]
 
 
-def test_mean_is_over_finished_seeds_only(invoke, filler):
-    """Mean and spread leave the diverged seed out, and say over how many seeds they are."""
+def test_mean_counts_a_diverged_seed_with_its_worst_score(invoke, filler):
+    """Mean and spread cover every seed with an outcome, and say over how many they are."""
     runs = filler.pending(seeds=4)
     for run, state in zip(runs, ("finished", "finished", "finished", "diverged"), strict=True):
         filler.end(run, state)
     row = rows(invoke, filler)[0]
-    scores = [run["score"] for run in row["runs"] if run["state"] == "finished"]
+    scores = [run["score"] for run in row["runs"] if run["score"] is not None]
     shown = invoke("status", "--store", filler.root).stdout
 
-    assert (3, statistics.fmean(scores)) == (row["n_finished"], row["mean_of_finished"])
-    assert statistics.stdev(scores) == row["sd_of_finished"]
-    assert "mean ± sd (n): over finished seeds, of test_accuracy\n" in shown
+    assert (4, statistics.fmean(scores)) == (row["n"], row["mean"])
+    assert statistics.stdev(scores) == row["sd"]
+    assert "mean ± sd (n): of test_accuracy, over done and diverged seeds\n" in shown
     assert f"{100 * statistics.fmean(scores):.2f} % ± " in shown
 
 
@@ -128,7 +128,7 @@ def test_read_only_store_can_be_looked_at(invoke, filler):
         for folder in folders:
             folder.chmod(0o755)
 
-    assert 2 == row["n_finished"]
+    assert 2 == row["n"]
     assert before == after
 
 

@@ -274,9 +274,9 @@ def test_an_attempt_that_went_another_way_replaces_the_earlier_curve(
 def test_no_value_that_is_not_finite_reaches_mlflow(
     store: RunStore, train: Train, make_spec: Spec, contents: Contents
 ) -> None:
-    """Numbers too large for a float and NaN in a journal are left out; finite ones stay."""
+    """Numbers in a journal that are too large for a float are left out; finite ones stay."""
     run = train(make_spec(), epochs=1, outcome="failed")
-    line = '{"epoch": 2, "time": 1.0, "test": {"accuracy": NaN, "loss": 1e999, "other": 5}}'
+    line = '{"epoch": 2, "time": 1.0, "test": {"accuracy": -1e999, "loss": 1e999, "other": 5}}'
     with (run.path / "attempts" / "0001" / "journal.jsonl").open("a") as journal:
         journal.write(line + "\n")
 
