@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from normbench.api import Report, run
     from normbench.data import Data, DataRequest, Part, check_files
     from normbench.layers import Dropout, GaussianNoise, SamePad2d, Stochastic
-    from normbench.sites import Fitting, Invariance, Role, Site, Sites
+    from normbench.roles import Invariance, Role
+    from normbench.sites import Fitting, Site, Sites
     from normbench.tasks import Batch, Classification, Scores, State, Task
 
 _LAZY = {
@@ -46,8 +47,8 @@ _LAZY = {
     "SamePad2d": "normbench.layers",
     "Stochastic": "normbench.layers",
     "Fitting": "normbench.sites",
-    "Invariance": "normbench.sites",
-    "Role": "normbench.sites",
+    "Invariance": "normbench.roles",
+    "Role": "normbench.roles",
     "Site": "normbench.sites",
     "Sites": "normbench.sites",
     "Batch": "normbench.tasks",

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from normbench.augmentation import Augmentation
-from normbench.data import check_files, data_folder
-from normbench.descriptions import Dataset, Launcher, Problem
+from normbench.data import data_folder
+from normbench.descriptions import Launcher
 from normbench.errors import UsageError
 from normbench.launchers.base import Launch, LaunchRequest
 from normbench.launchers.local import devices
+from normbench.planning import plan
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.report import Row, rows_of
-from normbench.resolve import Request, parse_mask, resolve
+from normbench.resolve import Request, parse_mask
 from normbench.specs import RunSpec
 from normbench.store import RunState, RunStore, StoredRun, store_path
 
@@ -146,31 +146,12 @@ def run(
         track=track,
         keep_weights=keep_weights,
     )
-    return launch(plan(request, catalogue, launching), catalogue, launching)
-
-
-def plan(request: Request, catalogue: Catalogue, launching: Launching) -> list[RunSpec]:
-    """Return the specs of *request* after checking that they can be trained here.
-
-    Raises:
-        UsageError: If a name, a value, a mask or a norm does not fit, or data files are missing.
-    """
-    specs = resolve(request, catalogue)
-    if _unusual(request, specs[0]):
-        # Only a built network knows its sites; torch is imported for nothing else before a launch.
-        from normbench.build import build_network
-
-        build_network(specs[0], catalogue)
-    dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
-    _check_batch_size(specs[0], dataset)
-    _check_augmentation(specs[0], dataset)
-    devices(launching.device, launching.slots)
-    check_files(dataset, data_folder(launching.data_dir), specs[0].problem.name)
-    return specs
+    return launch(plan(request, catalogue, launching.data_dir), catalogue, launching)
 
 
 def launch(specs: Sequence[RunSpec], catalogue: Catalogue, launching: Launching) -> Report:
     """Add *specs* to the store, train those that are not done, and report on all of them."""
+    devices(launching.device, launching.slots)
     store = RunStore.open(store_path(launching.store), create=True)
     runs = [store.add(spec) for spec in specs]
     return _train(store, runs, catalogue, launching)
@@ -264,38 +245,6 @@ def _collector(store: RunStore, launching: Launching) -> _Collecting | _NotColle
     return _Collecting(store) if launching.track else _NotCollecting()
 
 
-def _check_batch_size(spec: RunSpec, dataset: Dataset) -> None:
-    rules, size = spec.protocol.rules, spec.problem.training.batch_size
-    examples = round(dataset.train_size * (1 - rules.validation_share))
-    if rules.drop_last and examples and size > examples:
-        raise UsageError(
-            f"problem.batch_size={size} is larger than the training part of {dataset.name} "
-            f"({examples} examples), and protocol.drop_last leaves partial batches out. Give a "
-            "smaller batch size, or protocol.drop_last=false."
-        )
-
-
-def _check_augmentation(spec: RunSpec, dataset: Dataset) -> None:
-    words = spec.problem.training.augmentation
-    Augmentation.parse(words)
-    if words and dataset.content != "images":
-        raise UsageError(
-            f"problem.augmentation={','.join(words)}: dataset {dataset.name} holds no images. "
-            "Leave it out."
-        )
-
-
-def _unusual(request: Request, spec: RunSpec) -> bool:
-    """Whether the request changes what sits at the sites or the network around them."""
-    identity = spec.identity
-    return bool(
-        request.norm
-        or spec.ablation.sites
-        or identity["norm"]["parameters"]
-        or identity["problem"]["network_parameters"]
-    )
-
-
 def _named(store: RunStore, prefixes: Iterable[str]) -> list[StoredRun]:
     found: dict[str, StoredRun] = {}
     for prefix in prefixes:
@@ -307,11 +256,6 @@ def _named(store: RunStore, prefixes: Iterable[str]) -> list[StoredRun]:
             )
         found.update((run.fingerprint, run) for run in runs)
     return list(found.values())
-
-
-def problem_norm(catalogue: Catalogue, problem: str) -> str:
-    """Return the default norm of *problem*."""
-    return catalogue.get(Problem, problem).norm
 
 
 def _word(value: Any) -> str:

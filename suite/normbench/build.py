@@ -6,8 +6,10 @@ import torch
 
 from normbench.descriptions import Network, Norm
 from normbench.errors import UsageError
+from normbench.initial_values import initialise
 from normbench.plugins import Catalogue
-from normbench.sites import Built, Sites, apply_ablation, describe_network, initialise
+from normbench.roles import Built, apply_ablation, describe_network
+from normbench.sites import Sites
 from normbench.specs import RunSpec
 from normbench.streams import stream_seed
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from normbench.parameters import checked
-from normbench.sites import Built, Sites, describe_network
+from normbench.roles import Built, describe_network
+from normbench.sites import Sites
 from normbench_plugins.norms.table import NORMS
 from normbench_problems.networks.table import NETWORKS
 

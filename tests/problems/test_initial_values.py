@@ -10,7 +10,7 @@ from torch import nn
 
 import normbench_problems
 from normbench import Fitting, Sites, UsageError
-from normbench.sites import initialise
+from normbench.initial_values import initialise
 
 
 def _layers(network: nn.Module) -> dict[str, nn.Module]:

@@ -7,14 +7,8 @@ import torch
 from torch import nn
 
 from normbench import Ablation, Fitting, PluginError, Sites, UsageError
-from normbench.sites import (
-    Invariance,
-    Role,
-    apply_ablation,
-    describe_network,
-    initialise,
-    parameter_groups,
-)
+from normbench.initial_values import initialise
+from normbench.roles import Invariance, Role, apply_ablation, describe_network, parameter_groups
 
 
 class Net(nn.Module):

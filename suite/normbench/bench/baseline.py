@@ -18,7 +18,7 @@ from normbench.augmentation import Augmentation
 from normbench.data import Part
 from normbench.descriptions import Dataset as DatasetDescription
 from normbench.engine.augmentation import BRIGHTNESS, CONTRAST, SATURATION
-from normbench.sites import Built, Role
+from normbench.roles import Built, Role
 from normbench.tasks import Batch, Task
 
 

@@ -9,7 +9,7 @@ from normbench.build import build_network
 from normbench.descriptions import Optimizer
 from normbench.plugins import Catalogue
 from normbench.resolve import Request, parse_mask, resolve
-from normbench.sites import Built, Invariance, ParameterInfo, Role
+from normbench.roles import Built, Invariance, ParameterInfo, Role
 from normbench.specs import RunSpec
 
 

@@ -35,9 +35,9 @@ def command(invocation: Invocation, names: tuple[str, ...], as_json: bool) -> No
     """
     from normbench.data import data_folder
 
-    datasets = {dataset.name: dataset for dataset in _datasets(invocation.catalogue, names)}
+    datasets = {dataset.name: dataset for dataset in datasets_of(invocation.catalogue, names)}
     folder = data_folder(invocation.data_dir)
-    records = [_prepare(dataset, folder) for dataset in datasets.values()]
+    records = [prepare_dataset(dataset, folder) for dataset in datasets.values()]
     if as_json:
         output.print_json(records)
         return
@@ -47,7 +47,7 @@ def command(invocation: Invocation, names: tuple[str, ...], as_json: bool) -> No
             click.echo(f"  {file['path']}  {output.size(file['bytes'])}")
 
 
-def _datasets(catalogue: Catalogue, names: tuple[str, ...]) -> list[Dataset]:
+def datasets_of(catalogue: Catalogue, names: tuple[str, ...]) -> list[Dataset]:
     """Return the dataset of each name, be it a problem's or a dataset's."""
     problems, datasets = catalogue.names(Problem), catalogue.names(Dataset)
     found = []
@@ -59,7 +59,7 @@ def _datasets(catalogue: Catalogue, names: tuple[str, ...]) -> list[Dataset]:
     return found
 
 
-def _prepare(dataset: Dataset, folder: Path) -> dict[str, Any]:
+def prepare_dataset(dataset: Dataset, folder: Path) -> dict[str, Any]:
     """Fetch what *dataset* lacks and return what there is then."""
     from normbench.data import check_files, missing_files
 

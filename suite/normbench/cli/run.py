@@ -103,7 +103,8 @@ def command(
     normbench run cifar10_resnet20 momentum --norm group_norm norm.num_groups=4
     normbench run cifar10_3c3d_bn sgd --sites 0,0,1,1,1 --ablation fixed_gamma lr=0.02
     """  # noqa: D301 - click reads the backspace character
-    from normbench import api
+    from normbench.api import launch
+    from normbench.planning import plan
     from normbench.resolve import Request, parse_mask
 
     request = Request(
@@ -123,11 +124,11 @@ def command(
     )
     if download:
         _fetch(invocation, problem)
-    specs = api.plan(request, invocation.catalogue, launching)
+    specs = plan(request, invocation.catalogue, invocation.data_dir)
     if dry_run or enqueue:
         return _show_plan(invocation, specs, as_json=as_json, add=enqueue)
     invocation.resume_hint = _resume_hint(invocation)
-    report = api.launch(specs, invocation.catalogue, launching)
+    report = launch(specs, invocation.catalogue, launching)
     return show_report(report, as_json=as_json)
 
 
@@ -236,11 +237,8 @@ def _resume_hint(invocation: Invocation) -> str:
 
 
 def _fetch(invocation: Invocation, problem: str) -> None:
-    from normbench.data import DataRequest, data_folder, missing_files
-    from normbench.descriptions import Dataset, Problem
+    from normbench.cli.prepare import datasets_of, prepare_dataset
+    from normbench.data import data_folder
 
-    catalogue = invocation.catalogue
-    dataset = catalogue.get(Dataset, catalogue.get(Problem, problem).dataset)
-    folder = data_folder(invocation.data_dir)
-    if missing_files(dataset, folder):
-        dataset.load()(DataRequest(folder, download=True))
+    for dataset in datasets_of(invocation.catalogue, (problem,)):
+        prepare_dataset(dataset, data_folder(invocation.data_dir))

@@ -22,7 +22,7 @@ from normbench.engine.sources import BatchSource, Evaluation, ImageSource, Order
 from normbench.engine.split import Indices, split_indices
 from normbench.errors import UsageError
 from normbench.plugins import Catalogue
-from normbench.sites import Built, parameter_groups
+from normbench.roles import Built, parameter_groups
 from normbench.specs import RunSpec
 from normbench.streams import stream_seed
 from normbench.tasks import Task

@@ -11,7 +11,7 @@ from torch import nn
 from normbench import Norm, Role, Sites, UsageError
 from normbench.parameters import checked, defaults
 from normbench.plugins import load_catalogue
-from normbench.sites import describe_network
+from normbench.roles import describe_network
 
 CATALOGUE = load_catalogue()
 NORMS = [offer.component for offer in CATALOGUE.offers(Norm) if offer.origin == "built-in"]

@@ -11,7 +11,7 @@ from torch import nn
 from normbench import Ablation, Norm, Optimizer, Sites
 from normbench.parameters import checked, defaults
 from normbench.plugins import load_catalogue
-from normbench.sites import describe_network, parameter_groups
+from normbench.roles import describe_network, parameter_groups
 
 CATALOGUE = load_catalogue()
 OPTIMIZERS = [

@@ -195,6 +195,32 @@ def test_a_server_that_is_away_costs_few_requests(many_runs: RunStore) -> None:
     assert 1 <= len(requests) <= 6
 
 
+def test_a_server_that_dies_is_asked_only_a_little_more(
+    many_runs: RunStore, wrap_client: WrapClient
+) -> None:
+    """After MLflow has gone in the middle of sixteen runs, few calls are made, and all is told."""
+    calls: list[str] = []
+
+    class Dying:
+        def __init__(self, client: Any) -> None:
+            self._client = client
+
+        def __getattr__(self, name: str) -> Any:
+            calls.append(name)
+            if calls.count("set_terminated") > 2:
+                raise OSError("Connection refused")
+            return getattr(self._client, name)
+
+    wrap_client(Dying)
+
+    report = sync(many_runs)
+
+    assert (2, 14) == (report.created, report.failed)
+    assert "does not answer" in report.problems[0]
+    last = len(calls) - calls[::-1].index("set_terminated")
+    assert len(calls) - last <= 2
+
+
 def test_nobody_at_the_address_is_a_failure_without_an_exception(many_runs: RunStore) -> None:
     """Where no server listens, every run is counted as failed and the reason names the address."""
     address = f"http://127.0.0.1:{free_port('127.0.0.1', 5700)}"

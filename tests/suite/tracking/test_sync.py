@@ -70,6 +70,27 @@ def test_a_seed_holds_curves_results_and_files(
     assert "FINISHED" == seed["status"]
 
 
+def test_epochs_trained_again_after_a_crash_are_not_doubled(
+    store: RunStore, make_spec: Spec, contents: Contents, point: Point, result: Point
+) -> None:
+    """The second attempt repeats two epochs bit by bit but later; each epoch stays there once."""
+    run = store.add(make_spec())
+    with run.claim({}) as attempt:
+        for epoch in range(3):
+            attempt.append(point(0, epoch))
+    sync(store)
+
+    with run.claim({}) as attempt:
+        for epoch in range(4):
+            attempt.append(point(0, epoch) | {"time": 1.76e9 + epoch})
+        attempt.publish(result(0, 3))
+    report = sync(store)
+
+    history = contents(store)[f"{ROW}/s0"]["metrics"]["test/accuracy"]
+    assert SyncReport(updated=1) == report
+    assert [0, 1, 2, 3] == [step for step, _, _ in history]
+
+
 def test_long_curves_are_sent_whole(
     store: RunStore, train: Train, make_spec: Spec, contents: Contents
 ) -> None:

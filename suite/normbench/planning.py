@@ -1,0 +1,73 @@
+"""Planning: what a request asks for, checked before anything is trained.
+
+Whatever can be known to fail fails here, in the user's own process, with a message that says how to
+mend it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from normbench.augmentation import Augmentation
+from normbench.data import check_files, data_folder
+from normbench.descriptions import Dataset
+from normbench.errors import UsageError
+from normbench.plugins import Catalogue
+from normbench.resolve import Request, resolve
+from normbench.specs import RunSpec
+
+
+def plan(request: Request, catalogue: Catalogue, folder: Path | None = None) -> list[RunSpec]:
+    """Return the specs of *request* after checking that they can be trained here.
+
+    Args:
+        request: What the user asked for.
+        catalogue: What the plugins offer.
+        folder: Data folder; None for the default place.
+
+    Raises:
+        UsageError: If a name, a value, a mask or a norm does not fit, or data files are missing.
+    """
+    specs = resolve(request, catalogue)
+    if _unusual(request, specs[0]):
+        # Only a built network knows its sites; torch is imported for nothing else before a launch.
+        from normbench.build import build_network
+
+        build_network(specs[0], catalogue)
+    dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
+    _check_batch_size(specs[0], dataset)
+    _check_augmentation(specs[0], dataset)
+    check_files(dataset, data_folder(folder), specs[0].problem.name)
+    return specs
+
+
+def _check_batch_size(spec: RunSpec, dataset: Dataset) -> None:
+    rules, size = spec.protocol.rules, spec.problem.training.batch_size
+    examples = round(dataset.train_size * (1 - rules.validation_share))
+    if rules.drop_last and examples and size > examples:
+        raise UsageError(
+            f"problem.batch_size={size} is larger than the training part of {dataset.name} "
+            f"({examples} examples), and protocol.drop_last leaves partial batches out. Give a "
+            "smaller batch size, or protocol.drop_last=false."
+        )
+
+
+def _check_augmentation(spec: RunSpec, dataset: Dataset) -> None:
+    words = spec.problem.training.augmentation
+    Augmentation.parse(words)
+    if words and dataset.content != "images":
+        raise UsageError(
+            f"problem.augmentation={','.join(words)}: dataset {dataset.name} holds no images. "
+            "Leave it out."
+        )
+
+
+def _unusual(request: Request, spec: RunSpec) -> bool:
+    """Whether the request changes what sits at the sites or the network around them."""
+    identity = spec.identity
+    return bool(
+        request.norm
+        or spec.ablation.sites
+        or identity["norm"]["parameters"]
+        or identity["problem"]["network_parameters"]
+    )
