@@ -20,8 +20,10 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch import nn
 
 from normbench.data import data_folder
+from normbench.engine import checkpoint
 from normbench.engine.session import open_session
 from normbench.engine.trainer import CHECKPOINT_SECONDS, Trainer
 from normbench.environment import environment
@@ -122,10 +124,20 @@ class Worker:
         )
         result = trainer.run(attempt.checkpoint, attempt.points)
         if self._keep_weights:
-            torch.save(session.network.state_dict(), attempt.path / "weights.pt")
+            _keep(session.network, attempt.path / "weights.pt")
         attempt.publish({**result, "attempt": attempt.number})
         _log.info("%s: %s, score %s", run.fingerprint[:8], result["outcome"], result["score"])
         return RunState(result["outcome"])
+
+
+def _keep(network: nn.Module, path: Path) -> None:
+    try:
+        checkpoint.write(path, network.state_dict())
+    except OSError as error:
+        raise StoreError(
+            f"the final weights could not be written to {path}: {error.strerror}. Make room, or "
+            "leave out --keep-weights; the run goes on from its last checkpoint."
+        ) from error
 
 
 def _close(attempt: Attempt, outcome: RunState, message: str) -> RunState:

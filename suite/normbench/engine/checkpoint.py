@@ -48,16 +48,24 @@ class Progress:
 
 def save(path: Path, session: Session, progress: Progress) -> None:
     """Write network, optimizer and progress to *path*."""
-    torch.save(
-        {
-            "schema": CHECKPOINT_SCHEMA,
-            "fingerprint": session.spec.fingerprint,
-            "network": session.network.state_dict(),
-            "optimizer": session.optimizer.state_dict(),
-            "progress": asdict(progress),
-        },
-        path,
-    )
+    content = {
+        "schema": CHECKPOINT_SCHEMA,
+        "fingerprint": session.spec.fingerprint,
+        "network": session.network.state_dict(),
+        "optimizer": session.optimizer.state_dict(),
+        "progress": asdict(progress),
+    }
+    write(path, content)
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Save *content* to *path*.
+
+    Raises:
+        OSError: If the disk is full or cannot be written; torch's own writer hides the reason.
+    """
+    with path.open("wb") as stream:
+        torch.save(content, stream)
 
 
 def restore(path: Path, session: Session) -> Progress:

@@ -207,6 +207,7 @@ def test_a_store_reached_by_another_path_is_not_moved(
     sync(store)
     (tmp_path / "link").symlink_to(store.root)
 
+    open_backend(store).check_location((tmp_path / "link/mlflow-artifacts/digits").as_uri())
     assert SyncReport(unchanged=1) == sync(RunStore.open(tmp_path / "link"))
 
 
