@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ class Launching:
     track: bool = True
     keep_weights: bool = False
     checkpoint_seconds: float | None = None
-    watch: Callable[[RunStore, Sequence[str]], Tick] = field(default=lambda _store, _runs: _nothing)
+    watch: Callable[[RunStore, Sequence[str]], AbstractContextManager[Tick]] = field(
+        default=lambda _store, _runs: nullcontext(_nothing)
+    )
 
 
 def run(
@@ -202,8 +205,8 @@ def _train(
             keep_weights=launching.keep_weights,
             checkpoint_seconds=launching.checkpoint_seconds,
         )
-        with collector:
-            launcher(request, launching.watch(store, fingerprints))
+        with collector, launching.watch(store, fingerprints) as tick:
+            launcher(request, tick)
     else:
         with collector:
             pass

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from normbench.live import RunView, Watch
@@ -17,8 +18,9 @@ _ENDED = (RunState.FINISHED, RunState.DIVERGED)
 _log = logging.getLogger("normbench.run")
 
 
-def watch(store: RunStore, fingerprints: Sequence[str]) -> Callable[[], None]:
-    """Return a function that shows how far the runs are each time it is called."""
+@contextmanager
+def watch(store: RunStore, fingerprints: Sequence[str]) -> Iterator[Callable[[], None]]:
+    """Yield a function that shows how far the runs are each time it is called."""
     watched = Watch(store, fingerprints)
     bars = _Bars() if sys.stderr.isatty() else None
     lines = _Lines()
@@ -34,7 +36,11 @@ def watch(store: RunStore, fingerprints: Sequence[str]) -> Callable[[], None]:
         if bars is not None:
             bars.show(views)
 
-    return tick
+    try:
+        yield tick
+    finally:
+        if bars is not None:
+            bars.close()
 
 
 class _Lines:
@@ -75,15 +81,17 @@ class _Bars:
         self._total = self._progress.add_task("runs", total=1.0, text="")
 
     def show(self, views: Sequence[RunView]) -> None:
-        """Redraw; take the bars away when nothing trains any more."""
+        """Redraw."""
         done = sum(view.state in _ENDED for view in views)
         share = sum(view.share for view in views) / len(views)
         text = f"{done} of {len(views)} done{_all_left(views)}"
         self._progress.update(self._total, completed=share, text=text)
         for view in views:
             self._show_run(view)
-        if done == len(views):
-            self._progress.stop()
+
+    def close(self) -> None:
+        """Take the bars away and give the cursor back."""
+        self._progress.stop()
 
     def _show_run(self, view: RunView) -> None:
         key = view.run.fingerprint

@@ -26,6 +26,11 @@ _PORTS_TRIED = 50
 _SECONDS_TO_START = 120.0
 _SECONDS_TO_END = 10.0
 _PAUSE = 0.2
+# Browsers open no page on these; the "bad ports" of the WHATWG Fetch standard from 1024 on.
+_REFUSED_BY_BROWSERS = frozenset(
+    [1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566]
+    + [6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080]
+)
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -159,14 +164,14 @@ def _signals_to(stopping: threading.Event) -> Iterator[None]:
 
 
 def free_port(host: str, first: int) -> int:
-    """Return the first free port from *first* on.
+    """Return the first free port from *first* on that browsers open; any if *first* is 0.
 
     Raises:
         StoreError: If there is none, or the address is not this machine's.
     """
     last = min(first + _PORTS_TRIED, 65536)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for port in range(first, last):
+    for port in (port for port in range(first, last) if port not in _REFUSED_BY_BROWSERS):
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -180,7 +185,7 @@ def free_port(host: str, first: int) -> int:
                     f"cannot listen on {host}: {error}. Give an address of this machine with "
                     f"--host; 127.0.0.1 always is."
                 ) from error
-            return port
+            return int(probe.getsockname()[1])
     raise StoreError(
         f"ports {first} to {last - 1} of {host} are all taken. Give another with --port."
     )

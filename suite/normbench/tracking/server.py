@@ -36,7 +36,7 @@ def serve(
     Args:
         store: The run store.
         host: Address to listen on; any but this machine's own lets the network in.
-        port: First port to try; where it is taken, the next free one is used and said.
+        port: First port to try, 0 for any; where it is taken, the next free one is used and said.
         open_browser: Whether to open the first link.
         say: Receives lines for the user; by default they go to standard output.
 
@@ -51,8 +51,8 @@ def serve(
         _show_links(backend, backend.uri.rstrip("/") + "/", open_browser, say)
         return
     free = free_port(host, port)
-    if free != port:
-        say(f"Port {port} is taken by another program; using {free}.")
+    if port and free != port:
+        say(f"Port {port} is taken, or refused by browsers; using {free}.")
     with Collector(store), running_server(store, backend.uri, host, free) as server:
         if not server.stopping:
             _show_links(backend, server.address, open_browser, say)

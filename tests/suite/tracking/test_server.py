@@ -35,6 +35,16 @@ def test_a_taken_port_is_passed_over() -> None:
     assert taken < chosen < taken + 50
 
 
+def test_ports_that_browsers_refuse_are_passed_over() -> None:
+    """Port 5060 belongs to telephony, and no browser would open a page on it."""
+    assert free_port("127.0.0.1", 5060) > 5061
+
+
+def test_port_zero_means_any_that_is_free() -> None:
+    """As usual with servers, 0 leaves the choice to the system."""
+    assert free_port("127.0.0.1", 0) > 0
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
     """An address that cannot be listened on is named together with one that can."""
     with pytest.raises(StoreError, match=r"cannot listen on 192\.0\.2\.1.*127\.0\.0\.1"):
