@@ -27,10 +27,10 @@ _SECONDS_TO_START = 120.0
 _SECONDS_TO_END = 10.0
 _PAUSE = 0.2
 # Browsers open no page on these; the "bad ports" of the WHATWG Fetch standard from 1024 on.
-_REFUSED_BY_BROWSERS = frozenset(
-    [1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566]
-    + [6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080]
-)
+_REFUSED_BY_BROWSERS = {
+    *range(6665, 6670),
+    *(1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6679, 6697, 10080),
+}
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 

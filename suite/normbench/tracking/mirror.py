@@ -17,6 +17,8 @@ from normbench.tracking.rows import row_content
 from normbench.tracking.seeds import RESULTS, SeedContent, digest_of, seed_content
 from normbench.tracking.standing import judge
 
+_LOST = "MLflow at {uri} does not show a run that it has just made; `normbench sync` tries again."
+
 
 @dataclass
 class _Row:
@@ -130,17 +132,18 @@ class _RowUpdate:
         Raises:
             Exception: One of the backend's faults, when going on would be in vain.
         """
+        row = self._row.spec.row
         contents = self._contents(experiment)
         created = self._create(experiment, contents)
-        parent = experiment.rows.get(self._row.spec.row)
+        parent = experiment.rows.get(row)
         if parent is None:
             return
         for content in contents:
             done: Done = "created" if content.fingerprint in created else "updated"
             self._update_seed(experiment, content, parent, done)
-        row = row_content(experiment.of_row(self._row.spec.row), self._row.pending)
         with self._tolerated([]):
-            writer.update_row(self._backend, parent, row)
+            summary = row_content(experiment.of_row(row), self._row.pending)
+            writer.update_row(self._backend, parent, summary)
 
     def _contents(self, experiment: Experiment) -> list[SeedContent]:
         """Return what has to be written; count the runs that MLflow holds already."""
@@ -148,7 +151,7 @@ class _RowUpdate:
         for run, state in self._row.begun:
             with self._tolerated([run.fingerprint]):
                 held = experiment.seeds.get(run.fingerprint)
-                if held is not None and held.tags.get(names.SYNCED) == digest_of(run, state):
+                if held is not None and self._is_synced(experiment, held, run, state):
                     self._count(run.fingerprint, state, "unchanged")
                     continue
                 content = seed_content(run, state)
@@ -162,27 +165,41 @@ class _RowUpdate:
                 contents.append(content)
         return contents
 
+    def _is_synced(
+        self, experiment: Experiment, held: MlflowRun, run: StoredRun, state: RunState
+    ) -> bool:
+        """Whether *held* is complete and lies below its row, which may have been made anew."""
+        parent = experiment.rows.get(self._row.spec.row)
+        if parent is None or held.tags.get(names.PARENT) != parent.run_id:
+            return False
+        return held.tags.get(names.SYNCED) == digest_of(run, state)
+
     def _create(self, experiment: Experiment, contents: Sequence[SeedContent]) -> set[str]:
         """Create what is missing; return the fingerprints of the new runs."""
         spec = self._row.spec
-        missing = [content for content in contents if content.fingerprint not in experiment.seeds]
-        if not missing:
-            return set()
         if spec.row not in experiment.rows:
-            start = min(content.start for content in contents)
-            writer.create_row(experiment, spec, start)
+            held = experiment.of_row(spec.row)
+            starts = [content.start for content in contents] + [seed.start for seed in held]
+            if not starts:
+                return set()
+            writer.create_row(experiment, spec, min(starts))
             experiment.load(spec.row)
-        parent = experiment.rows[spec.row]
+            if spec.row not in experiment.rows:
+                raise StoreError(_LOST.format(uri=self._backend.uri))
+        missing = [content for content in contents if content.fingerprint not in experiment.seeds]
         for content in missing:
-            writer.create_seed(experiment, content, parent)
-        experiment.load(spec.row)
+            writer.create_seed(experiment, content, experiment.rows[spec.row])
+        if missing:
+            experiment.load(spec.row)
         return {content.fingerprint for content in missing}
 
     def _update_seed(
         self, experiment: Experiment, content: SeedContent, parent: MlflowRun, done: Done
     ) -> None:
         with self._tolerated([content.fingerprint]):
-            seed = experiment.seeds[content.fingerprint]
+            seed = experiment.seeds.get(content.fingerprint)
+            if seed is None:
+                raise StoreError(_LOST.format(uri=self._backend.uri))
             changed = writer.update_seed(self._backend, seed, content, parent)
             self._count(
                 content.fingerprint,

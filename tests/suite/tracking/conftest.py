@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from normbench.tracking.backend import Backend, open_backend
 from normbench.tracking.database import ensure_database
 
 _FROM_OUTSIDE = ("MLFLOW_TRACKING_URI", "DO_NOT_TRACK", "MLFLOW_ENABLE_ASYNC_LOGGING")
+_SECONDS = 120.0
 _PER_RUN = ("mlflow.parentRunId",)
 
 
@@ -41,9 +42,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("template")
     store = RunStore.open(root / "runs", create=True)
     path = root / "mlflow.db"
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    ensure_database(store, f"sqlite:///{path}", path, root / "artifacts")
-    del os.environ["MLFLOW_DISABLE_TELEMETRY"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        ensure_database(store, f"sqlite:///{path}", path, root / "artifacts")
     return path
 
 
@@ -71,6 +72,39 @@ def make_spec() -> Callable[..., RunSpec]:
 def train(store: RunStore) -> Callable[..., StoredRun]:
     """Adds a run to the store, or to another one, and lets it end as told."""
     return functools.partial(_train, store=store)
+
+
+@pytest.fixture
+def many_runs(store: RunStore, train: Callable[..., StoredRun]) -> RunStore:
+    """A store with sixteen finished runs in four rows."""
+    for number in range(16):
+        train(_spec(number % 4, setting={"lr": 1.0 + number // 4}))
+    return store
+
+
+@pytest.fixture
+def count_runs() -> Callable[[RunStore], int]:
+    """Counts the runs in the database of a store, of rows and seeds together."""
+
+    def count(store: RunStore) -> int:
+        client = open_backend(store).client
+        found = client.search_experiments(filter_string="name LIKE 'normbench/%'")
+        return len(client.search_runs([found[0].experiment_id])) if found else 0
+
+    return count
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Waits for a condition, and fails when it does not come true in time."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,13 +18,18 @@ Spec = Callable[..., RunSpec]
 Train = Callable[..., StoredRun]
 Contents = Callable[..., dict[str, Any]]
 Point = Callable[..., dict[str, Any]]
+WaitUntil = Callable[[Callable[[], bool]], None]
 
 SEED = "normbench/digits_cnn/quick/batch_norm+sgd/s0"
-_SECONDS = 30.0
 
 
 def test_points_appear_while_the_run_trains(
-    store: RunStore, make_spec: Spec, contents: Contents, point: Point, result: Point
+    store: RunStore,
+    make_spec: Spec,
+    contents: Contents,
+    point: Point,
+    result: Point,
+    wait_until: WaitUntil,
 ) -> None:
     """A point is in MLflow soon after the journal has it; the end is copied by ``stop``."""
     with (
@@ -33,9 +37,9 @@ def test_points_appear_while_the_run_trains(
         Collector(store, interval=0.05) as collector,
     ):
         attempt.append(point(0, 0))
-        _wait_until(lambda: _steps(contents(store)) == [0])
+        wait_until(lambda: _steps(contents(store)) == [0])
         attempt.append(point(0, 1))
-        _wait_until(lambda: _steps(contents(store)) == [0, 1])
+        wait_until(lambda: _steps(contents(store)) == [0, 1])
         attempt.publish(result(0, 1))
         report = collector.stop()
 
@@ -57,11 +61,14 @@ def test_stopping_at_once_still_copies_everything(
 
 
 def test_one_collector_works_and_the_next_takes_over(
-    store: RunStore, train: Train, make_spec: Spec
+    store: RunStore,
+    train: Train,
+    make_spec: Spec,
+    wait_until: WaitUntil,
 ) -> None:
     """While one holds the store another waits; when the first ends, the second copies."""
     first = Collector(store, interval=0.05).start()
-    _wait_until(lambda: not _is_free(store))
+    wait_until(lambda: not _is_free(store))
     second = Collector(store, interval=0.05).start()
     first.stop()
     train(make_spec())
@@ -84,7 +91,11 @@ def test_a_collector_that_never_had_its_turn_says_why(
 
 
 def test_a_server_that_is_away_is_said_once_and_breaks_nothing(
-    store: RunStore, train: Train, make_spec: Spec, caplog: pytest.LogCaptureFixture
+    store: RunStore,
+    train: Train,
+    make_spec: Spec,
+    caplog: pytest.LogCaptureFixture,
+    wait_until: WaitUntil,
 ) -> None:
     """Several looks at a missing server give one warning, no exception, and a report."""
     train(make_spec())
@@ -92,7 +103,7 @@ def test_a_server_that_is_away_is_said_once_and_breaks_nothing(
 
     with caplog.at_level(logging.INFO, logger="normbench.tracking"):
         collector.start()
-        _wait_until(lambda: len(caplog.records) == 1)
+        wait_until(lambda: len(caplog.records) == 1)
         report = collector.stop()
 
     assert 1 == report.failed
@@ -131,10 +142,3 @@ def _steps(held: dict[str, Any]) -> list[int]:
 def _is_free(store: RunStore) -> bool:
     with store.lock("collector", wait=0) as held:
         return held
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)

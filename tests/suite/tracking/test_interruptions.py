@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import http.server
-import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,15 +17,15 @@ from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun
 from normbench.tracking import SyncReport, sync
 from normbench.tracking.backend import open_backend
-from normbench.tracking.child import free_port, running_server
+from normbench.tracking.child import free_port
 
 Spec = Callable[..., RunSpec]
 Train = Callable[..., StoredRun]
 Contents = Callable[..., dict[str, Any]]
+WaitUntil = Callable[[Callable[[], bool]], None]
 WrapClient = Callable[[Callable[[Any], Any]], None]
 
 _READS = ("search_", "get_", "list_")
-_SECONDS = 60.0
 
 
 class _Killed(BaseException):
@@ -53,14 +51,6 @@ def some_runs(store: RunStore, train: Train, make_spec: Spec) -> RunStore:
     train(make_spec(0))
     train(make_spec(1), outcome="failed")
     train(make_spec(0, norm="group_norm"), outcome="diverged")
-    return store
-
-
-@pytest.fixture
-def many_runs(store: RunStore, train: Train, make_spec: Spec) -> RunStore:
-    """A store with sixteen finished runs in four rows."""
-    for number in range(16):
-        train(make_spec(number % 4, setting={"lr": 1.0 + number // 4}))
     return store
 
 
@@ -140,7 +130,11 @@ def test_a_run_that_mlflow_refuses_does_not_stop_the_others(
 
 
 def test_a_killed_process_is_completed_by_the_next(
-    many_runs: RunStore, other_uri: str, contents: Contents
+    many_runs: RunStore,
+    other_uri: str,
+    contents: Contents,
+    count_runs: Callable[..., int],
+    wait_until: WaitUntil,
 ) -> None:
     """SIGKILL in the middle of copying, then again from the start: as if undisturbed."""
     code = (
@@ -148,7 +142,7 @@ def test_a_killed_process_is_completed_by_the_next(
         "from normbench.tracking import sync; sync(RunStore.open(Path(sys.argv[1])))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(many_runs.root)])
-    _wait_until(lambda: len(_runs(many_runs)) >= 6 or process.poll() is not None)
+    wait_until(lambda: count_runs(many_runs) >= 6 or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     assert -signal.SIGKILL == process.wait()
 
@@ -158,31 +152,6 @@ def test_a_killed_process_is_completed_by_the_next(
     assert (0, 16) == (report.failed, report.created + report.updated + report.unchanged)
     assert report.created > 0
     assert contents(many_runs, other_uri) == contents(many_runs)
-
-
-@pytest.mark.slow
-def test_a_killed_server_is_caught_up_with_when_it_is_back(
-    many_runs: RunStore, other_uri: str, contents: Contents
-) -> None:
-    """SIGKILL of the server in the middle, restart, again: all there once, files by its proxy."""
-    port = free_port("127.0.0.1", 5600)
-    address = f"http://127.0.0.1:{port}"
-    database = f"sqlite:///{many_runs.root / 'mlflow.db'}"
-    with running_server(many_runs, database, "127.0.0.1", port) as server:
-        killer = threading.Thread(target=_kill_at, args=(server.pid, many_runs, 6))
-        killer.start()
-        interrupted = sync(many_runs, uri=address)
-        killer.join()
-    with running_server(many_runs, database, "127.0.0.1", port):
-        completed = sync(many_runs, uri=address)
-        again = sync(many_runs, uri=address)
-        held = contents(many_runs, address)
-
-    sync(many_runs, uri=other_uri)
-    assert interrupted.failed > 0
-    assert "does not answer" in interrupted.problems[0]
-    assert (0, SyncReport(unchanged=16)) == (completed.failed, again)
-    assert contents(many_runs, other_uri) == held
 
 
 def test_a_server_that_is_away_costs_few_requests(many_runs: RunStore) -> None:
@@ -229,24 +198,6 @@ def test_nobody_at_the_address_is_a_failure_without_an_exception(many_runs: RunS
 
     assert 16 == report.failed
     assert address in report.problems[0]
-
-
-def _runs(store: RunStore) -> list[Any]:
-    client = open_backend(store).client
-    found = client.search_experiments(filter_string="name LIKE 'normbench/%'")
-    return list(client.search_runs([found[0].experiment_id])) if found else []
-
-
-def _kill_at(pid: int, store: RunStore, runs: int) -> None:
-    _wait_until(lambda: len(_runs(store)) >= runs)
-    os.killpg(pid, signal.SIGKILL)
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -343,6 +344,87 @@ def test_two_stores_that_feed_one_database_agree(
     runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
     rows = [run for run in runs if run.data.tags["normbench.kind"] == "row"]
     assert [2.0] == [row.data.metrics["row/n"] for row in rows]
+
+
+def test_of_two_results_of_one_run_the_later_stands_in_both_stores(
+    store: RunStore,
+    tmp_path: Path,
+    make_spec: Spec,
+    contents: Contents,
+    point: Point,
+    result: Point,
+    other_uri: str,
+) -> None:
+    """Two stores that trained the same seed do not overwrite each other in turn."""
+    elsewhere = RunStore.open(tmp_path / "elsewhere", create=True)
+    for place, epochs in ((store, 1), (elsewhere, 2)):
+        with place.add(make_spec()).claim({}) as attempt:
+            attempt.append(point(0, epochs))
+            attempt.publish(result(0, epochs))
+    sync(store, uri=other_uri)
+
+    report = sync(elsewhere, uri=other_uri)
+
+    later = contents(store, other_uri)
+    assert SyncReport(created=1) == report
+    assert 2.0 == later[f"{ROW}/s0"]["metrics"]["final/epochs"][0][1]
+    assert SyncReport(unchanged=1) == sync(store, uri=other_uri)
+    assert later == contents(store, other_uri)
+
+
+def test_an_old_copy_of_a_store_takes_nothing_back(
+    store: RunStore, tmp_path: Path, make_spec: Spec, contents: Contents, point: Point
+) -> None:
+    """A copy made while a run trained knows less than MLflow does, and changes nothing."""
+    uri = f"sqlite:///{store.root}/mlflow.db"
+    with store.add(make_spec()).claim({}) as attempt:
+        attempt.append(point(0, 0))
+        copy = RunStore.open(Path(shutil.copytree(store.root, tmp_path / "copy")))
+        attempt.append(point(0, 1))
+        sync(store)
+        before = contents(store)
+
+        report = sync(copy, uri=uri)
+
+    assert SyncReport(unchanged=1) == report
+    assert before == contents(store)
+
+
+@pytest.mark.parametrize("deleted", [ROW, f"{ROW}/s0"])
+def test_what_was_deleted_in_mlflow_comes_back_in_its_place(
+    deleted: str, store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """The store is the truth: a deleted row or seed is made anew, with the seeds below the row."""
+    for seed in (0, 1):
+        train(make_spec(seed))
+    sync(store)
+    before = contents(store)
+    client = open_backend(store).client
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    name = deleted.removeprefix(f"{EXPERIMENT}/")
+    for run in client.search_runs([experiment.experiment_id]):
+        if run.info.run_name == name:
+            client.delete_run(run.info.run_id)
+
+    report = sync(store)
+
+    assert (0, 2) == (report.failed, report.created + report.updated + report.unchanged)
+    assert before == contents(store)
+
+
+def test_a_damaged_run_is_named_and_leaves_nothing_behind(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """The file that cannot be read is in the report; other runs are copied all the same."""
+    damaged = train(make_spec(0))
+    (damaged.path / "result.json").write_text("{")
+    train(make_spec(0, norm="group_norm"))
+
+    report = sync(store)
+
+    assert (1, 1) == (report.created, report.failed)
+    assert "result.json" in report.problems[0]
+    assert ROW not in contents(store)
 
 
 def test_only_the_runs_asked_for_are_copied(
