@@ -59,6 +59,10 @@ class MergeReport:
     kept: int = 0
     updated: int = 0
 
+    def __str__(self) -> str:
+        """Return the counts in one line."""
+        return f"{self.added} runs added, {self.updated} updated, {self.kept} kept"
+
 
 def merge_store(source: Path, target: RunStore) -> MergeReport:
     """Copy runs, attempts and results that *target* lacks into it.
