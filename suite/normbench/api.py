@@ -6,19 +6,23 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normbench.data import data_folder
 from normbench.descriptions import Launcher
 from normbench.errors import UsageError
 from normbench.launchers.base import Launch, LaunchRequest
 from normbench.launchers.local import devices
+from normbench.overrides import parse_mask
 from normbench.planning import plan
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.report import Row, rows_of
-from normbench.resolve import Request, parse_mask
+from normbench.resolve import Request
 from normbench.specs import RunSpec
 from normbench.store import RunState, RunStore, StoredRun, store_path
+
+if TYPE_CHECKING:
+    from normbench.tracking import Collector
 
 Tick = Callable[[], None]
 _DONE = (RunState.FINISHED, RunState.DIVERGED)
@@ -133,7 +137,7 @@ def run(
         problem=problem,
         optimizer=optimizer,
         norm=norm,
-        sites=parse_mask(sites) if isinstance(sites, str) else sites,
+        sites=parse_mask(sites),
         ablation=ablation,
         protocol=protocol,
         seeds=seeds,
@@ -193,59 +197,39 @@ def _train(
     waiting = [run for run in runs if run.state() not in _DONE]
     fingerprints = tuple(run.fingerprint for run in waiting)
     collector = _collector(store, launching)
-    if fingerprints:
-        launcher: Launch = catalogue.get(Launcher, launching.launcher).load()()
-        request = LaunchRequest(
-            store=store.root,
-            fingerprints=fingerprints,
-            device=launching.device,
-            slots=launching.slots,
-            data_folder=data_folder(launching.data_dir),
-            plugin_files=catalogue.files,
-            keep_weights=launching.keep_weights,
-            checkpoint_seconds=launching.checkpoint_seconds,
-        )
-        with collector, launching.watch(store, fingerprints) as tick:
-            launcher(request, tick)
-    else:
-        with collector:
-            pass
+    with collector or nullcontext():
+        if fingerprints:
+            _launch(store, fingerprints, catalogue, launching)
+    tracking = str(collector.stop()) if collector else ""
     trained = sum(run.state() in _DONE for run in waiting)
-    return Report(
-        rows=tuple(rows_of(runs)), store=store.root, trained=trained, tracking=collector.summary
+    return Report(rows=tuple(rows_of(runs)), store=store.root, trained=trained, tracking=tracking)
+
+
+def _launch(
+    store: RunStore, fingerprints: tuple[str, ...], catalogue: Catalogue, launching: Launching
+) -> None:
+    launcher: Launch = catalogue.get(Launcher, launching.launcher).load()()
+    request = LaunchRequest(
+        store=store.root,
+        fingerprints=fingerprints,
+        device=launching.device,
+        slots=launching.slots,
+        data_folder=data_folder(launching.data_dir),
+        plugin_files=catalogue.files,
+        keep_weights=launching.keep_weights,
+        checkpoint_seconds=launching.checkpoint_seconds,
     )
+    with launching.watch(store, fingerprints) as tick:
+        launcher(request, tick)
 
 
-class _Collecting:
-    """Feeds MLflow while the block runs, and once more at its end."""
+def _collector(store: RunStore, launching: Launching) -> Collector | None:
+    """Return what feeds MLflow; its package is imported for nothing else."""
+    if not launching.track:
+        return None
+    from normbench.tracking import Collector
 
-    def __init__(self, store: RunStore) -> None:
-        from normbench.tracking import Collector
-
-        self._collector = Collector(store)
-        self.summary = ""
-
-    def __enter__(self) -> None:
-        self._collector.start()
-
-    def __exit__(self, *_error: object) -> None:
-        self.summary = str(self._collector.stop())
-
-
-class _NotCollecting:
-    """Stands in where MLflow is not fed."""
-
-    summary = ""
-
-    def __enter__(self) -> None:
-        """Do nothing."""
-
-    def __exit__(self, *_error: object) -> None:
-        """Do nothing."""
-
-
-def _collector(store: RunStore, launching: Launching) -> _Collecting | _NotCollecting:
-    return _Collecting(store) if launching.track else _NotCollecting()
+    return Collector(store)
 
 
 def _named(store: RunStore, prefixes: Iterable[str]) -> list[StoredRun]:

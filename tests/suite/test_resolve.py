@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from normbench import Parameter, Setting, UsageError
+from normbench.overrides import parse_mask
 from normbench.plugins import load_catalogue
-from normbench.resolve import Request, parse_mask, resolve
+from normbench.resolve import Request, resolve
 from normbench.specs import RunSpec
 
 CATALOGUE = load_catalogue()
@@ -159,6 +160,21 @@ def test_config_file_gives_words_and_command_line_wins(tmp_path):
     assert (3, 0.2, "layer_norm", 4) == _facts(typed)
 
 
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("seeds: 2", [0, 1]), ("seeds: 3,7", [3, 7]), ("seeds: [4, 9]", [4, 9])],
+)
+def test_config_file_names_options_in_any_form(tmp_path, text, seeds):
+    """Seeds as a number or a list, a mask, and a section that names its component."""
+    config = tmp_path / "run.yaml"
+    config.write_text(f"{text}\nsites: 0,1,1\nnorm:\n  name: group_norm\n  num_groups: 4\n")
+    runs = specs(config=config)
+
+    assert seeds == [run.seed for run in runs]
+    assert (0, 1, 1) == runs[0].ablation.sites
+    assert ("group_norm", 4) == (runs[0].norm.name, runs[0].norm.number("num_groups"))
+
+
 def _facts(runs):
     first = runs[0]
     return len(runs), first.optimizer.number("lr"), first.norm.name, first.epochs
@@ -185,7 +201,7 @@ def test_config_file_with_a_mistake_is_refused(tmp_path, text, message):
 
 def test_missing_config_file_is_refused(tmp_path):
     """The error names the path."""
-    with pytest.raises(UsageError, match=r"nothing\.yaml does not exist"):
+    with pytest.raises(UsageError, match=r"nothing\.yaml: it does not exist"):
         spec(config=tmp_path / "nothing.yaml")
 
 

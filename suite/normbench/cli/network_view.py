@@ -7,8 +7,9 @@ from typing import Any
 
 from normbench.build import build_network
 from normbench.descriptions import Optimizer
+from normbench.overrides import parse_mask
 from normbench.plugins import Catalogue
-from normbench.resolve import Request, parse_mask, resolve
+from normbench.resolve import Request, resolve
 from normbench.roles import Built, Invariance, ParameterInfo, Role
 from normbench.specs import RunSpec
 

@@ -12,7 +12,6 @@ import click
 from normbench.cli import complete
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import print_json, print_table
-from normbench.errors import UsageError
 
 if TYPE_CHECKING:
     from normbench.api import Launching, Report
@@ -104,17 +103,18 @@ def command(
     normbench run cifar10_3c3d_bn sgd --sites 0,0,1,1,1 --ablation fixed_gamma lr=0.02
     """  # noqa: D301 - click reads the backspace character
     from normbench.api import launch
+    from normbench.overrides import parse_mask, parse_seeds
     from normbench.planning import plan
-    from normbench.resolve import Request, parse_mask
+    from normbench.resolve import Request
 
     request = Request(
         problem=problem,
         optimizer=optimizer,
         norm=norm,
-        sites=None if sites is None else parse_mask(sites),
+        sites=parse_mask(sites),
         ablation=ablation,
         protocol=protocol,
-        seeds=None if seeds is None else parse_seeds(seeds),
+        seeds=parse_seeds(seeds),
         words=words,
         config=config,
         setting_of=setting_of,
@@ -130,21 +130,6 @@ def command(
     invocation.resume_hint = _resume_hint(invocation)
     report = launch(specs, invocation.catalogue, launching)
     return show_report(report, as_json=as_json)
-
-
-def parse_seeds(text: str) -> int | list[int]:
-    """Read ``--seeds``: a number of seeds, or a list of them.
-
-    Raises:
-        UsageError: If it is neither.
-    """
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"--seeds {text!r}: expected a number of seeds, or seeds such as 3,7,9."
-        ) from None
-    return numbers if "," in text else numbers[0]
 
 
 def make_launching(

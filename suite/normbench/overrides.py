@@ -1,0 +1,181 @@
+"""Overrides: the words of a command line and of a YAML file, sorted into sections.
+
+Bare words (``lr=0.02``) are the optimizer's; others carry a prefix (``protocol.epochs=100``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from normbench.errors import UsageError, unknown_name
+from normbench.rules import Rules
+
+SECTIONS = ("optimizer", "problem", "network", "norm", "ablation", "protocol")
+OPTIONS = ("norm", "protocol", "ablation", "sites", "seeds", "setting_of")
+FIRST_TUNING_SEED = 100_000
+
+
+@dataclass
+class Overrides:
+    """What words and file say.
+
+    Attributes:
+        options: Values of options of the command line, such as ``norm`` and ``seeds``.
+        sections: Values by section and name, unchecked.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    sections: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {section: {} for section in SECTIONS}
+    )
+
+    def put(self, name: str, value: Any) -> None:
+        """File the value of a dotted or bare *name*.
+
+        Raises:
+            UsageError: If the section does not exist.
+        """
+        section, dot, rest = name.partition(".")
+        if not dot:
+            self.sections["optimizer"][name] = value
+        elif section in SECTIONS:
+            self.sections[section][rest] = parse_mask(value) if rest == "sites" else value
+        else:
+            raise unknown_name("section", section, SECTIONS)
+
+
+def read_overrides(config: Path | None, words: Sequence[str]) -> Overrides:
+    """Return what the file and the words say together, words winning.
+
+    Raises:
+        UsageError: If the file cannot be read, or a word is none.
+    """
+    overrides = Overrides()
+    if config is not None:
+        try:
+            _take_file(overrides, config)
+        except UsageError as error:
+            raise UsageError(f"config file {config}: {error}") from None
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if not equals or not name:
+            raise UsageError(f"unexpected word {word!r}: expected NAME=VALUE, such as lr=0.02.")
+        overrides.put(name, _value(word))
+    return overrides
+
+
+def _value(word: str) -> Any:
+    """Return the value of ``NAME=VALUE`` in the type that YAML gives it."""
+    _, _, text = word.partition("=")
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=True)
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise UsageError(f"the word {word!r} could not be read: {error}.") from None
+    return parsed["value"] if isinstance(parsed, dict) else None
+
+
+def _take_file(overrides: Overrides, path: Path) -> None:
+    """File the options, sections and bare words of a YAML file."""
+    for key, value in _read_mapping(path).items():
+        name = str(key)
+        if isinstance(value, dict):
+            if name not in SECTIONS:
+                raise unknown_name("section", name, SECTIONS)
+            _take_section(overrides, name, value)
+        elif name in OPTIONS:
+            overrides.options[name] = value
+        else:
+            overrides.put(name, value)
+
+
+def _take_section(overrides: Overrides, section: str, values: Mapping[Any, Any]) -> None:
+    for key, value in values.items():
+        if key == "name" and section in OPTIONS:
+            overrides.options[section] = value
+        else:
+            overrides.put(f"{section}.{key}", value)
+
+
+def _read_mapping(path: Path) -> Mapping[Any, Any]:
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    except FileNotFoundError:
+        raise UsageError("it does not exist. Give an existing file.") from None
+    except (OSError, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"it cannot be read: {error}.") from None
+    if not isinstance(content, dict):
+        raise UsageError("it holds no mapping: expected lines NAME: VALUE.")
+    return content
+
+
+def parse_mask(given: object) -> tuple[int, ...] | None:
+    """Read a mask of norm sites such as ``0,0,1,1,1`` or a list of digits; null is none.
+
+    Raises:
+        UsageError: If it holds anything but 0, 1 and commas.
+    """
+    if given is None:
+        return None
+    items = given if isinstance(given, list | tuple) else _digits(str(given))
+    digits = [str(item).strip() for item in items]
+    if not digits or any(digit not in ("0", "1") for digit in digits):
+        raise UsageError(
+            f"--sites {given!r} is no mask: expected one 0 or 1 for each norm site, separated by "
+            "commas, such as 0,0,1,1,1."
+        )
+    return tuple(int(digit) for digit in digits)
+
+
+def _digits(text: str) -> list[str]:
+    return text.split(",") if "," in text else list(text.strip())
+
+
+def parse_seeds(given: object) -> int | list[int] | None:
+    """Read ``--seeds``: a number of seeds, or a list of them; null is the protocol's number.
+
+    Raises:
+        UsageError: If it is neither.
+    """
+    if given is None:
+        return None
+    items = given if isinstance(given, list | tuple) else str(given).split(",")
+    try:
+        numbers = [int(str(item)) for item in items]
+    except ValueError:
+        raise UsageError(
+            f"--seeds {given!r}: expected a number of seeds, or seeds such as 3,7,9."
+        ) from None
+    is_list = isinstance(given, list | tuple) or len(numbers) > 1
+    return numbers if is_list else numbers[0]
+
+
+def chosen_seeds(given: object, rules: Rules) -> list[int]:
+    """Return the seeds to run: the protocol's, so many from its first, or the list itself.
+
+    Raises:
+        UsageError: If there are none, one is negative, or one is kept for tuning.
+    """
+    seeds = parse_seeds(given)
+    if not isinstance(seeds, list):
+        count = rules.seeds if seeds is None else seeds
+        if count < 1:
+            raise UsageError(f"--seeds {count} asks for no run: expected at least 1.")
+        seeds = list(range(rules.first_seed, rules.first_seed + count))
+    chosen = list(dict.fromkeys(seeds))
+    if not chosen:
+        raise UsageError("--seeds names no seed: expected a number, or seeds such as 3,7,9.")
+    for seed in chosen:
+        if seed < 0:
+            raise UsageError(f"seed {seed} is negative: expected seeds from 0.")
+        if seed >= FIRST_TUNING_SEED:
+            raise UsageError(
+                f"seed {seed} is kept for tuning: expected seeds below {FIRST_TUNING_SEED}."
+            )
+    return chosen
