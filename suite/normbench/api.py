@@ -14,7 +14,7 @@ from normbench.errors import UsageError
 from normbench.launchers.base import Launch, LaunchRequest
 from normbench.launchers.local import devices
 from normbench.overrides import parse_mask
-from normbench.planning import plan
+from normbench.planning import check_resumable, plan
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.report import Row, rows_of
 from normbench.resolve import Request
@@ -28,14 +28,15 @@ Tick = Callable[[], None]
 _DONE = (RunState.FINISHED, RunState.DIVERGED)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Report:
     """What a call of :func:`run` or :func:`resume` leaves behind.
 
     Attributes:
         rows: One for each cell at a setting.
         store: The run store.
-        trained: Runs trained now; the others were there already.
+        trained: Runs that ended with a result during the call; the others had one before, or have
+            none yet.
         tracking: What was sent to MLflow, in words; empty if nothing was.
     """
 
@@ -56,6 +57,10 @@ class Report:
             "trained": self.trained,
             "rows": [row.to_dict() for row in self.rows],
         }
+
+    def __repr__(self) -> str:
+        """Return the rows as aligned text, which is what a prompt should show."""
+        return str(self)
 
     def __str__(self) -> str:
         """Return the rows as aligned text."""
@@ -188,7 +193,9 @@ def resume(
     found = list(opened.runs()) if runs is None else _named(opened, runs)
     unfinished = [run for run in found if run.state() not in _DONE]
     launching = launching or Launching(**options)
-    return _train(opened, unfinished, catalogue or load_catalogue(), launching)
+    catalogue = catalogue or load_catalogue()
+    check_resumable((run.spec for run in unfinished), catalogue, launching.data_dir)
+    return _train(opened, unfinished, catalogue, launching)
 
 
 def _train(

@@ -72,7 +72,8 @@ class Component:
         except Exception as error:
             raise PluginError(
                 f"{self.kind} {self.name!r} could not be loaded from {self.factory!r}: "
-                f"{type(error).__name__}: {error}. Repair or reinstall the package that offers it."
+                f"{type(error).__name__}: {error}. Repair or reinstall the package that offers it; "
+                "a one-off plugin file gives the function itself, factory=fit."
             ) from error
 
 

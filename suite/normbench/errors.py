@@ -29,6 +29,10 @@ class StoreError(NormbenchError):
     """The run store cannot be read or written; nothing in it was damaged."""
 
 
+class BusyError(StoreError):
+    """Another process is doing the same work on the store, and will complete it."""
+
+
 class NewerStoreError(StoreError, UsageError):
     """The run store was written by a newer version; exit code 2."""
 

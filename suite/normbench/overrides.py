@@ -146,13 +146,14 @@ def parse_seeds(given: object) -> int | list[int] | None:
     if given is None:
         return None
     items = given if isinstance(given, list | tuple) else str(given).split(",")
+    is_list = isinstance(given, list | tuple) or len(items) > 1
     try:
-        numbers = [int(str(item)) for item in items]
+        # A comma at the end makes a list of one: 7,
+        numbers = [int(str(item)) for item in items if str(item) or item is not items[-1]]
     except ValueError:
         raise UsageError(
-            f"--seeds {given!r}: expected a number of seeds, or seeds such as 3,7,9."
+            f"--seeds {given!r}: expected a number of seeds, or seeds such as 3,7,9 (one seed: 7,)."
         ) from None
-    is_list = isinstance(given, list | tuple) or len(numbers) > 1
     return numbers if is_list else numbers[0]
 
 

@@ -86,11 +86,16 @@ class Parameter:
         """The allowed values in words, for messages and tables."""
         if self.choices:
             return "one of " + ", ".join(str(choice) for choice in self.choices)
-        low = "-inf" if self.low is None else f"{self.low:g}"
-        high = "inf" if self.high is None else f"{self.high:g}"
-        bounds = "" if self.low is None and self.high is None else f" in [{low}, {high}]"
         null = ", or null" if self.optional else ""
-        return f"{_KIND_WORDS[self.kind]}{bounds}{null}"
+        return f"{_KIND_WORDS[self.kind]}{self._bounds}{null}"
+
+    @property
+    def _bounds(self) -> str:
+        if self.low is None:
+            return "" if self.high is None else f", at most {self.high:g}"
+        if self.high is None:
+            return f", at least {self.low:g}"
+        return f" in [{self.low:g}, {self.high:g}]"
 
     def _split(self, value: object) -> list[object]:
         return list(str(value).split(",")) if isinstance(value, str) and value else [value]
@@ -109,11 +114,21 @@ class Parameter:
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def _refuse(self, value: object, owner: str) -> UsageError:
-        shown = "null" if value is None else value
         return UsageError(
-            f"{self.name}={shown} does not fit {owner}: expected {self.range}. "
-            f"Give another value, or leave {self.name} out for its default, {self.default}."
+            f"{self.name}={_typed(value)} does not fit {owner}: expected {self.range}. "
+            f"Give another value, or leave {self.name} out for its default, {_typed(self.default)}."
         )
+
+
+def _typed(value: object) -> str:
+    """Return *value* as it would be typed on the command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(_typed(item) for item in value)
+    return str(value)
 
 
 _KIND_WORDS: Mapping[Kind, str] = {

@@ -6,11 +6,12 @@ mend it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from normbench.augmentation import Augmentation
 from normbench.data import check_files, data_folder
-from normbench.descriptions import Dataset
+from normbench.descriptions import Dataset, Network, Norm, Optimizer, Problem
 from normbench.errors import UsageError
 from normbench.plugins import Catalogue
 from normbench.resolve import Request, resolve
@@ -41,6 +42,38 @@ def plan(request: Request, catalogue: Catalogue, folder: Path | None = None) -> 
     return specs
 
 
+def check_resumable(specs: Iterable[RunSpec], catalogue: Catalogue, folder: Path | None) -> None:
+    """Check that everything runs need to go on is here.
+
+    Raises:
+        UsageError: If a component is unknown, or data files are missing.
+    """
+    checked: set[str] = set()
+    for spec in specs:
+        if spec.row in checked:
+            continue
+        checked.add(spec.row)
+        dataset = _components(spec, catalogue)
+        if dataset.name not in checked:
+            checked.add(dataset.name)
+            check_files(dataset, data_folder(folder), spec.problem.name)
+
+
+def _components(spec: RunSpec, catalogue: Catalogue) -> Dataset:
+    """Look up all components of *spec* and return its dataset."""
+    try:
+        catalogue.get(Problem, spec.problem.name)
+        catalogue.get(Network, spec.problem.network.name)
+        catalogue.get(Norm, spec.norm.name)
+        catalogue.get(Optimizer, spec.optimizer.name)
+        return catalogue.get(Dataset, spec.problem.dataset.name)
+    except UsageError as error:
+        raise UsageError(
+            f"run {spec.fingerprint[:8]} needs a component that no plugin offers now: {error} If "
+            "it came from a one-off file, give it again: --plugin FILE."
+        ) from None
+
+
 def _check_batch_size(spec: RunSpec, dataset: Dataset) -> None:
     rules, size = spec.protocol.rules, spec.problem.training.batch_size
     examples = round(dataset.train_size * (1 - rules.validation_share))
@@ -67,7 +100,7 @@ def _unusual(request: Request, spec: RunSpec) -> bool:
     identity = spec.identity
     return bool(
         request.norm
-        or spec.ablation.sites
+        or spec.ablation.sites is not None
         or identity["norm"]["parameters"]
         or identity["problem"]["network_parameters"]
     )

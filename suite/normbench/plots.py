@@ -195,7 +195,10 @@ def _draw_panel(axis: Axes, rows: Sequence[Curves], part: str, metric: str, band
         colour, dash = _look(number)
         finished = [_series(points, part, metric) for points in curves.finished]
         epochs, means, low, high = _summary(finished, band)
-        axis.plot(epochs, means, color=colour, linestyle=dash, linewidth=1.5)
+        mark = "o" if len(means) == 1 else ""
+        axis.plot(
+            epochs, means, color=colour, linestyle=dash, linewidth=1.5, marker=mark, markersize=4
+        )
         if len(finished) > 1:
             axis.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
         for points in (*curves.diverged, *curves.unfinished):

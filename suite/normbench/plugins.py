@@ -159,13 +159,26 @@ def load_catalogue(plugin_files: Iterable[Path] = ()) -> Catalogue:
     catalogue = Catalogue(files=files)
     for name in BUILT_IN_PLUGINS:
         _take(catalogue, import_module(name), name, "built-in")
-    disabled = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")}
-    for entry_point in sorted(entry_points(group=hookspecs.PROJECT), key=_entry_point_key):
+    disabled = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")} - {""}
+    found = sorted(entry_points(group=hookspecs.PROJECT), key=_entry_point_key)
+    for entry_point in found:
         if entry_point.name not in disabled:
             _take_installed(catalogue, entry_point)
+    _note_misspelt(disabled, {entry_point.name for entry_point in found})
     for file in files:
         _take(catalogue, _import_file(file), file.name, "file")
     return catalogue
+
+
+def _note_misspelt(disabled: set[str], installed: set[str]) -> None:
+    """Say which names to be disabled are no installed plugin's."""
+    for name in sorted(disabled - installed):
+        _log.warning(
+            "%s=%s disables nothing: no installed plugin has that name; there are: %s",
+            DISABLE_VARIABLE,
+            name,
+            ", ".join(sorted(installed)) or "none",
+        )
 
 
 def _take_installed(catalogue: Catalogue, entry_point: EntryPoint) -> None:
@@ -193,16 +206,32 @@ def _take(catalogue: Catalogue, plugin: Any, name: str, origin: str) -> None:
     manager.register(plugin, name=name)
     _refuse_misspelt(plugin, name)
     manager.check_pending()
+    if not manager.get_hookcallers(plugin):
+        raise PluginError(
+            f"plugin {name!r} offers nothing: it has no function normbench_... marked with "
+            "@normbench.hookimpl. See CONTRIBUTING.md for an example."
+        )
     components = [
         component
         for kind, hook in _HOOKS.items()
-        for component in _offered(getattr(manager.hook, hook)(), kind, name)
+        for component in _offered(_called(manager, hook, name), kind, name)
     ]
-    settings = [setting for offered in manager.hook.normbench_settings() for setting in offered]
+    settings = [s for offered in _called(manager, "normbench_settings", name) for s in offered]
     for component in components:
         catalogue.add(component, name, origin)
     catalogue.add_settings(settings)
     catalogue.plugins.append(PluginInfo(name=name, origin=origin))
+
+
+def _called(manager: pluggy.PluginManager, hook: str, plugin: str) -> list[Any]:
+    try:
+        results: list[Any] = getattr(manager.hook, hook)()
+    except Exception as error:
+        raise PluginError(
+            f"plugin {plugin!r} failed in {hook}: {type(error).__name__}: {error}. Repair it, or "
+            "leave it out."
+        ) from error
+    return results
 
 
 def _offered(results: list[Any], kind: type[Component], plugin: str) -> list[Component]:

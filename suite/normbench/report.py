@@ -14,7 +14,7 @@ from normbench.store import RunState, StoredRun
 _DONE = (RunState.FINISHED, RunState.DIVERGED)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Row:
     """A cell at a setting, over its seeds.
 
@@ -33,6 +33,12 @@ class Row:
     seconds: float | None = None
     fingerprints: Mapping[int, str] = field(default_factory=dict)
     messages: Mapping[int, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return what the row is and how it stands, in a line."""
+        spec = self.spec
+        what = f"{spec.problem.name} {spec.norm_label} {spec.optimizer_label} {spec.protocol.name}"
+        return f"<Row {what}: mean={self.mean} sd={self.sd} n={self.n}>"
 
     @property
     def n(self) -> int:
@@ -117,4 +123,8 @@ def _row(runs: list[StoredRun]) -> Row:
 
 def _message(run: StoredRun) -> str:
     attempts = run.attempts()
-    return attempts[-1].message if attempts else ""
+    if not attempts:
+        return ""
+    traceback = attempts[-1].folder / "traceback.txt"
+    where = f" (traceback: {traceback})" if traceback.is_file() else ""
+    return attempts[-1].message + where

@@ -6,14 +6,14 @@ words (``lr=0.02``) are the optimizer's; others carry a prefix (``protocol.epoch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from normbench.descriptions import Component, Dataset, Network, Norm, Optimizer, Problem, Training
 from normbench.errors import UsageError
-from normbench.overrides import chosen_seeds, parse_mask, read_overrides
+from normbench.overrides import OPTIONS, chosen_seeds, parse_mask, read_overrides
 from normbench.parameters import Value, changed, checked, rules_of
 from normbench.plugins import Catalogue
 from normbench.rules import Ablation, Protocol, Rules
@@ -79,8 +79,14 @@ class _Resolution:
         self.seeds = options.get("seeds") if request.seeds is None else request.seeds
         self.ablation = self._resolved_ablation(request, options)
         norm = request.norm or options.get("norm") or problem.norm
-        if norm == "none" or _carries_nothing(self.ablation):
-            norm, self.ablation = "none", Ablation()
+        if norm == "none" and _difference(vars(self.ablation), vars(Ablation())):
+            raise UsageError(
+                f"an ablation or a mask of norm sites was given, but problem {problem.name} runs "
+                "without a norm. Give a norm with --norm, or leave them out."
+            )
+        if _carries_nothing(self.ablation):
+            # The mask stays, so that its length is checked; to the run it means nothing.
+            norm, self.ablation = "none", Ablation(sites=self.ablation.sites)
         self.norm = catalogue.get(Norm, norm)
         self.norm_values = checked(self.norm.parameters, self.given["norm"], f"norm {norm}")
         self.base_training, self.base_rules = self._base_fields()
@@ -167,7 +173,8 @@ class _Resolution:
         sites = options.get("sites") if request.sites is None else request.sites
         if sites is not None:
             given["sites"] = parse_mask(sites)
-        ablation: Ablation = _built(Ablation, Ablation(), given, "the ablation")
+        owner = "the ablation (--ablation and --sites)"
+        ablation: Ablation = _built(Ablation, Ablation(), given, owner)
         return ablation
 
     def _base_fields(self) -> tuple[Training, Rules]:
@@ -181,6 +188,22 @@ class _Resolution:
                 else:
                     rules = replace(rules, **{field: value})  # type: ignore[arg-type]
         return training, rules
+
+    def _checked_words(self, owner: str, values: Mapping[str, Any]) -> dict[str, Value]:
+        """Check the optimizer's words; a word that belongs elsewhere is told its place."""
+        parameters = self.optimizer.parameters
+        known = {parameter.name for parameter in parameters}
+        places = {
+            "protocol": vars(self.rules),
+            "problem": vars(self.training),
+            "ablation": vars(self.ablation),
+            "norm": self.norm_values,
+            "network": self.problem.network_parameters,
+        }
+        for name in values.keys() - known:
+            if hint := _elsewhere(name, places):
+                raise UsageError(f"unknown parameter of {owner} {name!r}.{hint}")
+        return checked(parameters, values, owner)
 
     def _optimizer_values(self) -> tuple[dict[str, Value], dict[str, Value], str]:
         """Return the hyper-parameters, their defaults in this problem, and where they come from."""
@@ -202,10 +225,18 @@ class _Resolution:
         values = {**defaults, **known}
         values.update(
             (name, value)
-            for name, value in checked(optimizer.parameters, {**known, **given}, owner).items()
+            for name, value in self._checked_words(owner, {**known, **given}).items()
             if name in known or name in given
         )
-        return values, defaults, "given" if given else origin
+        return values, defaults, "given" if values != {**defaults, **known} else origin
+
+
+def _elsewhere(name: str, places: Mapping[str, Iterable[str]]) -> str:
+    """Return where else a bare *name* would be a word."""
+    found = [f"{section}.{name}=VALUE" for section, names in places.items() if name in names]
+    if name in OPTIONS:
+        found.append(f"--{name.replace('_', '-')} VALUE")
+    return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
 def _built(kind: type[Any], base: Any, given: Mapping[str, Any], owner: str) -> Any:
@@ -223,9 +254,9 @@ def _carries_nothing(ablation: Ablation) -> bool:
 
 
 def _ablation_identity(ablation: Ablation) -> dict[str, Any]:
-    """Return what *ablation* changes; a mask of all ones changes nothing."""
+    """Return what *ablation* changes; a mask of all ones or zeros is none."""
     values = _difference(vars(ablation), vars(Ablation()))
-    if ablation.sites is not None and all(ablation.sites):
+    if ablation.sites is not None and len(set(ablation.sites)) == 1:
         del values["sites"]
     return values
 

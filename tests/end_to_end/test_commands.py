@@ -117,9 +117,15 @@ MISTAKES = [
     (("run", "digits_cnn", "sgd", "--protocol", "standrad"), "Did you mean 'standard'"),
     (("run", "digits_cnn", "sgd", "lrr=1"), "Did you mean 'lr'"),
     (("run", "digits_cnn", "sgd", "lr=abc"), "expected a number"),
-    (("run", "digits_cnn", "sgd", "lr=-1"), "[0, inf]"),
+    (("run", "digits_cnn", "sgd", "lr=-1"), "at least 0"),
     (("run", "digits_cnn_bn", "sgd", "--sites", "1,0"), "has 3 norm sites"),
     (("run", "digits_cnn_bn", "sgd", "--sites", "1,0,2"), "is no mask"),
+    (("run", "digits_cnn_bn", "sgd", "--sites", "0,0"), "has 3 norm sites"),
+    (("run", "digits_cnn", "sgd", "--ablation", "fixed"), "Give a norm with --norm"),
+    (("run", "digits_cnn", "sgd", "epochs=3"), "Did you mean protocol.epochs="),
+    (("run", "digits_cnn", "sgd", "--device", "tpu", "--dry-run"), "expected auto, cpu, cuda"),
+    (("run", "digits_cnn", "sgd", "--plugin", "empty.py"), "offers nothing"),
+    (("run", "digits_cnn", "sgd", "--plugin", "raises.py"), "failed in normbench_norms"),
     (
         ("run", "digits_cnn", "sgd", "--norm", "group_norm", "norm.num_groups=7"),
         "num_groups",
@@ -160,6 +166,10 @@ def folder(tmp_path_factory) -> Path:
         "    return [normbench.Optimizer(name='sgd', summary='mine', factory=print)]\n"
     )
     (folder / "hook.py").write_text("def normbench_norm():\n    return []\n")
+    (folder / "empty.py").write_text("x = 1\n")
+    (folder / "raises.py").write_text(
+        "import normbench\n\n@normbench.hookimpl\ndef normbench_norms():\n    return 1 / 0\n"
+    )
     batches = folder / "truncated" / "cifar-10-batches-py"
     batches.mkdir(parents=True)
     for name in ("data_batch_1", "data_batch_2", "batches.meta", "test_batch"):

@@ -79,9 +79,11 @@ class _Bars:
         self._progress.start()
         self._tasks: dict[str, Any] = {}
         self._total = self._progress.add_task("runs", total=1.0, text="")
+        self._one_row = False
 
     def show(self, views: Sequence[RunView]) -> None:
         """Redraw."""
+        self._one_row = len({view.run.spec.row for view in views}) == 1
         done = sum(view.state in _ENDED for view in views)
         share = sum(view.share for view in views) / len(views)
         text = f"{done} of {len(views)} done{_all_left(views)}"
@@ -91,6 +93,9 @@ class _Bars:
 
     def close(self) -> None:
         """Take the bars away and give the cursor back."""
+        for task in self._progress.task_ids:
+            self._progress.update(task, visible=False)
+        self._progress.refresh()
         self._progress.stop()
 
     def _show_run(self, view: RunView) -> None:
@@ -100,7 +105,8 @@ class _Bars:
                 self._progress.remove_task(self._tasks.pop(key))
             return
         if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(_name(view), total=1.0, text="")
+            name = f"seed {view.run.spec.seed}" if self._one_row else _name(view)
+            self._tasks[key] = self._progress.add_task(name, total=1.0, text="")
         self._progress.update(self._tasks[key], completed=view.share, text=_progress(view))
 
 
@@ -125,7 +131,8 @@ def _name(view: RunView) -> str:
 
 
 def _progress(view: RunView) -> str:
-    words = [f"epoch {view.epoch}/{view.epochs}"]
+    trained = f"{view.share * view.epochs:.1f}" if view.state is RunState.RUNNING else view.epoch
+    words = [f"epoch {trained}/{view.epochs}"]
     loss = view.point.get("train", {}).get("loss")
     if loss is not None:
         words.append(f"train loss {loss:.4f}")

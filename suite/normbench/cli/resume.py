@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from normbench.cli.options import Invocation, common_options, json_option
-from normbench.cli.run import launch_options, make_launching, show_report
+from normbench.cli.run import launch_options, make_launching, resume_hint, show_report
 from normbench.cli.selection import find_runs
 
 
@@ -32,7 +32,7 @@ def command(
     from normbench.api import resume
 
     store = invocation.open_store()
-    invocation.resume_hint = f" Go on with: normbench resume --store {store.root}"
+    invocation.resume_hint = resume_hint(invocation)
     report = resume(
         store.root,
         [run.fingerprint for run in find_runs(store, runs)] if runs else None,
@@ -44,4 +44,4 @@ def command(
     if not report.rows and not as_json:
         click.echo(f"nothing to resume: no run of {store.root} is unfinished")
         return 0
-    return show_report(report, as_json=as_json)
+    return show_report(invocation, report, as_json=as_json)

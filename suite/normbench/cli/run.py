@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -103,6 +104,7 @@ def command(
     normbench run cifar10_3c3d_bn sgd --sites 0,0,1,1,1 --ablation fixed_gamma lr=0.02
     """  # noqa: D301 - click reads the backspace character
     from normbench.api import launch
+    from normbench.launchers.local import devices
     from normbench.overrides import parse_mask, parse_seeds
     from normbench.planning import plan
     from normbench.resolve import Request
@@ -125,11 +127,13 @@ def command(
     if download:
         _fetch(invocation, problem)
     specs = plan(request, invocation.catalogue, invocation.data_dir)
+    if not enqueue:
+        devices(device, slots)
     if dry_run or enqueue:
         return _show_plan(invocation, specs, as_json=as_json, add=enqueue)
-    invocation.resume_hint = _resume_hint(invocation)
+    invocation.resume_hint = resume_hint(invocation)
     report = launch(specs, invocation.catalogue, launching)
-    return show_report(report, as_json=as_json)
+    return show_report(invocation, report, as_json=as_json)
 
 
 def make_launching(
@@ -155,7 +159,7 @@ def make_launching(
     )
 
 
-def show_report(report: Report, *, as_json: bool) -> int:
+def show_report(invocation: Invocation, report: Report, *, as_json: bool) -> int:
     """Print the closing table and where the results are; return the exit code."""
     from normbench.tables import MORE_COLUMNS, NUMERIC, row_cells
 
@@ -163,9 +167,9 @@ def show_report(report: Report, *, as_json: bool) -> int:
         print_json(report.to_dict())
         return 0 if report.complete else 1
     print_table(MORE_COLUMNS, [row_cells(row) for row in report.rows], right=NUMERIC)
-    kept = sum(sum(row.outcomes.values()) for row in report.rows) - report.trained
-    click.echo(f"\n{report.trained} runs trained now, {kept} were there already or are not done.")
-    click.echo(f"Results: {report.store}. Curves: normbench plot. MLflow: normbench ui.")
+    click.echo(f"\n{_counts(report)}. Results: {report.store}")
+    place = f" --store {invocation.store}" if invocation.store else ""
+    click.echo(f"Curves: normbench plot{place}. MLflow: normbench ui{place}")
     for row in report.rows:
         for seed, message in sorted(row.messages.items()):
             click.echo(f"seed {seed}: {message}", err=True)
@@ -217,8 +221,24 @@ def _show_plan(
     return 0
 
 
-def _resume_hint(invocation: Invocation) -> str:
-    return f" Go on with: normbench resume --store {invocation.store_path}"
+def resume_hint(invocation: Invocation) -> str:
+    """Return the sentence that tells how to go on after an interruption."""
+    words = ["normbench", "resume", "--store", str(invocation.store_path)]
+    if invocation.data_dir:
+        words += ["--data-dir", str(invocation.data_dir)]
+    for file in invocation.plugin_files:
+        words += ["--plugin", str(file)]
+    return f" Go on with: {shlex.join(words)}"
+
+
+def _counts(report: Report) -> str:
+    """Return how many runs ended now, had ended before, and have not ended."""
+    ended = sum(row.n for row in report.rows)
+    unfinished = sum(sum(row.outcomes.values()) for row in report.rows) - ended
+    parts = [(report.trained, "finished now"), (ended - report.trained, "finished before")]
+    parts.append((unfinished, "unfinished"))
+    shown = [f"{count} {words}" for count, words in parts if count]
+    return f"Runs: {', '.join(shown)}"
 
 
 def _fetch(invocation: Invocation, problem: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from normbench.descriptions import Problem
 from normbench.errors import UsageError, unknown_name
+from normbench.plugins import load_catalogue
 from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun
 
@@ -53,10 +55,21 @@ def _by_word(runs: Sequence[StoredRun], word: str) -> list[StoredRun]:
     name, _, value = word.partition("=")
     if name not in _WORDS:
         raise unknown_name("word", name, _WORDS)
+    if name == "problem" and (twin := _twin(value)):
+        return _by_word(_by_word(runs, f"problem={twin.base}"), f"norm={twin.norm}")
     matching = [run for run in runs if value in _WORDS[name](run.spec)]
     if not matching:
         raise unknown_name(f"{name} in this store", value, {_WORDS[name](r.spec)[0] for r in runs})
     return matching
+
+
+def _twin(problem: str) -> Problem | None:
+    """Return the problem *problem* if it is another one at a norm of its own."""
+    catalogue = load_catalogue()
+    if problem not in catalogue.names(Problem):
+        return None
+    found = catalogue.get(Problem, problem)
+    return found if found.base else None
 
 
 def _order(run: StoredRun) -> tuple[str, ...]:

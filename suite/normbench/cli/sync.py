@@ -36,9 +36,14 @@ def command(invocation: Invocation, source: Path | None, as_json: bool) -> int:
     else:
         store = RunStore.open(invocation.store_path, create=True)
         merged = merge_store(source, store)
-    from normbench.tracking import sync
+    from normbench.errors import BusyError
+    from normbench.tracking import SyncReport, sync
 
-    report = sync(store)
+    try:
+        report = sync(store)
+    except BusyError as busy:
+        click.echo(str(busy), err=True)
+        report = SyncReport()
     if as_json:
         output.print_json(
             {
@@ -50,6 +55,4 @@ def command(invocation: Invocation, source: Path | None, as_json: bool) -> int:
         if merged is not None:
             click.echo(f"merged from {source}: {merged}")
         click.echo(f"MLflow: {report}")
-        for problem in report.problems:
-            click.echo(f"  {problem}")
     return 1 if report.failed else 0

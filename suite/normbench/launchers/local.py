@@ -25,6 +25,7 @@ from normbench.store import RunState, RunStore
 
 STRIKES = 3
 POLL_SECONDS = 0.1
+ELSEWHERE_SECONDS = 1.0
 GRACE_SECONDS = 10.0
 _ENDED = (RunState.FINISHED, RunState.DIVERGED)
 _COMPLETE = (0, 1, 130)
@@ -51,9 +52,9 @@ class LocalLauncher:
         workers = [_start(request, device) for device in slots]
         strikes: Counter[str] = Counter()
         try:
-            while workers:
+            while workers or self._waits(store, request.fingerprints):
                 tick()
-                time.sleep(POLL_SECONDS)
+                time.sleep(POLL_SECONDS if workers else ELSEWHERE_SECONDS)
                 for worker in [w for w in workers if w.process.poll() is not None]:
                     workers.remove(worker)
                     if self._should_replace(worker, request, store, strikes):
@@ -63,6 +64,11 @@ class LocalLauncher:
         finally:
             _stop(workers)
             tick()
+
+    def _waits(self, store: RunStore, fingerprints: tuple[str, ...]) -> bool:
+        """Whether another process trains some of the runs."""
+        runs = [store.get(fingerprint) for fingerprint in fingerprints]
+        return any(run is not None and run.state() is RunState.RUNNING for run in runs)
 
     def _should_replace(
         self, worker: _Worker, request: LaunchRequest, store: RunStore, strikes: Counter[str]

@@ -13,6 +13,7 @@ from normbench.tracking.report import SyncReport, Tally
 from normbench.tracking.sync import LOCK
 
 _LONGEST_PAUSE = 60.0
+_BUSY = "another process copies these runs, such as an open `normbench ui`"
 _log = logging.getLogger("normbench.tracking")
 
 
@@ -73,7 +74,8 @@ class Collector:
         """Copy until stopped, if no other process does; return whether it was our turn."""
         with self._store.lock(LOCK, wait=0.0) as held:
             if not held:
-                self._note(f"another process copies {self._store.root} to MLflow")
+                _log.info("MLflow: %s", _BUSY)
+                self._tally.fail([], _BUSY)
                 return False
             mirror = Mirror(self._store, self._uri)
             pause = self._interval

@@ -32,11 +32,12 @@ class SyncReport:
     problems: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return the counts in one line."""
-        return (
+        """Return the counts and the reasons in one line."""
+        counts = (
             f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged, "
             f"{self.failed} failed"
         )
+        return "; ".join((counts, *self.problems))
 
 
 class Tally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from normbench.errors import StoreError
+from normbench.errors import BusyError
 from normbench.store import RunStore, StoredRun
 from normbench.tracking.mirror import Mirror
 from normbench.tracking.report import SyncReport
@@ -34,13 +34,13 @@ def sync(
         What was done.
 
     Raises:
-        StoreError: If another process copies this store at the moment, or MLflow's database cannot
-            be used as it is; with the fix.
+        BusyError: If another process copies this store at the moment, such as ``normbench ui``.
+        StoreError: If MLflow's database cannot be used as it is; with the fix.
     """
     with store.lock(LOCK, wait=wait) as held:
         if not held:
-            raise StoreError(
+            raise BusyError(
                 f"another normbench process copies {store.root} to MLflow at the moment and sends "
-                "all that is new. Run `normbench sync` again when it has ended."
+                "all that is new (an open `normbench ui` does so too)."
             )
         return Mirror(store, uri).update(runs).report()

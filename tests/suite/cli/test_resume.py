@@ -33,15 +33,15 @@ def test_named_runs_are_finished_in_worker_processes(invoke, filler):
     assert ["finished", "pending"] == states(filler)
 
 
-def test_run_that_cannot_be_trained_ends_with_1(invoke, filler, tmp_path):
-    """A run that fails again is reported with its reason, and the exit code says so."""
+def test_run_whose_data_are_missing_is_left_alone(invoke, filler, tmp_path):
+    """Missing files are found out before anything starts, and no attempt is added."""
     filler.ended("failed", problem="fmnist_2c2d")
     words = ("--device", "cpu", "--slots", "1", "--no-track", "--data-dir", tmp_path)
     done = invoke("resume", "--store", filler.root, *words)
 
-    assert 1 == done.exit_code
-    assert "seed 0: " in done.stderr
-    assert ["failed"] == states(filler)
+    assert 2 == done.exit_code
+    assert "normbench prepare fmnist_2c2d" in done.stderr
+    assert [1] == [len(run.attempts()) for run in filler.store.runs()]
 
 
 def test_unknown_run_is_refused(invoke, filler):

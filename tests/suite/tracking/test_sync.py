@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from normbench.errors import StoreError
+from normbench.errors import BusyError
 from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun, merge_store
 from normbench.tracking import SyncReport, sync
@@ -444,6 +444,6 @@ def test_another_process_that_copies_is_named(store: RunStore) -> None:
     """While somebody else holds the collector's lock, the call says so instead of interfering."""
     with (
         store.lock("collector", wait=0),
-        pytest.raises(StoreError, match="another normbench process copies"),
+        pytest.raises(BusyError, match="another normbench process copies"),
     ):
         sync(store, wait=0.0)
