@@ -50,6 +50,7 @@ def read_settings(file: Traversable) -> Iterator[Setting]:
             protocol=entry["protocol"],
             values=_frozen(entry["values"]),
             source=_origin(content["origin"], entry),
+            origin="published",
             ablation=_frozen(entry.get("ablation", {})),
         )
 

@@ -26,7 +26,7 @@ class Augmentation:
 
     @classmethod
     def parse(cls, words: Sequence[str]) -> Augmentation:
-        """Read augmentation words; crop, flip and jitter commute, so their order is free.
+        """Read augmentation words in any order; images are cropped, flipped, then coloured.
 
         Raises:
             UsageError: If a word is unknown or its number does not fit.
@@ -43,3 +43,10 @@ class Augmentation:
             else:
                 raise UsageError(f"unknown augmentation {word!r}: expected words among {WORDS}.")
         return cls(pad, flip, jitter)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words, in the order in which they are applied."""
+        switched = ((f"pad_crop:{self.pad}", self.pad > 0), ("flip", self.flip))
+        words = (*switched, ("colour_jitter", self.colour_jitter))
+        return tuple(word for word, on in words if on)

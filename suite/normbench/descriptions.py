@@ -179,7 +179,8 @@ class Metric:
     Attributes:
         name: Such as ``test_accuracy``; a part and one of the task's metrics.
         direction: Which way is better.
-        worst: Score of a diverged run: chance accuracy, or the loss of knowing nothing.
+        worst: Score of a diverged run: chance accuracy, or the loss of knowing nothing. A finished
+            run's loss counts as no worse.
         smallest_difference: Smallest difference of interest, in the metric's unit.
         target: Value that time-to-target waits for; None for no such column.
     """
@@ -205,7 +206,9 @@ class Training:
         0.0, "L2 coefficient λ: the gradient of a weight w grows by λ·w", kind="float", low=0.0
     )
     augmentation: tuple[str, ...] = rule(
-        (), "batched operations on training images, in order", kind="strs"
+        (),
+        "what is done to training images: pad_crop:PIXELS, flip, colour_jitter",
+        kind="strs",
     )
 
 
@@ -253,6 +256,8 @@ class Setting:
         protocol: Protocol it was tuned under.
         values: The hyper-parameters that differ from the optimizer's defaults.
         source: Who found it, how, and with which budget.
+        origin: ``known`` if it was tuned here in this very cell, ``published`` if it was taken from
+            elsewhere; the rows say which.
         ablation: Ablation it was tuned for, as changes to the default one.
     """
 
@@ -262,6 +267,7 @@ class Setting:
     protocol: str
     values: Mapping[str, Value]
     source: str
+    origin: Literal["known", "published"] = "known"
     ablation: Mapping[str, Value] = field(default_factory=dict)
 
 

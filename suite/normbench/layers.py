@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
@@ -12,8 +14,13 @@ class Stochastic(nn.Module):
 
     The engine gives it the run's generator, so what it draws depends on the run alone and not on
     what else the process does. Without one it draws from torch's global generator.
+
+    Attributes:
+        in_evaluation: Whether it draws in evaluation too. What an example gets then depends on the
+            batch it is in, so the size of evaluation batches is fixed.
     """
 
+    in_evaluation: ClassVar[bool] = False
     generator: torch.Generator | None = None
 
 
@@ -50,6 +57,8 @@ class Dropout(Stochastic):
 
 class GaussianNoise(Stochastic):
     """Return mean + ε·scale with ε drawn from N(0, 1), in training and in evaluation."""
+
+    in_evaluation = True
 
     def forward(self, mean: Tensor, scale: Tensor) -> Tensor:
         """Return a sample of the shape of *mean*."""

@@ -30,12 +30,13 @@ def plan(request: Request, catalogue: Catalogue, folder: Path | None = None) -> 
         UsageError: If a name, a value, a mask or a norm does not fit, or data files are missing.
     """
     specs = resolve(request, catalogue)
-    if _unusual(request, specs[0]):
+    if _unusual(specs[0], catalogue.get(Problem, request.problem)):
         # Only a built network knows its sites; torch is imported for nothing else before a launch.
         from normbench.build import build_network
 
         build_network(specs[0], catalogue)
     dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
+    _check_validation(specs[0], dataset)
     _check_batch_size(specs[0], dataset)
     _check_augmentation(specs[0], dataset)
     check_files(dataset, data_folder(folder), specs[0].problem.name)
@@ -74,6 +75,17 @@ def _components(spec: RunSpec, catalogue: Catalogue) -> Dataset:
         ) from None
 
 
+def _check_validation(spec: RunSpec, dataset: Dataset) -> None:
+    rules = spec.protocol.rules
+    held_out = round(rules.validation_share * dataset.train_size / max(dataset.classes, 1))
+    if rules.select == "best" and dataset.train_size and held_out < 1:
+        raise UsageError(
+            f"protocol.select=best needs a validation part, but protocol.validation_share="
+            f"{rules.validation_share:g} holds no example of {dataset.name} out. Give a larger "
+            "share, or select the final epoch."
+        )
+
+
 def _check_batch_size(spec: RunSpec, dataset: Dataset) -> None:
     rules, size = spec.protocol.rules, spec.problem.training.batch_size
     examples = round(dataset.train_size * (1 - rules.validation_share))
@@ -95,11 +107,11 @@ def _check_augmentation(spec: RunSpec, dataset: Dataset) -> None:
         )
 
 
-def _unusual(request: Request, spec: RunSpec) -> bool:
+def _unusual(spec: RunSpec, problem: Problem) -> bool:
     """Whether the request changes what sits at the sites or the network around them."""
     identity = spec.identity
     return bool(
-        request.norm
+        spec.norm.name != problem.norm
         or spec.ablation.sites is not None
         or identity["norm"]["parameters"]
         or identity["problem"]["network_parameters"]

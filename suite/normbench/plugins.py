@@ -108,7 +108,7 @@ class Catalogue:
         if len(offers) > 1:
             raise PluginError(
                 f"{kind.kind} {name!r} is offered by {' and by '.join(_described(offers))}. "
-                f"Disable one of them: {DISABLE_VARIABLE}={offers[-1].plugin}."
+                f"{_how_to_drop(offers[-1])}."
             )
         component = offers[0].component
         assert isinstance(component, kind)  # noqa: S101 - _add filed it by its own type
@@ -285,6 +285,12 @@ def _origin(entry_point: EntryPoint) -> str:
 
 def _entry_point_key(entry_point: EntryPoint) -> tuple[str, str]:
     return entry_point.name, entry_point.value
+
+
+def _how_to_drop(offer: Offer) -> str:
+    if offer.origin == "file":
+        return f"Leave out --plugin {offer.plugin}, or rename what it offers"
+    return f"Disable one of them: {DISABLE_VARIABLE}={offer.plugin}"
 
 
 def _described(offers: Sequence[Offer]) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from normbench.augmentation import Augmentation
 from normbench.descriptions import Component, Dataset, Network, Norm, Optimizer, Problem, Training
 from normbench.errors import UsageError
 from normbench.overrides import OPTIONS, chosen_seeds, parse_mask, read_overrides
@@ -18,8 +19,11 @@ from normbench.parameters import Value, changed, checked, rules_of
 from normbench.plugins import Catalogue
 from normbench.rules import Ablation, Protocol, Rules
 from normbench.settings import find_setting
-from normbench.specs import ComponentSpec, ProblemSpec, ProtocolSpec, RunSpec
+from normbench.specs import ComponentSpec, ProblemSpec, ProtocolSpec, RunSpec, epochs_of
 
+_KNOWN = ("known", "published")
+# Their effect is in the identity as epochs and as the optimizer's weight decay.
+_ELSEWHERE = frozenset({"epochs", "epoch_share", "weight_decay"})
 _NOT_IDENTITY = frozenset({"seeds", "first_seed", "evaluation_batch_size"})
 
 
@@ -95,6 +99,9 @@ class _Resolution:
             Rules, self.base_rules, self.given["protocol"], f"protocol {self.protocol.name}"
         )
         _refuse_contradictions(self.rules)
+        words = Augmentation.parse(self.training.augmentation).words
+        self.training = replace(self.training, augmentation=words)
+        self._refuse_idle_decay()
 
     def specs(self) -> list[RunSpec]:
         """Return one spec for each seed."""
@@ -104,7 +111,7 @@ class _Resolution:
     def _spec(self) -> RunSpec:
         network = self._network_values(self.given["network"])
         values, defaults, origin = self._optimizer_values()
-        identity = {
+        identity: dict[str, Any] = {
             "problem": self._problem_identity(network),
             "norm": {
                 "name": self.norm.name,
@@ -119,6 +126,12 @@ class _Resolution:
             },
             "protocol": self._protocol_identity(),
         }
+        epochs = epochs_of(self.training, self.rules)
+        if epochs != epochs_of(self.base_training, self.base_rules):
+            identity["epochs"] = epochs
+        deviations = self._deviations(network)
+        if deviations and origin in _KNOWN:
+            origin = f"{origin}, rules changed"
         return RunSpec(
             problem=self._problem_spec(network),
             norm=_component(self.norm, self.norm_values),
@@ -129,8 +142,41 @@ class _Resolution:
             ),
             seed=0,
             identity=identity,
-            setting_origin=origin,
-            deviations=_deviations(identity),
+            setting_origin=f"{origin}, rules changed"
+            if deviations and origin in _KNOWN
+            else origin,
+            deviations=deviations,
+        )
+
+    @property
+    def _takes_decay(self) -> bool:
+        """Whether the problem's L2 coefficient reaches the optimizer."""
+        names = {parameter.name for parameter in self.optimizer.parameters}
+        return "weight_decay" in names and not self.optimizer.decoupled_weight_decay
+
+    def _refuse_idle_decay(self) -> None:
+        changed_here = _decay(self.training, self.rules) != _decay(
+            self.base_training, self.base_rules
+        )
+        if changed_here and not self._takes_decay:
+            raise UsageError(
+                "problem.weight_decay and protocol.weight_decay do not reach "
+                f"{self.optimizer.name}, which decays weights its own way. Give its own parameter, "
+                "weight_decay=VALUE, if it has one."
+            )
+
+    def _deviations(self, network: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return the words that make this row differ from its problem and protocol as written."""
+        left_out = _NOT_IDENTITY | _idle(self.rules)
+        parts = {
+            "protocol": _difference(vars(self.rules), vars(self.base_rules), left_out),
+            "problem": _difference(vars(self.training), vars(self.base_training)),
+            "network": _difference(network, self._network_values({})),
+        }
+        return tuple(
+            f"{section}.{name}={_shown(value)}"
+            for section, values in parts.items()
+            for name, value in sorted(values.items())
         )
 
     def _problem_spec(self, network: Mapping[str, Value]) -> ProblemSpec:
@@ -150,14 +196,20 @@ class _Resolution:
             "dataset": [self.dataset.name, self.dataset.version],
             "network": [self.network.name, self.network.version],
             "network_parameters": _difference(network, self._network_values({})),
-            "training": _difference(vars(self.training), vars(self.base_training)),
+            "training": _difference(
+                vars(self.training), vars(self.base_training), leave_out=_ELSEWHERE
+            ),
         }
 
     def _protocol_identity(self) -> dict[str, Any]:
         return {
             "name": self.protocol.name,
             "version": self.protocol.version,
-            "rules": _difference(vars(self.rules), vars(self.base_rules), leave_out=_NOT_IDENTITY),
+            "rules": _difference(
+                vars(self.rules),
+                vars(self.base_rules),
+                leave_out=_NOT_IDENTITY | _ELSEWHERE | _idle(self.rules),
+            ),
             "precision": self.rules.precision,
         }
 
@@ -209,9 +261,10 @@ class _Resolution:
         """Return the hyper-parameters, their defaults in this problem, and where they come from."""
         optimizer, owner = self.optimizer, f"optimizer {self.optimizer.name}"
         defaults = checked(optimizer.parameters, {}, owner)
-        if "weight_decay" in defaults and not optimizer.decoupled_weight_decay:
-            decay = self.rules.weight_decay
-            defaults["weight_decay"] = self.training.weight_decay if decay is None else decay
+        usual = dict(defaults)
+        if self._takes_decay:
+            usual["weight_decay"] = _decay(self.base_training, self.base_rules)
+            defaults["weight_decay"] = _decay(self.training, self.rules)
         known, origin = find_setting(
             self.catalogue,
             problem=self.problem.name,
@@ -228,7 +281,9 @@ class _Resolution:
             for name, value in self._checked_words(owner, {**known, **given}).items()
             if name in known or name in given
         )
-        return values, defaults, "given" if values != {**defaults, **known} else origin
+        if values != {**defaults, **known}:
+            origin = f"{origin} + given" if known else "given"
+        return values, usual, origin
 
 
 def _elsewhere(name: str, places: Mapping[str, Iterable[str]]) -> str:
@@ -256,6 +311,8 @@ def _carries_nothing(ablation: Ablation) -> bool:
 def _ablation_identity(ablation: Ablation) -> dict[str, Any]:
     """Return what *ablation* changes; a mask of all ones or zeros is none."""
     values = _difference(vars(ablation), vars(Ablation()))
+    if not ablation.trains("norm_scale"):
+        values.pop("scale_lr_divisor", None)
     if ablation.sites is not None and len(set(ablation.sites)) == 1:
         del values["sites"]
     return values
@@ -280,18 +337,22 @@ def _refuse_contradictions(rules: Rules) -> None:
         )
 
 
-def _deviations(identity: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the words that make this row differ from its problem and protocol as published."""
-    parts = {
-        "protocol": identity["protocol"]["rules"],
-        "problem": identity["problem"]["training"],
-        "network": identity["problem"]["network_parameters"],
-    }
-    return tuple(
-        f"{section}.{name}={_shown(value)}"
-        for section, values in parts.items()
-        for name, value in sorted(values.items())
-    )
+def _decay(training: Training, rules: Rules) -> float:
+    return training.weight_decay if rules.weight_decay is None else rules.weight_decay
+
+
+def _idle(rules: Rules) -> frozenset[str]:
+    """Return the fields that the schedule in force does not look at."""
+    idle = set()
+    if rules.schedule != "step":
+        idle |= {"milestones", "step_factor"}
+    if rules.schedule not in ("cosine", "linear"):
+        idle.add("final_factor")
+    if not rules.warmup_epochs:
+        idle.add("warmup_factor")
+        if rules.schedule == "constant":
+            idle.add("schedule_per")
+    return frozenset(idle)
 
 
 def _shown(value: Any) -> str:

@@ -24,7 +24,8 @@ def factor(rules: Rules, done: float, epochs: int) -> float:
     if rules.schedule == "constant":
         return 1.0
     if rules.schedule == "step":
-        drops = sum(done >= milestone * epochs for milestone in rules.milestones)
+        # A share of the epochs, such as 0.55 of 100, may lie a rounding error above its epoch.
+        drops = sum(done >= (milestone - 1e-9) * epochs for milestone in rules.milestones)
         return float(rules.step_factor**drops)
     span = epochs - rules.warmup_epochs
     share = (done - rules.warmup_epochs) / span if span > 0 else 1.0

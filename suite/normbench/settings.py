@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from normbench.descriptions import Setting
 from normbench.errors import UsageError
 from normbench.parameters import Value
 from normbench.plugins import Catalogue
@@ -25,8 +26,8 @@ def find_setting(
 ) -> tuple[dict[str, Value], str]:
     """Return the known hyper-parameters of a cell, and where they come from.
 
-    The origin is ``known`` for the cell itself, ``of WORDS`` for another cell that the user or the
-    protocol names, and ``default`` where nothing is known.
+    The origin is ``known`` or ``published`` for the cell itself, ``of WORDS`` for another cell that
+    the user or the protocol names, and ``default`` where nothing is known.
 
     Raises:
         UsageError: If *setting_of* names a cell without a known setting.
@@ -41,21 +42,21 @@ def find_setting(
                 f"{other['problem']}, norm {other['norm']}, protocol {other['protocol']}. "
                 "Leave --setting-of out, or give the values as words."
             )
-        return found, f"of {setting_of}"
+        return dict(found.values), f"of {setting_of}"
     found = _lookup(catalogue, cell, optimizer, ablation)
     if found is not None:
-        return found, "known"
+        return dict(found.values), found.origin
     if protocol.settings_from:
         cell["protocol"] = protocol.settings_from
         found = _lookup(catalogue, cell, optimizer, ablation)
         if found is not None:
-            return found, f"of protocol={protocol.settings_from}"
+            return dict(found.values), f"of protocol={protocol.settings_from}"
     return {}, "default"
 
 
 def _lookup(
     catalogue: Catalogue, cell: Mapping[str, Any], optimizer: str, ablation: Mapping[str, Any]
-) -> dict[str, Value] | None:
+) -> Setting | None:
     for setting in catalogue.settings():
         key = {
             "problem": setting.problem,
@@ -64,7 +65,7 @@ def _lookup(
         }
         same_ablation = _listed(setting.ablation) == _listed(ablation)
         if setting.optimizer == optimizer and key == cell and same_ablation:
-            return dict(setting.values)
+            return setting
     return None
 
 

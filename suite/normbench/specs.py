@@ -105,8 +105,7 @@ class RunSpec:
     @property
     def epochs(self) -> int:
         """Epochs to train: the protocol's or the problem's, times its share, at least one."""
-        whole = self.protocol.rules.epochs or self.problem.training.epochs
-        return max(1, round(whole * self.protocol.rules.epoch_share))
+        return epochs_of(self.problem.training, self.protocol.rules)
 
     @property
     def norm_label(self) -> str:
@@ -150,6 +149,11 @@ class RunSpec:
             setting_origin=content["setting_origin"],
             deviations=tuple(content["deviations"]),
         )
+
+
+def epochs_of(training: Training, rules: Rules) -> int:
+    """Return the epochs to train: the protocol's or the problem's, times its share, at least 1."""
+    return max(1, round((rules.epochs or training.epochs) * rules.epoch_share))
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@ def test_setting_is_found_by_its_cell(setting):
     )
     spec = resolve(request, CATALOGUE)[0]
 
-    assert "known" == spec.setting_origin
+    assert "published" == spec.setting_origin
     assert dict(setting.values) == {
         each: spec.optimizer.parameters[each] for each in setting.values
     }

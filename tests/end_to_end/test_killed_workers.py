@@ -70,17 +70,19 @@ def result_of(folder: Path, fingerprint: str) -> dict:
 @pytest.mark.slow
 def test_run_killed_twenty_times_ends_in_the_same_bits(tmp_path):
     """SIGKILL at random moments: weights, scores and curve equal the undisturbed run's."""
-    fingerprint = add_run(tmp_path / "calm")
-    add_run(tmp_path / "killed")
+    fingerprint = add_run(tmp_path / "calm", epochs=60)
+    add_run(tmp_path / "killed", epochs=60)
     work(tmp_path / "calm", fingerprint)
     whole = result_of(tmp_path / "calm", fingerprint)
-    life = whole["train_seconds"] + whole["evaluation_seconds"]
     moments = random.Random(0)
     run = RunStore.open(tmp_path / "killed").get(fingerprint)
     kills = 0
     while kills < KILLS and run.result() is None:
         process = start(tmp_path / "killed", fingerprint)
-        process.join(moments.uniform(0.0, 3 * life / KILLS))
+        # Somewhere within the next epochs, before the first one too; never so late that it ends.
+        aim = len(run.points()) + moments.randrange(3)
+        wait_for(lambda aim=aim, process=process: len(run.points()) >= aim or process.exitcode)
+        process.join(moments.uniform(0.0, 0.03))
         process.kill()
         process.join()
         kills += process.exitcode == -signal.SIGKILL

@@ -81,13 +81,18 @@ class Randomness:
         self._evaluation.manual_seed(stream_seed(self._seed, "evaluation"))
         bind_generator(self._network, self._evaluation)
 
-    def state(self) -> Tensor:
-        """Return the training generator's state."""
-        return self._training.get_state()
+    def state(self) -> list[Tensor]:
+        """Return the state of the training generator, and of torch's global ones."""
+        device = self._training.device
+        more = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+        return [self._training.get_state(), torch.get_rng_state(), *more]
 
-    def restore(self, state: Tensor) -> None:
-        """Go back to a *state*, to draw the same numbers again."""
-        self._training.set_state(state)
+    def restore(self, states: Sequence[Tensor]) -> None:
+        """Go back to *states*, to draw the same numbers again."""
+        self._training.set_state(states[0])
+        torch.set_rng_state(states[1])
+        for state in states[2:]:
+            torch.cuda.set_rng_state(state, self._training.device)
 
 
 class EagerLoop:

@@ -21,8 +21,10 @@ from normbench.engine.precision import configure
 from normbench.engine.sources import BatchSource, Evaluation, ImageSource, Order, TableSource
 from normbench.engine.split import Indices, split_indices
 from normbench.errors import UsageError
+from normbench.layers import Stochastic
 from normbench.plugins import Catalogue
 from normbench.roles import Built, parameter_groups
+from normbench.rules import Rules
 from normbench.specs import RunSpec
 from normbench.streams import stream_seed
 from normbench.tasks import Task
@@ -102,7 +104,8 @@ def assemble(spec: RunSpec, catalogue: Catalogue, data: Data, device: torch.devi
         device=device,
         needs_closure=description.needs_closure,
     )
-    parts = _parts(spec, dataset, data, training, validation, device)
+    size = _evaluation_size(rules, built.network, device)
+    parts = _parts(spec, dataset, data, training, validation, size, device)
     return Session(spec, built, task, optimizer, source, loop, randomness, parts, device)
 
 
@@ -157,12 +160,20 @@ def _source(
     return TableSource(train, order, training.batch_size, device)
 
 
+def _evaluation_size(rules: Rules, network: nn.Module, device: torch.device) -> int:
+    layers = (module for module in network.modules() if isinstance(module, Stochastic))
+    if any(layer.in_evaluation for layer in layers):
+        return EVALUATION_BATCH["cpu"]
+    return rules.evaluation_batch_size or EVALUATION_BATCH[device.type]
+
+
 def _parts(
     spec: RunSpec,
     dataset: Dataset,
     data: Data,
     training: Indices,
     validation: Indices,
+    size: int,
     device: torch.device,
 ) -> dict[str, Evaluation]:
     rules = spec.protocol.rules
@@ -172,7 +183,6 @@ def _parts(
         count = min(rules.train_subset, len(training))
         subset = np.sort(generator.permutation(training)[:count])
         chosen["train_subset"] = data.train.take(subset)
-    size = rules.evaluation_batch_size or EVALUATION_BATCH[device.type]
     return {
         name: Evaluation(part, dataset, size, device) for name, part in chosen.items() if len(part)
     }

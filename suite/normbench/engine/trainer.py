@@ -16,6 +16,7 @@ from normbench.engine import checkpoint
 from normbench.engine.checkpoint import Progress
 from normbench.engine.loop import EpochSums, evaluate
 from normbench.engine.session import Session
+from normbench.errors import UsageError
 from normbench.schedules import epoch_factors, factor
 
 RESULT_SCHEMA = 1
@@ -66,7 +67,10 @@ class Trainer:
             points: Curve points up to that checkpoint.
         """
         if resume is None:
-            self._report(self._evaluated(0))
+            start = self._evaluated(0)
+            if not _finite(start):
+                return self._result("diverged", 0)
+            self._report(start)
         else:
             self._progress = checkpoint.restore(resume, self._session)
             self._last = dict(points[-1]) if points else {}
@@ -169,6 +173,15 @@ class Trainer:
         progress, metric = self._progress, self._metric
         chosen = progress.best if self._spec.protocol.rules.select == "best" else self._last
         score = metric.worst if outcome == "diverged" else self._metric_value(chosen)
+        if score is None:
+            raise UsageError(
+                f"the result has no {metric.name}: evaluated were "
+                f"{', '.join(self._session.parts)}. "
+                "Hold validation examples out, or evaluate the part that the metric names."
+            )
+        if metric.direction == "min":
+            # A loss has no bound: finishing must not score below diverging.
+            score = min(score, metric.worst)
         steps = progress.epoch * self._session.source.steps if bad_step is None else bad_step
         examples = progress.epoch * self._session.source.examples
         seconds = progress.train_seconds

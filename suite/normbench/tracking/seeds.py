@@ -170,9 +170,7 @@ def _result_tags(result: Mapping[str, Any]) -> dict[str, str]:
 
 def _parameters(spec: RunSpec) -> dict[str, str]:
     rules, training = spec.protocol.rules, spec.problem.training
-    decay = training.weight_decay if rules.weight_decay is None else rules.weight_decay
     values = {
-        "weight_decay": decay,
         **spec.optimizer.parameters,
         "batch_size": training.batch_size,
         "epochs": spec.epochs,
