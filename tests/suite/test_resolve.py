@@ -97,6 +97,44 @@ def test_every_kind_of_word_changes_the_identity():
     assert len(words) == len(rows - {spec().row})
 
 
+@pytest.mark.parametrize(
+    ("problem", "one", "other"),
+    [
+        ("digits_cnn", ["protocol.epochs=20"], []),
+        ("digits_cnn", ["protocol.epochs=5"], ["problem.epochs=5"]),
+        ("digits_cnn", ["protocol.epochs=10"], ["protocol.epoch_share=0.5"]),
+        ("digits_cnn", ["weight_decay=0.1"], ["problem.weight_decay=0.1"]),
+        ("digits_cnn", ["weight_decay=0.1"], ["protocol.weight_decay=0.1"]),
+        ("digits_cnn", ["protocol.step_factor=0.3"], []),
+        ("digits_cnn", ["protocol.evaluation_batch_size=3"], []),
+        (
+            "cifar10_3c3d",
+            ["problem.augmentation=flip,pad_crop:1"],
+            ["problem.augmentation=pad_crop:1,flip"],
+        ),
+    ],
+)
+def test_words_of_one_effect_are_one_run(problem, one, other):
+    """The identity holds what takes effect, however it was said."""
+    assert spec(problem, words=one).fingerprint == spec(problem, words=other).fingerprint
+
+
+def test_weight_decay_that_would_not_arrive_is_refused():
+    """AdamW keeps its own decay, so the problem's cannot be set for it in silence."""
+    with pytest.raises(UsageError, match="do not reach adamw"):
+        spec("digits_cnn", "adamw", words=["problem.weight_decay=0.3"])
+
+
+@pytest.mark.parametrize("part", ["problem", "norm", "optimizer", "protocol"])
+def test_version_of_every_part_is_in_the_identity(part):
+    """A change of results raises a version, and with it every fingerprint."""
+    run = spec()
+    raised = {**run.identity, part: {**run.identity[part], "version": 99}}
+
+    assert 1 == run.identity[part]["version"]
+    assert run.fingerprint != replace(run, identity=raised).fingerprint
+
+
 def test_number_of_seeds_is_no_part_of_the_identity():
     """More seeds add runs to a row."""
     three, five = specs(seeds=3), specs(seeds=5)
@@ -266,6 +304,7 @@ def test_known_setting_is_used_in_its_own_cell_alone():
     assert (0.0123, "known, rules changed") == resolved(words=["protocol.epochs=3"])
     assert "default" == resolved(norm="instance_norm")[1]
     assert "default" == resolved(ablation="fixed")[1]
+    assert "default" == resolved(words=["norm.eps=0.5"])[1]
     assert (0.0123, "of norm=layer_norm") == resolved(
         norm="group_norm", setting_of="norm=layer_norm"
     )

@@ -24,6 +24,8 @@ from normbench.schedules import epoch_factors, factor
         (Rules(schedule="step"), 5, 0.1),
         (Rules(schedule="step"), 7.5, 0.01),
         (Rules(schedule="step", milestones=(0.1,), step_factor=0.5), 1, 0.5),
+        (Rules(schedule="step", milestones=(0.55,)), 5.5, 0.1),
+        (Rules(schedule="step", milestones=(0.55,)), 5.49, 1.0),
         (Rules(schedule="constant", warmup_epochs=4), 1, 0.25),
         (Rules(schedule="constant", warmup_epochs=4, warmup_factor=0.2), 2, 0.6),
         (Rules(schedule="cosine", warmup_epochs=2), 2, 1.0),

@@ -11,6 +11,7 @@ from normbench.augmentation import Augmentation
 from normbench.engine.augmentation import draw_geometry, draw_jitter, jitter
 from normbench.engine.sources import Evaluation, ImageSource, Order, TableSource
 from normbench.engine.split import split_indices
+from normbench.streams import stream_seed
 
 CPU = torch.device("cpu")
 DATASET = Dataset(
@@ -204,3 +205,34 @@ def test_split_is_stratified_and_driven_by_the_seed():
     assert list(range(100)) == sorted([*training, *validation])
     assert validation.tolist() != other.tolist()
     assert validation.tolist() == split_indices(targets, 0.2, 0, classes=4)[1].tolist()
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_crops_and_flips_are_those_that_were_drawn(epoch):
+    """Each image is mirrored, moved down and moved right as the epoch's stream says."""
+    augmentation = Augmentation(pad=2, flip=True)
+    part, source = make_source(augmentation)
+    source.start_epoch(epoch)
+    seed = stream_seed(7, "augmentation", epoch)
+    draws = draw_geometry(augmentation, 20, torch.Generator().manual_seed(seed))
+    batch = source.batch(cursor(8), 4)
+
+    assert len({draw.tobytes() for draw in torch.stack(draws).numpy()}) == 3
+    for place, number in enumerate(batch.targets.tolist(), start=8):
+        flip, down, right = (int(draw[place]) for draw in draws)
+        padded = np.pad(part.inputs[number], ((2, 2), (2, 2), (0, 0)))
+        shown = padded[:, ::-1] if flip else padded
+        expected = normalized(shown[None, down : down + 6, right : right + 5])[0]
+        torch.testing.assert_close(expected, batch.inputs[place - 8])
+
+
+def test_colours_change_where_they_should():
+    """With jitter on, pixels differ from the plain batch of the same epoch; crops stay."""
+    plain = make_source(Augmentation(pad=1))[1]
+    coloured = make_source(Augmentation(pad=1, colour_jitter=True))[1]
+    for source in (plain, coloured):
+        source.start_epoch(1)
+    one, two = plain.batch(cursor(0), 4), coloured.batch(cursor(0), 4)
+
+    assert torch.equal(one.targets, two.targets)
+    assert not torch.allclose(one.inputs, two.inputs, atol=1e-3)
