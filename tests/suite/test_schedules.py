@@ -60,3 +60,10 @@ def test_factors_stay_between_zero_and_one(schedule, epochs, steps, warmup):
 
     assert steps * epochs == len(factors)
     assert all(0 <= f <= 1 for f in factors)
+
+
+def test_each_step_starts_from_the_share_of_the_epoch_done_before_it():
+    """The second of four epochs of four steps begins at a quarter of a linear decay."""
+    factors = epoch_factors(Rules(schedule="linear"), 2, 4, 4)
+
+    assert [0.75, 0.6875, 0.625, 0.5625] == pytest.approx(factors)
