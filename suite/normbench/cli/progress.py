@@ -68,13 +68,19 @@ class _Bars:
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
 
+        # Where the terminal is narrow, the end of the text is what goes.
+        name = Column(no_wrap=True, min_width=7)
+        bar = Column(min_width=10)
+        rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[text]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=name),
+            BarColumn(bar_width=10, table_column=bar),
+            TextColumn("{task.fields[text]}", markup=False, table_column=rest),
             console=Console(file=sys.stderr),
             transient=True,
+            expand=True,
         )
         self._progress.start()
         self._tasks: dict[str, Any] = {}
@@ -133,6 +139,10 @@ def _name(view: RunView) -> str:
 def _progress(view: RunView) -> str:
     trained = f"{view.share * view.epochs:.1f}" if view.state is RunState.RUNNING else view.epoch
     words = [f"epoch {trained}/{view.epochs}"]
+    if view.state is not RunState.RUNNING:
+        words.append(view.state.value)
+    elif view.seconds_left is not None:
+        words.append(f"{duration(view.seconds_left)} left")
     loss = view.point.get("train", {}).get("loss")
     if loss is not None:
         words.append(f"train loss {loss:.4f}")
@@ -142,8 +152,4 @@ def _progress(view: RunView) -> str:
             words.append(f"{part} {score(accuracy, 'accuracy')}")
     if view.images_per_second:
         words.append(f"{view.images_per_second:,.0f} examples/s")
-    if view.state is not RunState.RUNNING:
-        words.append(view.state.value)
-    elif view.seconds_left is not None:
-        words.append(f"{duration(view.seconds_left)} left")
     return ", ".join(words)
