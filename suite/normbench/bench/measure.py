@@ -17,6 +17,7 @@ from normbench.build import build_network
 from normbench.data import Data, Part
 from normbench.descriptions import Dataset, Problem
 from normbench.engine.loop import evaluate
+from normbench.engine.precision import forward_context
 from normbench.engine.session import Session, assemble, build_optimizer
 from normbench.environment import hardware_name
 from normbench.errors import UsageError
@@ -211,7 +212,9 @@ def _bare(session: Session) -> None:
     for cursor in cursors:
         session.optimizer.zero_grad(set_to_none=True)
         batch = session.source.batch(cursor, size)
-        session.task(session.network, batch, {}).loss.backward()  # type: ignore[no-untyped-call]
+        with forward_context(session.spec.protocol.rules.precision, session.device):
+            loss = session.task(session.network, batch, {}).loss
+        loss.backward()  # type: ignore[no-untyped-call]
         session.optimizer.step()
 
 

@@ -86,6 +86,9 @@ def assemble(spec: RunSpec, catalogue: Catalogue, data: Data, device: torch.devi
     """
     rules = spec.protocol.rules
     configure(rules.precision, deterministic=rules.deterministic, device=device)
+    if device.type == "cuda":
+        # The peak in a result is this run's, not that of the worker's earlier ones.
+        torch.cuda.reset_peak_memory_stats(device)
     dataset = catalogue.get(Dataset, spec.problem.dataset.name)
     training, validation = _split(spec, dataset, data.train)
     built = build_network(spec, catalogue)
