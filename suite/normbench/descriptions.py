@@ -110,6 +110,8 @@ class Optimizer(Component):
         needs_closure: ``step`` evaluates the loss itself, through a closure.
         capturable: ``step`` may be captured in a CUDA graph.
         elementwise: The update of each number depends on that number's history alone.
+        averages_weights: The weights to evaluate are an average, reached by the optimizer's
+            ``eval()`` and left by its ``train()``.
     """
 
     kind: ClassVar[str] = "optimizer"
@@ -118,6 +120,7 @@ class Optimizer(Component):
     needs_closure: bool = False
     capturable: bool = False
     elementwise: bool = True
+    averages_weights: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +151,11 @@ class Dataset(Component):
     a :class:`normbench.data.Data`.
 
     Attributes:
-        content: What one example is; decides how batches are made of it.
-        shape: Shape of one example: (height, width, channels) for images.
+        content: What one example is, and so how batches are made of it: ``images`` and ``table``
+            lie in memory; ``tokens`` is one long text, an example one token; ``files`` are images
+            decoded as they are needed, the inputs their paths.
+        shape: Shape of one example: (height, width, channels) for images, (T,) for tokens that
+            are read T at a time.
         classes: Number of classes, 0 where targets are not classes.
         train_size: Examples in the official train part.
         test_size: Examples in the official test part.
@@ -161,7 +167,7 @@ class Dataset(Component):
 
     kind: ClassVar[str] = "dataset"
 
-    content: Literal["images", "table"] = "images"
+    content: Literal["images", "table", "tokens", "files"] = "images"
     shape: tuple[int, ...] = ()
     classes: int = 0
     train_size: int = 0

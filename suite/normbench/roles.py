@@ -132,8 +132,8 @@ def _parameter_infos(network: nn.Module, sites: Sites) -> Iterator[ParameterInfo
         for part in (fitting.norm, fitting.activation, fitting.weight):
             for module in part.modules() if part is not None else ():
                 placed[module] = site.index
-        if site.layer is not None:
-            fed[site.layer] = (site, fitting)
+        if (owner := _weight_owner(site, fitting)) is not None:
+            fed[owner] = (site, fitting)
     seen: set[nn.Parameter] = set()
     for name, module in network.named_modules():
         for own_name, parameter in module.named_parameters(recurse=False):
@@ -149,6 +149,14 @@ def _parameter_infos(network: nn.Module, sites: Sites) -> Iterator[ParameterInfo
                 site=placed.get(module, site_fit[0].index if site_fit else None),
                 invariance=_invariance(module, parameter, site_fit),
             )
+
+
+def _weight_owner(site: Site, fitting: Fitting) -> nn.Module | None:
+    """Return the module that holds the weight which the norm at *site* normalizes."""
+    if fitting.weight is None:
+        return site.layer
+    layer = site.feeds if site.layer is None else site.layer
+    return None if layer is None else layer.get_submodule("parametrizations.weight")
 
 
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.Bilinear, nn.Embedding, nn.RNNBase)
@@ -183,7 +191,7 @@ def _invariance(
     """Return the scale invariance of *weight*; a bias breaks it unless each channel is centred."""
     if fed is None or fed[1].groups is None:
         return None
-    groups, features = fed[1].groups, fed[0].features
+    groups, features = fed[1].groups, len(weight)
     if getattr(layer, "bias", None) is not None and groups != features:
         return None
     if isinstance(layer, nn.modules.conv._ConvTransposeNd):

@@ -29,6 +29,9 @@ class Site:
         features: C, the channels normalized.
         layer: The layer whose output arrives here; None where a sum or an activation does.
         activation_follows: Whether the network's activation follows at once.
+        sum_follows: Whether a residual sum follows, and an activation after that.
+        feeds: Where no layer feeds the site: the layer that the site feeds, if there is one. A norm
+            that acts on weights acts on *layer*, else on this one.
     """
 
     index: int
@@ -36,6 +39,8 @@ class Site:
     features: int
     layer: nn.Module | None
     activation_follows: bool
+    sum_follows: bool = False
+    feeds: nn.Module | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +49,9 @@ class Fitting:
 
     Attributes:
         norm: Acts on the activations.
-        activation: Replaces the network's activation; None keeps it. Not used where no activation
-            follows at once.
-        weight: Parametrization of the feeding layer's weight, for norms that act there.
+        activation: Replaces the network's activation, behind the residual sum if there is one;
+            None keeps it. Not used where no activation follows.
+        weight: Parametrization of the weight of the site's layer, for norms that act there.
         groups: Number of equal groups of output channels of the feeding weight, each of which may
             be rescaled without changing the output; None if it is not scale invariant.
     """
@@ -129,13 +134,15 @@ class Sites:
         return self
 
     def after(
-        self, layer: nn.Module, activation: nn.Module | None = None
+        self, layer: nn.Module, activation: nn.Module | None = None, *, joins: bool = False
     ) -> tuple[nn.Module, nn.Module]:
         """Return the pair (norm, activation) for the site that *layer* feeds.
 
         Args:
             layer: A convolution or linear layer; its bias is dropped where the policy says so.
             activation: The network's activation if it follows at once.
+            joins: A residual sum comes between the norm and *activation*; the network applies the
+                activation returned to the sum.
         """
         kind: SiteKind = "dense" if isinstance(layer, nn.Linear) else "conv"
         features = getattr(layer, "out_features", None) or getattr(layer, "out_channels", None)
@@ -144,16 +151,49 @@ class Sites:
                 f"norm site {len(self.fitted)}: {type(layer).__name__} has neither out_features "
                 "nor out_channels. Use Sites.before(features, kind) there."
             )
-        fitting = self._place(kind, features, layer, activation is not None)
+        site = Site(
+            index=len(self.fitted),
+            kind=kind,
+            features=features,
+            layer=layer,
+            activation_follows=activation is not None and not joins,
+            sum_follows=joins,
+        )
+        fitting = self._place(site)
         if not self._keeps_bias(kind, fitting):
             layer.register_parameter("bias", None)
         return _pair(fitting, activation)
 
     def before(
-        self, features: int, kind: SiteKind, activation: nn.Module | None = None
+        self,
+        features: int,
+        kind: SiteKind,
+        activation: nn.Module | None = None,
+        *,
+        feeds: nn.Module | None = None,
     ) -> tuple[nn.Module, nn.Module]:
-        """Return the pair for a site that no single layer feeds, as in pre-activation blocks."""
-        return _pair(self._place(kind, features, None, activation is not None), activation)
+        """Return the pair for a site that no single layer feeds, as in pre-activation blocks.
+
+        Args:
+            features: Channels that arrive.
+            kind: Their layout.
+            activation: The network's activation if it follows at once.
+            feeds: The layer behind the pair, for norms that act on weights. Its bias is dropped
+                where the policy keeps biases at such norms alone, or nowhere.
+        """
+        site = Site(
+            index=len(self.fitted),
+            kind=kind,
+            features=features,
+            layer=None,
+            activation_follows=activation is not None,
+            feeds=feeds,
+        )
+        fitting = self._place(site)
+        acts_there = fitting is not None and fitting.weight is not None
+        if feeds is not None and not self._keeps_bias(kind, fitting if acts_there else None):
+            feeds.register_parameter("bias", None)
+        return _pair(fitting, activation)
 
     def finish(self, owner: str) -> None:
         """Check the mask against the sites that were asked for.
@@ -176,20 +216,12 @@ class Sites:
         if wrong:
             raise self._unsupported(wrong, owner)
 
-    def _place(
-        self, kind: SiteKind, features: int, layer: nn.Module | None, follows: bool
-    ) -> Fitting | None:
-        site = Site(
-            index=len(self.fitted),
-            kind=kind,
-            features=features,
-            layer=layer,
-            activation_follows=follows,
-        )
-        carries = self._fit is not None and self._asked(site) and kind in self._kinds
+    def _place(self, site: Site) -> Fitting | None:
+        carries = self._fit is not None and self._asked(site) and site.kind in self._kinds
         fitting = self._fit(site) if carries and self._fit is not None else None
-        if fitting is not None and fitting.weight is not None and layer is not None:
-            parametrize.register_parametrization(layer, "weight", fitting.weight)
+        weighted = site.feeds if site.layer is None else site.layer
+        if fitting is not None and fitting.weight is not None and weighted is not None:
+            parametrize.register_parametrization(weighted, "weight", fitting.weight)
         self.fitted.append((site, fitting))
         return fitting
 
