@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 
-from normbench.descriptions import Network, Norm
+from normbench.descriptions import Dataset, Network, Norm
 from normbench.errors import UsageError
 from normbench.initial_values import initialise
 from normbench.plugins import Catalogue
-from normbench.roles import Built, apply_ablation, describe_network
+from normbench.roles import Built, Role, apply_ablation, describe_network
+from normbench.rules import Ablation
 from normbench.sites import Sites
 from normbench.specs import RunSpec
 from normbench.streams import stream_seed
@@ -26,7 +28,7 @@ def build_network(spec: RunSpec, catalogue: Catalogue) -> Built:
     network = catalogue.get(Network, spec.problem.network.name)
     sites = Sites.for_norm(norm, spec.norm.parameters, spec.ablation.sites)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(spec.seed, "init"))
+        torch.manual_seed(stream_seed(spec.stream_root, "init"))
         try:
             module = network.load()(sites, **spec.problem.network.parameters)
         except TypeError as error:
@@ -34,7 +36,49 @@ def build_network(spec: RunSpec, catalogue: Catalogue) -> Built:
                 f"network {network.name!r} could not be built with "
                 f"{dict(spec.problem.network.parameters)}: {error}."
             ) from error
+    input_norm = _put_input_norm(module, spec, catalogue)
     built = describe_network(module, sites, f"problem {spec.problem.name}")
-    initialise(built.network, spec.seed)
+    initialise(built.network, spec.stream_root)
     apply_ablation(built, spec.ablation)
+    if input_norm is not None:
+        _set_input_norm(built, input_norm, spec.ablation)
     return built
+
+
+def _put_input_norm(module: nn.Module, spec: RunSpec, catalogue: Catalogue) -> nn.Module | None:
+    """Let *module* normalize its input first, if the ablation says so; its names stay."""
+    if spec.ablation.input_norm is None:
+        return None
+    dataset = catalogue.get(Dataset, spec.problem.dataset.name)
+    if dataset.content not in ("images", "files"):
+        raise UsageError(
+            f"ablation.input_norm={spec.ablation.input_norm}: dataset {dataset.name} holds no "
+            "images. Leave it out."
+        )
+    norm = catalogue.get(Norm, spec.ablation.input_norm)
+    sites = Sites.for_norm(norm, {p.name: p.default for p in norm.parameters})
+    layer, _ = sites.before(dataset.shape[-1], "conv")
+    sites.finish("the input")
+    module.add_module("input_norm", layer)
+    module.register_forward_pre_hook(_normalise_input)
+    return layer
+
+
+def _normalise_input(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    normalised: Tensor = module.get_submodule("input_norm")(inputs[0])
+    return (normalised, *inputs[1:])
+
+
+def _set_input_norm(built: Built, layer: nn.Module, ablation: Ablation) -> None:
+    """Set γ of the input's norm and fix its β at 0, whatever holds for the norm sites."""
+    own = set(layer.parameters())
+    times = 1.0 if ablation.scale_init is None else ablation.scale_init
+    for info in built.parameters:
+        if info.parameter not in own:
+            continue
+        with torch.no_grad():
+            if info.role is Role.NORM_SCALE:
+                info.parameter.fill_(ablation.input_scale_init * times)
+            elif info.role is Role.NORM_SHIFT:
+                info.parameter.zero_()
+        info.parameter.requires_grad_(info.role is not Role.NORM_SHIFT)

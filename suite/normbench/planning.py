@@ -100,6 +100,11 @@ def _check_batch_size(spec: RunSpec, dataset: Dataset) -> None:
 def _check_augmentation(spec: RunSpec, dataset: Dataset) -> None:
     words = spec.problem.training.augmentation
     Augmentation.parse(words)
+    if spec.protocol.rules.evaluation_view == "shrunk" and not Augmentation.parse(words).pad:
+        raise UsageError(
+            "protocol.evaluation_view=shrunk pads images as cropping does, but this problem crops "
+            "none. Give problem.augmentation=pad_crop:4, or leave the view plain."
+        )
     if words and dataset.content != "images":
         raise UsageError(
             f"problem.augmentation={','.join(words)}: dataset {dataset.name} holds no images. "

@@ -22,9 +22,11 @@ from normbench.settings import find_setting
 from normbench.specs import ComponentSpec, ProblemSpec, ProtocolSpec, RunSpec, epochs_of
 
 _KNOWN = ("known", "published")
+_AS_PUBLISHED = "protocol.as_published=true"
 # Their effect is in the identity as epochs and as the optimizer's weight decay.
 _ELSEWHERE = frozenset({"epochs", "epoch_share", "weight_decay"})
-_NOT_IDENTITY = frozenset({"seeds", "first_seed", "evaluation_batch_size"})
+_NOT_IDENTITY = frozenset({"seeds", "first_seed", "evaluation_batch_size", "as_published"})
+_INPUT_FIELDS = frozenset({"input_norm", "input_scale_init"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +85,16 @@ class _Resolution:
         self.seeds = options.get("seeds") if request.seeds is None else request.seeds
         self.ablation = self._resolved_ablation(request, options)
         norm = request.norm or options.get("norm") or problem.norm
-        if norm == "none" and _difference(vars(self.ablation), vars(Ablation())):
+        if norm == "none" and _difference(vars(self.ablation), vars(Ablation()), _INPUT_FIELDS):
             raise UsageError(
                 f"an ablation or a mask of norm sites was given, but problem {problem.name} runs "
                 "without a norm. Give a norm with --norm, or leave them out."
             )
         if _carries_nothing(self.ablation):
             # The mask stays, so that its length is checked; to the run it means nothing.
-            norm, self.ablation = "none", Ablation(sites=self.ablation.sites)
+            kept = {name: getattr(self.ablation, name) for name in ("sites", *_INPUT_FIELDS)}
+            norm, self.ablation = "none", Ablation(**kept)
+        self.published = self._take_published_words(norm)
         self.norm = catalogue.get(Norm, norm)
         self.norm_values = checked(self.norm.parameters, self.given["norm"], f"norm {norm}")
         self.base_training, self.base_rules = self._base_fields()
@@ -130,7 +134,7 @@ class _Resolution:
         if epochs != epochs_of(self.base_training, self.base_rules):
             identity["epochs"] = epochs
         deviations = self._deviations(network)
-        if deviations and origin in _KNOWN:
+        if set(deviations) - {_AS_PUBLISHED} and origin in _KNOWN:
             origin = f"{origin}, rules changed"
         return RunSpec(
             problem=self._problem_spec(network),
@@ -142,9 +146,7 @@ class _Resolution:
             ),
             seed=0,
             identity=identity,
-            setting_origin=f"{origin}, rules changed"
-            if deviations and origin in _KNOWN
-            else origin,
+            setting_origin=origin,
             deviations=deviations,
         )
 
@@ -177,6 +179,7 @@ class _Resolution:
             f"{section}.{name}={_shown(value)}"
             for section, values in parts.items()
             for name, value in sorted(values.items())
+            if (section, name) not in self.published
         )
 
     def _problem_spec(self, network: Mapping[str, Value]) -> ProblemSpec:
@@ -240,6 +243,33 @@ class _Resolution:
                 else:
                     rules = replace(rules, **{field: value})  # type: ignore[arg-type]
         return training, rules
+
+    def _take_published_words(self, norm: str) -> set[tuple[str, str]]:
+        """Give what the protocol's source did the rank of words, below the user's own.
+
+        Returns:
+            Section and name of each word taken.
+        """
+        asked = self.given["protocol"].get("as_published", self.protocol.rules.as_published)
+        if str(asked).lower() != "true":
+            return set()
+        if not self.protocol.published:
+            raise UsageError(
+                f"{_AS_PUBLISHED}: protocol {self.protocol.name} corrects nothing that its source "
+                "did. Leave it out."
+            )
+        words: dict[str, Value] = {}
+        for name in ("*", self.dataset.name, self.problem.name, norm, self.optimizer.name):
+            words |= self.protocol.published.get(name, {})
+        places = [
+            (word.rpartition(".")[0] or "optimizer", word.rpartition(".")[2]) for word in words
+        ]
+        taken = set()
+        for (section, name), value in zip(places, words.values(), strict=True):
+            if name not in self.given[section]:
+                self.given[section][name] = value
+                taken.add((section, name))
+        return taken
 
     def _checked_words(self, owner: str, values: Mapping[str, Any]) -> dict[str, Value]:
         """Check the optimizer's words; a word that belongs elsewhere is told its place."""
@@ -344,6 +374,10 @@ def _decay(training: Training, rules: Rules) -> float:
 def _idle(rules: Rules) -> frozenset[str]:
     """Return the fields that the schedule in force does not look at."""
     idle = set()
+    if rules.lr_batch_size is None:
+        idle.add("lr_batch_rule")
+    if not rules.validation_share:
+        idle |= {"validation_rule", "validation_leak", "validation_driven_by"}
     if rules.schedule != "step":
         idle |= {"milestones", "step_factor"}
     if rules.schedule not in ("cosine", "linear"):
@@ -358,4 +392,6 @@ def _idle(rules: Rules) -> frozenset[str]:
 def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(str(item) for item in value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return "null" if value is None else str(value)

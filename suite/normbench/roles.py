@@ -6,7 +6,7 @@ declares - never from its name or its number of dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -217,17 +217,19 @@ def parameter_groups(
     lr: float,
     weight_decay: float | None,
     ablation: Ablation,
+    decayed: Collection[str] = (Role.WEIGHT,),
 ) -> list[dict[str, Any]]:
     """Return optimizer groups, one for each role that trains.
 
-    Weight decay acts on role ``weight`` alone, so that a swap of the norm never changes what is
-    decayed. The learning rate of γ is divided by the ablation's divisor.
+    Weight decay acts by role, so that a swap of the norm never changes what is decayed. The
+    learning rate of γ is divided by the ablation's divisor.
 
     Args:
         parameters: All parameters of a network.
         lr: Learning rate.
         weight_decay: Coefficient; None if the optimizer takes none.
         ablation: Says which roles train.
+        decayed: Roles that weight decay acts on.
     """
     groups = []
     for role in Role:
@@ -244,6 +246,6 @@ def parameter_groups(
             ],
         }
         if weight_decay is not None:
-            group["weight_decay"] = weight_decay if role is Role.WEIGHT else 0.0
+            group["weight_decay"] = weight_decay if role in decayed else 0.0
         groups.append(group)
     return groups

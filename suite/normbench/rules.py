@@ -28,6 +28,12 @@ class Rules:
 
     seeds: int = rule(10, "paired runs of a row", kind="int", unit="runs", low=1)
     first_seed: int = rule(0, "seed of the first of them", kind="int", low=0)
+    seed_rule: str = rule(
+        "plain",
+        "what the random streams are keyed by: the seed, or the last 8 digits of its MD5",
+        kind="str",
+        choices=("plain", "md5"),
+    )
     epochs: int | None = rule(
         None, "epochs; null: the problem's", kind="int", unit="epochs", low=1, optional=True
     )
@@ -36,6 +42,17 @@ class Rules:
     )
     validation_share: float = rule(
         0.1, "share of the official train part held out, stratified", kind="float", low=0, high=0.9
+    )
+    validation_rule: str = rule(
+        "stratified",
+        "how it is drawn: stratified, or by scikit-learn's stratified train_test_split",
+        kind="str",
+        choices=("stratified", "train_test_split"),
+    )
+    validation_leak: bool = rule(
+        False,
+        "draw the training part anew, so that it shares examples with the validation part",
+        kind="bool",
     )
     validation_driven_by: str = rule(
         "seed",
@@ -46,6 +63,36 @@ class Rules:
     shuffle: bool = rule(True, "draw a new order each epoch", kind="bool")
     drop_last: bool = rule(True, "leave out a last partial training batch", kind="bool")
     augment: bool = rule(True, "apply the problem's augmentation", kind="bool")
+    crop_per: str = rule(
+        "image", "what draws a crop of its own", kind="str", choices=("image", "batch")
+    )
+    input_scaling: str = rule(
+        "statistics",
+        "how images are normalized: by the dataset's mean and standard deviation; by 0.5 and 0.5; "
+        "or not, in [0, 1]",
+        kind="str",
+        choices=("statistics", "half", "none"),
+    )
+    evaluation_view: str = rule(
+        "plain",
+        "what is evaluated: the image, or the padded image shrunk to its size",
+        kind="str",
+        choices=("plain", "shrunk"),
+    )
+    lr_batch_size: int | None = rule(
+        None,
+        "batch size that learning rates are given for; null: for every size",
+        kind="int",
+        unit="examples",
+        low=1,
+        optional=True,
+    )
+    lr_batch_rule: str = rule(
+        "linear",
+        "learning rate at batch size B given for B0: times B/B0, or times B0/B",
+        kind="str",
+        choices=("linear", "inverse"),
+    )
     schedule: str = rule(
         "constant",
         "learning-rate schedule",
@@ -74,6 +121,12 @@ class Rules:
     )
     weight_decay: float | None = rule(
         None, "L2 coefficient; null: the problem's", kind="float", low=0.0, optional=True
+    )
+    decayed_roles: tuple[str, ...] = rule(
+        ("weight",),
+        "roles of the parameters that weight decay acts on",
+        kind="strs",
+        choices=("weight", "bias", "norm_scale", "norm_shift", "norm_other", "gain"),
     )
     evaluate_every: int = rule(
         1,
@@ -113,6 +166,9 @@ class Rules:
     deterministic: bool = rule(
         True, "only algorithms that give the same bits every time", kind="bool"
     )
+    as_published: bool = rule(
+        False, "follow the source in what this protocol corrects by default", kind="bool"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +181,8 @@ class Protocol(Component):
             rows then say so.
         per_problem: Words that apply to one dataset or problem only, by its name; such as
             ``{"cifar10": {"problem.augmentation": ("pad_crop:2",)}}``.
+        published: Words of ``protocol.as_published=true``, by the name of a dataset, problem, norm
+            or optimizer that they apply to, or ``*``; later entries win.
     """
 
     kind: ClassVar[str] = "protocol"
@@ -132,6 +190,7 @@ class Protocol(Component):
     rules: Rules = Rules()
     settings_from: str = ""
     per_problem: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    published: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,6 +222,15 @@ class Ablation:
     )
     scale_lr_divisor: float = rule(
         1.0, "γ learns at the learning rate divided by this", kind="float", low=1.0
+    )
+    input_norm: str | None = rule(
+        None,
+        "norm of the network's input, with γ trained and β fixed at 0; null: none",
+        kind="str",
+        optional=True,
+    )
+    input_scale_init: float = rule(
+        0.58, "initial γ of the input's norm, times scale_init where that is given", kind="float"
     )
 
     def trains(self, role: str) -> bool:

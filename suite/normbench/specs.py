@@ -12,6 +12,7 @@ from typing import Any
 from normbench.descriptions import Metric, Training
 from normbench.parameters import Value
 from normbench.rules import Ablation, Rules
+from normbench.streams import md5_seed
 
 SPEC_SCHEMA = 1
 
@@ -101,6 +102,21 @@ class RunSpec:
         """Fingerprint of the cell: the identity without seed and setting."""
         optimizer = {**self.identity["optimizer"], "parameters": {}}
         return _digest({**self.identity, "optimizer": optimizer})
+
+    @property
+    def stream_root(self) -> int:
+        """What the run's random streams are keyed by: its seed, or the seed's MD5."""
+        return md5_seed(self.seed) if self.protocol.rules.seed_rule == "md5" else self.seed
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's learning rate at this batch size, before any schedule."""
+        rules, size = self.protocol.rules, self.problem.training.batch_size
+        given = self.optimizer.number("lr")
+        if rules.lr_batch_size is None:
+            return given
+        factor = size / rules.lr_batch_size
+        return given * factor if rules.lr_batch_rule == "linear" else given / factor
 
     @property
     def epochs(self) -> int:

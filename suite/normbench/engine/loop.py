@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from normbench.engine.precision import forward_context
-from normbench.engine.sources import BatchSource, Evaluation
+from normbench.engine.sources import BatchSource, EvaluationSource
 from normbench.layers import bind_generator
 from normbench.streams import stream_seed
 from normbench.tasks import Batch, Scores, State, Task
@@ -197,7 +197,7 @@ class EagerLoop:
 def evaluate(
     network: nn.Module,
     task: Task,
-    part: Evaluation,
+    part: EvaluationSource,
     *,
     precision: str,
     device: torch.device,

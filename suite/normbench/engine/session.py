@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from normbench.descriptions import Dataset, Optimizer, Problem
 from normbench.engine.loop import EagerLoop, Loop, Randomness
 from normbench.engine.precision import configure
 from normbench.engine.sources import BatchSource, Evaluation, ImageSource, Order, TableSource
-from normbench.engine.split import Indices, split_indices
+from normbench.engine.split import Indices, split_train_part
 from normbench.errors import UsageError
 from normbench.layers import Stochastic
 from normbench.plugins import Catalogue
@@ -89,14 +89,14 @@ def assemble(spec: RunSpec, catalogue: Catalogue, data: Data, device: torch.devi
     if device.type == "cuda":
         # The peak in a result is this run's, not that of the worker's earlier ones.
         torch.cuda.reset_peak_memory_stats(device)
-    dataset = catalogue.get(Dataset, spec.problem.dataset.name)
+    dataset = _scaled(catalogue.get(Dataset, spec.problem.dataset.name), rules.input_scaling)
     training, validation = _split(spec, dataset, data.train)
     built = build_network(spec, catalogue)
     built.network.to(device).to(memory_format=torch.channels_last)
     task: Task = catalogue.get(Problem, spec.problem.name).load()()
     optimizer, description = build_optimizer(spec, built, catalogue)
     source = _source(spec, dataset, data.train, training, device)
-    randomness = Randomness(built.network, spec.seed, device)
+    randomness = Randomness(built.network, spec.stream_root, device)
     loop = EagerLoop(
         built.network,
         task,
@@ -124,12 +124,13 @@ def build_optimizer(
 ) -> tuple[torch.optim.Optimizer, Optimizer]:
     """Return the optimizer over the network's parameter groups, and its description."""
     description = catalogue.get(Optimizer, spec.optimizer.name)
-    values = dict(spec.optimizer.parameters)
+    values = {**spec.optimizer.parameters, "lr": spec.learning_rate}
     groups = parameter_groups(
         built.parameters,
-        lr=spec.optimizer.number("lr"),
+        lr=spec.learning_rate,
         weight_decay=spec.optimizer.number("weight_decay") if "weight_decay" in values else None,
         ablation=spec.ablation,
+        decayed=spec.protocol.rules.decayed_roles,
     )
     if not groups:
         raise UsageError(
@@ -139,17 +140,26 @@ def build_optimizer(
     return description.load()(groups, **values), description
 
 
+def _scaled(dataset: Dataset, scaling: str) -> Dataset:
+    """Return *dataset* with the mean and standard deviation that *scaling* normalizes by."""
+    if scaling == "statistics":
+        return dataset
+    channels = len(dataset.mean)
+    mean, std = (0.5, 0.5) if scaling == "half" else (0.0, 1.0)
+    return replace(dataset, mean=(mean,) * channels, std=(std,) * channels)
+
+
 def _split(spec: RunSpec, dataset: Dataset, train: Part) -> tuple[Indices, Indices]:
     rules = spec.protocol.rules
-    seed = spec.seed if rules.validation_driven_by == "seed" else 0
-    return split_indices(train.targets, rules.validation_share, seed, classes=dataset.classes)
+    driver = spec if rules.validation_driven_by == "seed" else replace(spec, seed=0)
+    return split_train_part(rules, driver.stream_root, train.targets, dataset.classes)
 
 
 def _source(
     spec: RunSpec, dataset: Dataset, train: Part, indices: Indices, device: torch.device
 ) -> BatchSource:
     rules, training = spec.protocol.rules, spec.problem.training
-    order = Order(indices, spec.seed, training.batch_size, rules)
+    order = Order(indices, spec.stream_root, training.batch_size, rules)
     if order.examples < 1:
         raise UsageError(
             f"problem.batch_size={training.batch_size} is larger than the training part "
@@ -159,7 +169,15 @@ def _source(
     words = training.augmentation if rules.augment else ()
     if dataset.content == "images":
         augmentation = Augmentation.parse(words)
-        return ImageSource(train, dataset, order, training.batch_size, augmentation, device)
+        return ImageSource(
+            train,
+            dataset,
+            order,
+            training.batch_size,
+            augmentation,
+            device,
+            crop_per=rules.crop_per,
+        )
     return TableSource(train, order, training.batch_size, device)
 
 
@@ -182,10 +200,19 @@ def _parts(
     rules = spec.protocol.rules
     chosen = {"validation": data.train.take(validation), "test": data.test}
     if rules.train_subset:
-        generator = np.random.default_rng(stream_seed(spec.seed, "train_subset"))
+        generator = np.random.default_rng(stream_seed(spec.stream_root, "train_subset"))
         count = min(rules.train_subset, len(training))
         subset = np.sort(generator.permutation(training)[:count])
         chosen["train_subset"] = data.train.take(subset)
     return {
-        name: Evaluation(part, dataset, size, device) for name, part in chosen.items() if len(part)
+        name: Evaluation(part, dataset, size, device, shrink=_shrink(spec))
+        for name, part in chosen.items()
+        if len(part)
     }
+
+
+def _shrink(spec: RunSpec) -> int:
+    """Return the zeros around an image that is evaluated shrunk: as many as around a crop."""
+    if spec.protocol.rules.evaluation_view == "plain":
+        return 0
+    return Augmentation.parse(spec.problem.training.augmentation).pad

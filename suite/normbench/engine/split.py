@@ -7,9 +7,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from normbench.errors import UsageError
+from normbench.rules import Rules
 from normbench.streams import stream_seed
 
 Indices = NDArray[np.int64]
+
+
+def split_train_part(
+    rules: Rules, seed: int, targets: NDArray[Any], classes: int
+) -> tuple[Indices, Indices]:
+    """Return the indices (training, validation) of the official train part, each ascending.
+
+    Args:
+        rules: Share held out, how it is drawn, and whether training sees some of it.
+        seed: Drives the draw.
+        targets: Targets of the train part, (N, ...).
+        classes: Number of classes, 0 if targets are not classes.
+    """
+    draw = _DRAWS[rules.validation_rule]
+    training, validation = draw(targets, rules.validation_share, seed, classes=classes)
+    if rules.validation_leak:
+        other = stream_seed(seed, "leak")
+        training, _ = draw(targets, rules.validation_share, other % 2**32, classes=classes)
+    return training, validation
 
 
 def split_indices(
@@ -34,3 +55,37 @@ def split_indices(
         count = round(share * len(members))
         held_out[generator.permutation(members)[:count]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def train_test_split_indices(
+    targets: NDArray[Any], share: float, seed: int, *, classes: int
+) -> tuple[Indices, Indices]:
+    """Return what scikit-learn's ``train_test_split`` makes of the same arguments.
+
+    Args:
+        targets: Targets of the official train part, (N, ...).
+        share: Share held out, in [0, 1).
+        seed: Its ``random_state``, below 2³².
+        classes: Number of classes; with classes the split is stratified.
+
+    Raises:
+        UsageError: If scikit-learn is missing, or a class is too small to be split.
+    """
+    indices = np.arange(len(targets))
+    if share == 0:
+        return indices, indices[:0]
+    try:
+        from sklearn.model_selection import train_test_split
+
+        training, validation = train_test_split(
+            indices, test_size=share, random_state=seed, stratify=targets if classes else None
+        )
+    except (ImportError, ValueError) as error:
+        raise UsageError(
+            f"protocol.validation_rule=train_test_split failed: {error}. Install scikit-learn and "
+            "hold out enough of every class, or use protocol.validation_rule=stratified."
+        ) from error
+    return np.sort(training), np.sort(validation)
+
+
+_DRAWS = {"stratified": split_indices, "train_test_split": train_test_split_indices}

@@ -128,7 +128,7 @@ class Trainer:
 
     def _rate(self, epoch: int) -> float:
         """Return the learning rate that the step after *epoch* starts from."""
-        base = self._spec.optimizer.number("lr")
+        base = self._spec.learning_rate
         return base * factor(self._spec.protocol.rules, epoch, self._spec.epochs)
 
     def _report(self, point: Point) -> None:
