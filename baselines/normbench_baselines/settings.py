@@ -15,6 +15,8 @@ They lie in ``settings/*.toml``. A file has one ``[origin]`` and any number of `
     protocol = "deepobs"
     values = { lr = 0.063 }
     remark = "optional: what is particular to this one"
+
+``problem``, ``norm`` and ``optimizer`` may be lists: the setting then holds for each combination.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import product
 from typing import Any
 
 from normbench import Setting, Value, hookimpl
@@ -43,16 +46,22 @@ def read_settings(file: Traversable) -> Iterator[Setting]:
     """Read one data file."""
     content = tomllib.loads(file.read_text(encoding="utf-8"))
     for entry in content["setting"]:
-        yield Setting(
-            problem=entry["problem"],
-            norm=entry["norm"],
-            optimizer=entry["optimizer"],
-            protocol=entry["protocol"],
-            values=_frozen(entry["values"]),
-            source=_origin(content["origin"], entry),
-            origin="published",
-            ablation=_frozen(entry.get("ablation", {})),
-        )
+        names = (_listed(entry[part]) for part in ("problem", "norm", "optimizer"))
+        for problem, norm, optimizer in product(*names):
+            yield Setting(
+                problem=problem,
+                norm=norm,
+                optimizer=optimizer,
+                protocol=entry["protocol"],
+                values=_frozen(entry["values"]),
+                source=_origin(content["origin"], entry),
+                origin="published",
+                ablation=_frozen(entry.get("ablation", {})),
+            )
+
+
+def _listed(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def _origin(origin: Mapping[str, Any], entry: Mapping[str, Any]) -> str:

@@ -16,23 +16,52 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normbench_problems.networks.allcnnc import allcnnc
+    from normbench_problems.networks.char_rnn import char_rnn
     from normbench_problems.networks.digits_cnn import digits_cnn
+    from normbench_problems.networks.logreg import logreg
+    from normbench_problems.networks.mlp import mlp
     from normbench_problems.networks.net_2c2d import net_2c2d
     from normbench_problems.networks.net_3c3d import net_3c3d
+    from normbench_problems.networks.plain import plain10, plain20, plain40
     from normbench_problems.networks.quadratic import quadratic
-    from normbench_problems.networks.resnet import resnet18, resnet20, resnet56
+    from normbench_problems.networks.resnet import (
+        resnet18,
+        resnet20,
+        resnet34,
+        resnet50,
+        resnet56,
+        resnet101,
+        resnet152,
+    )
     from normbench_problems.networks.vae import vae
+    from normbench_problems.networks.vgg import vgg16, vgg16_224, vgg19_224
+    from normbench_problems.networks.wrn import wrn_16_4, wrn_40_4
 
 __all__ = [
     "allcnnc",
+    "char_rnn",
     "digits_cnn",
+    "logreg",
+    "mlp",
     "net_2c2d",
     "net_3c3d",
+    "plain10",
+    "plain20",
+    "plain40",
     "quadratic",
     "resnet18",
     "resnet20",
+    "resnet34",
+    "resnet50",
     "resnet56",
+    "resnet101",
+    "resnet152",
     "vae",
+    "vgg16",
+    "vgg16_224",
+    "vgg19_224",
+    "wrn_16_4",
+    "wrn_40_4",
 ]
 
 

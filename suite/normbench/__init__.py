@@ -13,13 +13,16 @@ from normbench.descriptions import (
     DataFile,
     Dataset,
     Launcher,
+    Measure,
     Metric,
     Network,
     Norm,
+    Observer,
     Optimizer,
     Problem,
     Setting,
     Source,
+    Suite,
     Training,
 )
 from normbench.errors import DataError, NormbenchError, PluginError, StoreError, UsageError
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
     from normbench.api import Report, run
     from normbench.data import Data, DataRequest, Part, check_files
     from normbench.layers import Dropout, GaussianNoise, SamePad2d, Stochastic
-    from normbench.roles import Invariance, Role
+    from normbench.observers import Probe, View
+    from normbench.roles import Invariance, Role, role_of
     from normbench.sites import Fitting, Site, Sites
     from normbench.tasks import Batch, Classification, Scores, State, Task
 
@@ -46,9 +50,12 @@ _LAZY = {
     "GaussianNoise": "normbench.layers",
     "SamePad2d": "normbench.layers",
     "Stochastic": "normbench.layers",
+    "Probe": "normbench.observers",
+    "View": "normbench.observers",
     "Fitting": "normbench.sites",
     "Invariance": "normbench.roles",
     "Role": "normbench.roles",
+    "role_of": "normbench.roles",
     "Site": "normbench.sites",
     "Sites": "normbench.sites",
     "Batch": "normbench.tasks",
@@ -72,14 +79,17 @@ __all__ = [
     "GaussianNoise",
     "Invariance",
     "Launcher",
+    "Measure",
     "Metric",
     "Network",
     "Norm",
     "NormbenchError",
+    "Observer",
     "Optimizer",
     "Parameter",
     "Part",
     "PluginError",
+    "Probe",
     "Problem",
     "Protocol",
     "Report",
@@ -95,12 +105,15 @@ __all__ = [
     "State",
     "Stochastic",
     "StoreError",
+    "Suite",
     "Task",
     "Training",
     "UsageError",
     "Value",
+    "View",
     "check_files",
     "hookimpl",
+    "role_of",
     "run",
 ]
 

@@ -59,8 +59,15 @@ def _put_input_norm(module: nn.Module, spec: RunSpec, catalogue: Catalogue) -> n
     sites = Sites.for_norm(norm, {p.name: p.default for p in norm.parameters})
     layer, _ = sites.before(dataset.shape[-1], "conv")
     sites.finish("the input")
-    module.add_module("input_norm", layer)
-    module.register_forward_pre_hook(_normalise_input)
+    if isinstance(module, nn.Sequential):
+        # What a chain holds it runs, in this order.
+        rest = dict(module._modules)
+        module._modules.clear()
+        module.add_module("input_norm", layer)
+        module._modules.update(rest)
+    else:
+        module.add_module("input_norm", layer)
+        module.register_forward_pre_hook(_normalise_input)
     return layer
 
 

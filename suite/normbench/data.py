@@ -23,8 +23,10 @@ class Part:
     """Examples and what is to be predicted of them.
 
     Attributes:
-        inputs: uint8 (N, height, width, channels) for images, float (N, features) for tables.
-        targets: int64 (N,) classes, or whatever the task expects, first dimension N.
+        inputs: uint8 (N, height, width, channels) for images, float (N, features) for tables, int64
+            (N,) for the tokens of a text, str (N,) for the paths of files.
+        targets: int64 (N,) classes, or whatever the task expects, first dimension N. For a text the
+            token that follows.
     """
 
     inputs: NDArray[Any]
@@ -80,8 +82,9 @@ def check_files(dataset: Dataset, folder: Path, problem: str = "") -> None:
     for file in dataset.files:
         reason = _defect(folder / file.path, file)
         if reason:
+            expected = f"; expected MD5 {file.md5}" if file.md5 else ""
             raise DataError(
-                f"dataset {dataset.name}: {folder / file.path} {reason}; expected MD5 {file.md5}. "
+                f"dataset {dataset.name}: {folder / file.path} {reason}{expected}. "
                 f"Fetch it with: normbench prepare {problem or dataset.name} --data-dir {folder}"
             )
 
@@ -93,11 +96,15 @@ def missing_files(dataset: Dataset, folder: Path) -> Sequence[Path]:
 
 def _defect(path: Path, file: DataFile) -> str:
     """Return what is wrong with a data file, or nothing."""
+    if file.path.endswith("/"):
+        return "" if path.is_dir() else "is missing, a folder"
     if not path.is_file():
         return "is missing"
     size = path.stat().st_size
     if file.size and size != file.size:
         return f"is corrupt: {size} bytes instead of {file.size}"
+    if not file.md5:
+        return ""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False))
     return "" if digest.hexdigest() == file.md5 else f"is corrupt: MD5 {digest.hexdigest()}"

@@ -136,10 +136,14 @@ class Network(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class DataFile:
-    """One official file of a dataset: its path below the data folder, its MD5 and size in bytes."""
+    """One official file of a dataset: its path below the data folder, its MD5 and size in bytes.
+
+    A path that ends in ``/`` is a folder. Without an MD5 - there is none for a folder, or none is
+    known - only its presence is checked; the rest is left to the loader.
+    """
 
     path: str
-    md5: str
+    md5: str = ""
     size: int = 0
 
 
@@ -213,7 +217,8 @@ class Training:
     )
     augmentation: tuple[str, ...] = rule(
         (),
-        "what is done to training images: pad_crop:PIXELS, flip, colour_jitter",
+        "what is done to training images: pad_crop:PIXELS, flip, colour_jitter; to image files: "
+        "random_resized_crop, flip",
         kind="strs",
     )
 
@@ -286,3 +291,53 @@ class Launcher(Component):
     """
 
     kind: ClassVar[str] = "launcher"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One array that an observer returns.
+
+    Attributes:
+        name: Its key.
+        summary: What it holds, in a line; the formula stands in the observer's module.
+        dims: Name of each dimension. Arrays of one observer that share a name share the length.
+        unit: Unit of the values, empty for pure numbers.
+        fixed: The same at every moment, such as the names along a dimension; kept once. Every other
+            array is kept with one more dimension before these, ``moment``.
+    """
+
+    name: str
+    summary: str
+    dims: tuple[str, ...] = ()
+    unit: str = ""
+    fixed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observer(Component):
+    """What looks at a network at moments of its training, without any effect on it.
+
+    The factory is called with the parameters and returns a :class:`normbench.observers.Probe`.
+    When it looks is asked for with the parameters ``every``, ``every_steps`` and ``batch_size``,
+    which every observer has beside its own.
+
+    Attributes:
+        measures: The arrays that it returns.
+    """
+
+    kind: ClassVar[str] = "observer"
+
+    measures: tuple[Measure, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite(Component):
+    """A set of cells, such as those of a paper's tables.
+
+    Attributes:
+        file: Path of the YAML file that lists them; see :mod:`normbench.suites.files`.
+    """
+
+    kind: ClassVar[str] = "suite"
+
+    file: str

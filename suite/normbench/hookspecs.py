@@ -20,9 +20,11 @@ if TYPE_CHECKING:
         Launcher,
         Network,
         Norm,
+        Observer,
         Optimizer,
         Problem,
         Setting,
+        Suite,
     )
     from normbench.rules import Protocol
 
@@ -103,3 +105,18 @@ def normbench_launchers() -> Sequence[Launcher]:  # type: ignore[empty-body]
 
     The factory takes nothing and returns a :class:`normbench.launchers.base.Launch`.
     """
+
+
+@_hookspec
+def normbench_observers() -> Sequence[Observer]:  # type: ignore[empty-body]
+    """Offer observers, which record series while a network trains and leave the training alone.
+
+    The factory gets the observer's own parameters and returns a
+    :class:`normbench.observers.Probe`, whose ``observe`` is called with a
+    :class:`normbench.observers.View` at every moment that is due and returns the described arrays.
+    """
+
+
+@_hookspec
+def normbench_suites() -> Sequence[Suite]:  # type: ignore[empty-body]
+    """Offer suites: sets of cells, each listed in a YAML file of the plugin's."""

@@ -83,7 +83,7 @@ def _value(word: str) -> Any:
 
 def _take_file(overrides: Overrides, path: Path) -> None:
     """File the options, sections and bare words of a YAML file."""
-    for key, value in _read_mapping(path).items():
+    for key, value in read_yaml(path).items():
         name = str(key)
         if isinstance(value, dict):
             if name not in SECTIONS:
@@ -103,7 +103,12 @@ def _take_section(overrides: Overrides, section: str, values: Mapping[Any, Any])
             overrides.put(f"{section}.{key}", value)
 
 
-def _read_mapping(path: Path) -> Mapping[Any, Any]:
+def read_yaml(path: Path) -> Mapping[Any, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Raises:
+        UsageError: If it cannot be read, or holds none.
+    """
     try:
         content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except FileNotFoundError:

@@ -6,10 +6,10 @@ mend it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from normbench.augmentation import Augmentation
+from normbench.augmentation import FITTING, Augmentation
 from normbench.data import check_files, data_folder
 from normbench.descriptions import Dataset, Network, Norm, Optimizer, Problem
 from normbench.errors import UsageError
@@ -29,6 +29,13 @@ def plan(request: Request, catalogue: Catalogue, folder: Path | None = None) -> 
     Raises:
         UsageError: If a name, a value, a mask or a norm does not fit, or data files are missing.
     """
+    return _plan(request, catalogue, folder, set())
+
+
+def _plan(
+    request: Request, catalogue: Catalogue, folder: Path | None, checked: set[str]
+) -> list[RunSpec]:
+    """Return the specs of *request*; the files of the datasets *checked* are taken to be there."""
     specs = resolve(request, catalogue)
     if _unusual(specs[0], catalogue.get(Problem, request.problem)):
         # Only a built network knows its sites; torch is imported for nothing else before a launch.
@@ -39,7 +46,29 @@ def plan(request: Request, catalogue: Catalogue, folder: Path | None = None) -> 
     _check_validation(specs[0], dataset)
     _check_batch_size(specs[0], dataset)
     _check_augmentation(specs[0], dataset)
-    check_files(dataset, data_folder(folder), specs[0].problem.name)
+    if dataset.name not in checked:
+        check_files(dataset, data_folder(folder), specs[0].problem.name)
+        checked.add(dataset.name)
+    return specs
+
+
+def plan_all(
+    requests: Sequence[Request], catalogue: Catalogue, folder: Path | None = None
+) -> list[RunSpec]:
+    """Return the specs of all *requests*, checked as by :func:`plan`; each file is read once.
+
+    Raises:
+        UsageError: If one of them cannot be trained here; the message names its cell.
+    """
+    specs: list[RunSpec] = []
+    checked: set[str] = set()
+    for request in requests:
+        try:
+            specs += _plan(request, catalogue, folder, checked)
+        except UsageError as error:
+            words = " ".join(request.words)
+            cell = f"{request.problem} {request.optimizer} --norm {request.norm} {words}".rstrip()
+            raise type(error)(f"cell {cell}: {error}") from None
     return specs
 
 
@@ -89,6 +118,12 @@ def _check_validation(spec: RunSpec, dataset: Dataset) -> None:
 def _check_batch_size(spec: RunSpec, dataset: Dataset) -> None:
     rules, size = spec.protocol.rules, spec.problem.training.batch_size
     examples = round(dataset.train_size * (1 - rules.validation_share))
+    window = dataset.shape[0] if dataset.content == "tokens" else 1
+    if window > 1 and examples and size * window > examples:
+        raise UsageError(
+            f"problem.batch_size={size} streams of {window} tokens need {size * window} tokens, "
+            f"but the training part of {dataset.name} has {examples}. Give a smaller batch size."
+        )
     if rules.drop_last and examples and size > examples:
         raise UsageError(
             f"problem.batch_size={size} is larger than the training part of {dataset.name} "
@@ -105,10 +140,16 @@ def _check_augmentation(spec: RunSpec, dataset: Dataset) -> None:
             "protocol.evaluation_view=shrunk pads images as cropping does, but this problem crops "
             "none. Give problem.augmentation=pad_crop:4, or leave the view plain."
         )
-    if words and dataset.content != "images":
+    if words and dataset.content not in FITTING:
         raise UsageError(
             f"problem.augmentation={','.join(words)}: dataset {dataset.name} holds no images. "
             "Leave it out."
+        )
+    if unfit := Augmentation.parse(words).unfit(dataset.content):
+        raise UsageError(
+            f"problem.augmentation={','.join(unfit)} does not fit dataset {dataset.name}, whose "
+            f"content is {dataset.content}: expected words among "
+            f"{', '.join(FITTING[dataset.content])}. Leave it out."
         )
 
 

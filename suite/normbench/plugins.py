@@ -6,8 +6,9 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
@@ -24,9 +25,11 @@ from normbench.descriptions import (
     Launcher,
     Network,
     Norm,
+    Observer,
     Optimizer,
     Problem,
     Setting,
+    Suite,
 )
 from normbench.errors import PluginError, UsageError, unknown_name
 from normbench.rules import Protocol
@@ -34,13 +37,21 @@ from normbench.rules import Protocol
 BUILT_IN_PLUGINS: tuple[str, ...] = (
     "normbench.launchers.table",
     "normbench_plugins.norms.table",
+    "normbench_plugins.observers.table",
     "normbench_plugins.optimizers.table",
     "normbench_problems.datasets.table",
     "normbench_problems.networks.table",
     "normbench_problems.table",
     "normbench_baselines.protocols",
     "normbench_baselines.settings",
+    "normbench_baselines.suites",
 )
+# Other packages' components; a bridge whose package is not installed offers nothing.
+BRIDGES: Mapping[str, str] = {
+    "deepobs": "normbench_plugins.bridges.deepobs",
+    "pytorch_optimizer": "normbench_plugins.bridges.pytorch_optimizer",
+    "timm": "normbench_plugins.bridges.timm",
+}
 DISABLE_VARIABLE = "NORMBENCH_DISABLE_PLUGINS"
 
 _log = logging.getLogger(__name__)
@@ -53,6 +64,8 @@ _HOOKS: Mapping[type[Component], str] = {
     Optimizer: "normbench_optimizers",
     Protocol: "normbench_protocols",
     Launcher: "normbench_launchers",
+    Observer: "normbench_observers",
+    Suite: "normbench_suites",
 }
 KINDS: Mapping[str, type[Component]] = {kind.kind: kind for kind in _HOOKS}
 
@@ -63,7 +76,7 @@ class PluginInfo:
 
     Attributes:
         name: Entry-point name, file or module.
-        origin: ``built-in``, the distribution with its version, or ``file``.
+        origin: ``built-in``, ``bridge``, the distribution with its version, or ``file``.
         error: Why it could not be loaded; empty if it was.
     """
 
@@ -137,11 +150,26 @@ class Catalogue:
         self._settings.extend(settings)
 
     def _unknown(self, kind: str, name: str) -> UsageError:
-        error = unknown_name(kind, name, self._offers.get(kind, {}))
+        error = _unknown_component(kind, name, self._offers.get(kind, {}))
         broken = [f"{plugin.name} ({plugin.error})" for plugin in self.plugins if plugin.error]
         if not broken:
             return error
         return PluginError(f"{error} These plugins failed to load: {'; '.join(broken)}")
+
+
+def _unknown_component(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for *name*; of a bridge's many names only the like are listed."""
+    prefix = name.partition(":")[0] if ":" in name else ""
+    alike = [
+        other for other in known if (other.partition(":")[0] if ":" in other else "") == prefix
+    ]
+    error = unknown_name(kind, name, alike)
+    if not prefix or alike:
+        return error
+    return UsageError(
+        f"unknown {kind} {name!r}: nothing is offered under {prefix!r}. If normbench has an extra "
+        f"of that name, install it: pip install 'normbench[{prefix}]'"
+    )
 
 
 def load_catalogue(plugin_files: Iterable[Path] = ()) -> Catalogue:
@@ -160,11 +188,14 @@ def load_catalogue(plugin_files: Iterable[Path] = ()) -> Catalogue:
     for name in BUILT_IN_PLUGINS:
         _take(catalogue, import_module(name), name, "built-in")
     disabled = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")} - {""}
+    for name, module in BRIDGES.items():
+        if name not in disabled:
+            _take_guarded(catalogue, partial(import_module, module), name, "bridge")
     found = sorted(entry_points(group=hookspecs.PROJECT), key=_entry_point_key)
     for entry_point in found:
         if entry_point.name not in disabled:
-            _take_installed(catalogue, entry_point)
-    _note_misspelt(disabled, {entry_point.name for entry_point in found})
+            _take_guarded(catalogue, entry_point.load, entry_point.name, _origin(entry_point))
+    _note_misspelt(disabled, {*BRIDGES, *(entry_point.name for entry_point in found)})
     for file in files:
         _take(catalogue, _import_file(file), file.name, "file")
     return catalogue
@@ -181,21 +212,20 @@ def _note_misspelt(disabled: set[str], installed: set[str]) -> None:
         )
 
 
-def _take_installed(catalogue: Catalogue, entry_point: EntryPoint) -> None:
-    """Load one entry point; whatever goes wrong in it concerns that plugin alone."""
-    origin = _origin(entry_point)
+def _take_guarded(catalogue: Catalogue, load: Callable[[], Any], name: str, origin: str) -> None:
+    """Load another package's plugin; whatever goes wrong in it concerns that plugin alone."""
     try:
-        _take(catalogue, entry_point.load(), entry_point.name, origin)
+        _take(catalogue, load(), name, origin)
     except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
         reason = f"{type(error).__name__}: {error}"
-        catalogue.plugins.append(PluginInfo(name=entry_point.name, origin=origin, error=reason))
+        catalogue.plugins.append(PluginInfo(name=name, origin=origin, error=reason))
         _log.warning(
             "plugin %r of %s could not be loaded and is left out: %s. Silence this with %s=%s.",
-            entry_point.name,
+            name,
             origin,
             reason,
             DISABLE_VARIABLE,
-            entry_point.name,
+            name,
         )
 
 

@@ -169,7 +169,7 @@ class _Resolution:
 
     def _deviations(self, network: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the words that make this row differ from its problem and protocol as written."""
-        left_out = _NOT_IDENTITY | _idle(self.rules)
+        left_out = (_NOT_IDENTITY - {"as_published"}) | _idle(self.rules)
         parts = {
             "protocol": _difference(vars(self.rules), vars(self.base_rules), left_out),
             "problem": _difference(vars(self.training), vars(self.base_training)),
@@ -217,7 +217,13 @@ class _Resolution:
         }
 
     def _network_values(self, given: Mapping[str, Any]) -> dict[str, Value]:
-        values = {**self.problem.network_parameters, **given}
+        known = {parameter.name for parameter in self.network.parameters}
+        laid_down = self._protocol_words()["network"].items()
+        values = {
+            **self.problem.network_parameters,
+            **{name: value for name, value in laid_down if name in known},
+            **given,
+        }
         return checked(self.network.parameters, values, f"network {self.network.name}")
 
     def _resolved_ablation(self, request: Request, options: Mapping[str, Any]) -> Ablation:
@@ -235,14 +241,24 @@ class _Resolution:
     def _base_fields(self) -> tuple[Training, Rules]:
         """Return the problem's and the protocol's fields before any word of the user's."""
         training, rules = self.problem.training, self.protocol.rules
-        for name in (self.dataset.name, self.problem.name):
-            for word, value in self.protocol.per_problem.get(name, {}).items():
-                section, _, field = word.partition(".")
-                if section == "problem":
-                    training = replace(training, **{field: value})  # type: ignore[arg-type]
-                else:
-                    rules = replace(rules, **{field: value})  # type: ignore[arg-type]
+        words = self._protocol_words()
+        training = replace(training, **words["problem"])  # type: ignore[arg-type]
+        rules = replace(rules, **words["protocol"])  # type: ignore[arg-type]
         return training, rules
+
+    def _protocol_words(self) -> dict[str, dict[str, Value]]:
+        """Return what the protocol lays down for this dataset, problem and norm, by section."""
+        sections: dict[str, dict[str, Value]] = {"problem": {}, "protocol": {}, "network": {}}
+        for name in ("*", self.dataset.name, self.problem.name, self.norm.name):
+            for word, value in self.protocol.words.get(name, {}).items():
+                section, _, field = word.partition(".")
+                sections[section][field] = value
+        return sections
+
+    def _norm_changed(self) -> bool:
+        """Whether the norm has parameters that neither it nor the protocol's source gave it."""
+        values = changed(self.norm.parameters, self.norm_values)
+        return any(("norm", name) not in self.published for name in values)
 
     def _take_published_words(self, norm: str) -> set[tuple[str, str]]:
         """Give what the protocol's source did the rank of words, below the user's own.
@@ -298,7 +314,7 @@ class _Resolution:
         known, origin = find_setting(
             self.catalogue,
             problem=self.problem.name,
-            norm="" if changed(self.norm.parameters, self.norm_values) else self.norm.name,
+            norm="" if self._norm_changed() else self.norm.name,
             ablation=_ablation_identity(self.ablation),
             optimizer=optimizer.name,
             protocol=self.protocol,

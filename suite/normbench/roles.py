@@ -56,6 +56,8 @@ class SiteInfo:
         layer: Name of the feeding layer, empty if there is none.
         norm: Name of the norm's module, empty where none sits.
         groups: Scale-invariant groups of the feeding weight, if any.
+        activation: Name of the module that gives the site's activation, behind the residual sum if
+            there is one; empty where none follows.
     """
 
     index: int
@@ -64,6 +66,7 @@ class SiteInfo:
     layer: str
     norm: str
     groups: int | None
+    activation: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,18 +111,28 @@ def describe_network(network: nn.Module, sites: Sites, owner: str) -> Built:
     """
     sites.finish(owner)
     names = {module: name for name, module in network.named_modules()}
-    infos = tuple(_site_info(site, fitting, names) for site, fitting in sites.fitted)
+    infos = tuple(
+        _site_info(site, fitting, activation, names)
+        for (site, fitting), activation in zip(sites.fitted, sites.activations, strict=True)
+    )
     return Built(network, infos, tuple(_parameter_infos(network, sites)))
 
 
-def _site_info(site: Site, fitting: Fitting | None, names: Mapping[nn.Module, str]) -> SiteInfo:
+def _site_info(
+    site: Site,
+    fitting: Fitting | None,
+    activation: nn.Module | None,
+    names: Mapping[nn.Module, str],
+) -> SiteInfo:
+    layer = site.fed_by if site.layer is None else site.layer
     return SiteInfo(
         index=site.index,
         kind=site.kind,
         features=site.features,
-        layer=names.get(site.layer, "") if site.layer is not None else "",
+        layer="" if layer is None else names.get(layer, ""),
         norm=names.get(fitting.norm, "") if fitting is not None else "",
-        groups=None if fitting is None else fitting.groups,
+        groups=fitting.groups if fitting is not None and _weight_owner(site, fitting) else None,
+        activation="" if activation is None else names.get(activation, ""),
     )
 
 
@@ -140,7 +153,7 @@ def _parameter_infos(network: nn.Module, sites: Sites) -> Iterator[ParameterInfo
             if parameter in seen:
                 continue
             seen.add(parameter)
-            role = _role(module, own_name, f"{name}.{own_name}" if name else own_name)
+            role = role_of(module, own_name, f"{name}.{own_name}" if name else own_name)
             site_fit = fed.get(module) if role is Role.WEIGHT else None
             yield ParameterInfo(
                 name=f"{name}.{own_name}" if name else own_name,
@@ -154,7 +167,7 @@ def _parameter_infos(network: nn.Module, sites: Sites) -> Iterator[ParameterInfo
 def _weight_owner(site: Site, fitting: Fitting) -> nn.Module | None:
     """Return the module that holds the weight which the norm at *site* normalizes."""
     if fitting.weight is None:
-        return site.layer
+        return site.fed_by if site.layer is None else site.layer
     layer = site.feeds if site.layer is None else site.layer
     return None if layer is None else layer.get_submodule("parametrizations.weight")
 
@@ -168,8 +181,17 @@ _NORMS = (
 )
 
 
-def _role(module: nn.Module, own_name: str, name: str) -> Role:
-    """Return the role that *module* declares, or that follows from its type."""
+def role_of(module: nn.Module, own_name: str, name: str) -> Role:
+    """Return the role that *module* declares for a parameter, or that follows from its type.
+
+    Args:
+        module: Holds the parameter itself.
+        own_name: The parameter's name there.
+        name: Its full name, for the message.
+
+    Raises:
+        PluginError: If the parameter has no role.
+    """
     declared: Mapping[str, str] = getattr(module, "parameter_roles", {})
     if own_name in declared:
         return Role(declared[own_name])

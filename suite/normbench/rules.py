@@ -179,17 +179,19 @@ class Protocol(Component):
         rules: Its fields.
         settings_from: Another protocol whose known settings are used where this one has none; the
             rows then say so.
-        per_problem: Words that apply to one dataset or problem only, by its name; such as
-            ``{"cifar10": {"problem.augmentation": ("pad_crop:2",)}}``.
-        published: Words of ``protocol.as_published=true``, by the name of a dataset, problem, norm
-            or optimizer that they apply to, or ``*``; later entries win.
+        words: Words of sections problem, protocol and network that apply to one dataset, problem or
+            norm, by its name, or to all, by ``*``; such as
+            ``{"cifar10": {"problem.augmentation": ("pad_crop:2",)}}``. A problem's win over a
+            dataset's, a norm's over both.
+        published: What ``protocol.as_published=true`` stands for: words of any section but
+            ablation, by the same names or by an optimizer's, which wins over the others.
     """
 
     kind: ClassVar[str] = "protocol"
 
     rules: Rules = Rules()
     settings_from: str = ""
-    per_problem: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    words: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     published: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
 

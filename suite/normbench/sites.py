@@ -32,6 +32,8 @@ class Site:
         sum_follows: Whether a residual sum follows, and an activation after that.
         feeds: Where no layer feeds the site: the layer that the site feeds, if there is one. A norm
             that acts on weights acts on *layer*, else on this one.
+        fed_by: At a site whose norm on weights acts on *feeds*: the layer whose output arrives here
+            and nowhere else, so that a norm on activations makes its weight scale invariant.
     """
 
     index: int
@@ -41,6 +43,7 @@ class Site:
     activation_follows: bool
     sum_follows: bool = False
     feeds: nn.Module | None = None
+    fed_by: nn.Module | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,7 @@ class Sites:
         self._kinds = tuple(kinds)
         self._bias = "unless_centred"
         self.fitted: list[tuple[Site, Fitting | None]] = []
+        self.activations: list[nn.Module | None] = []
 
     @classmethod
     def of(cls, norm_layer: Callable[[int], nn.Module] | None) -> Sites:
@@ -162,7 +166,7 @@ class Sites:
         fitting = self._place(site)
         if not self._keeps_bias(kind, fitting):
             layer.register_parameter("bias", None)
-        return _pair(fitting, activation)
+        return self._handed_out(fitting, activation)
 
     def before(
         self,
@@ -171,8 +175,9 @@ class Sites:
         activation: nn.Module | None = None,
         *,
         feeds: nn.Module | None = None,
+        fed_by: nn.Module | None = None,
     ) -> tuple[nn.Module, nn.Module]:
-        """Return the pair for a site that no single layer feeds, as in pre-activation blocks.
+        """Return the pair for a site that belongs to the layer behind it, as in pre-activation.
 
         Args:
             features: Channels that arrive.
@@ -180,6 +185,8 @@ class Sites:
             activation: The network's activation if it follows at once.
             feeds: The layer behind the pair, for norms that act on weights. Its bias is dropped
                 where the policy keeps biases at such norms alone, or nowhere.
+            fed_by: The layer whose output arrives here and nowhere else, if there is one. Its bias
+                is dropped as before any other norm.
         """
         site = Site(
             index=len(self.fitted),
@@ -188,12 +195,18 @@ class Sites:
             layer=None,
             activation_follows=activation is not None,
             feeds=feeds,
+            fed_by=fed_by,
         )
         fitting = self._place(site)
         acts_there = fitting is not None and fitting.weight is not None
         if feeds is not None and not self._keeps_bias(kind, fitting if acts_there else None):
             feeds.register_parameter("bias", None)
-        return _pair(fitting, activation)
+        # A norm on its weight had its say at the site before it.
+        if fed_by is not None and not parametrize.is_parametrized(fed_by, "weight"):
+            arriving = None if acts_there else fitting
+            if not self._keeps_bias(kind, arriving):
+                fed_by.register_parameter("bias", None)
+        return self._handed_out(fitting, activation)
 
     def finish(self, owner: str) -> None:
         """Check the mask against the sites that were asked for.
@@ -224,6 +237,13 @@ class Sites:
             parametrize.register_parametrization(weighted, "weight", fitting.weight)
         self.fitted.append((site, fitting))
         return fitting
+
+    def _handed_out(
+        self, fitting: Fitting | None, activation: nn.Module | None
+    ) -> tuple[nn.Module, nn.Module]:
+        pair = _pair(fitting, activation)
+        self.activations.append(None if activation is None else pair[1])
+        return pair
 
     def _asked(self, site: Site) -> bool:
         return self._mask is None or site.index >= len(self._mask) or self._mask[site.index] == 1

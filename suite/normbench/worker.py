@@ -124,7 +124,7 @@ class Worker:
         )
         result = trainer.run(attempt.checkpoint, attempt.points)
         if self._keep_weights:
-            _keep(session.network, attempt.path / "weights.pt")
+            _keep(trainer.network, attempt.path / "weights.pt")
         attempt.publish({**result, "attempt": attempt.number})
         _log.info("%s: %s, score %s", run.fingerprint[:8], result["outcome"], result["score"])
         return RunState(result["outcome"])

@@ -28,7 +28,7 @@ def test_words_for_one_dataset_fit(protocol):
     """Words for a dataset name one that exists, a field that exists, and a value that fits."""
     parameters = {f"protocol.{p.name}": p for p in rules_of(Rules)}
     parameters |= {f"problem.{p.name}": p for p in rules_of(Training)}
-    for dataset, words in protocol.per_problem.items():
+    for dataset, words in protocol.words.items():
         assert dataset in CATALOGUE.names(Dataset)
         for word, value in words.items():
             assert value == parameters[word].check(value, protocol.name)

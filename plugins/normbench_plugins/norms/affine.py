@@ -16,7 +16,8 @@ class AffineNorm(nn.Module):
 
     A subclass defines ``normalise(inputs)`` for inputs of shape (N, C, ...). Statistics are taken
     in float32, or in float64 where the input is float64; the output has the input's dtype and
-    memory format, and so has the gradient.
+    memory format, and so has the gradient. A subclass without γ or β says so by ``has_scale`` or
+    ``has_shift``; the parameter is then None.
 
     Shapes: (N, C), (N, C, L), (N, C, H, W) and so on, the output as the input. γ and β: (C,).
 
@@ -29,11 +30,16 @@ class AffineNorm(nn.Module):
         shift_init: Initial β.
     """
 
+    weight: nn.Parameter
+    bias: nn.Parameter
+
     parameter_roles: ClassVar[Mapping[str, Role]] = {
         "weight": Role.NORM_SCALE,
         "bias": Role.NORM_SHIFT,
     }
     centres: ClassVar[bool] = True
+    has_scale: ClassVar[bool] = True
+    has_shift: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -50,14 +56,15 @@ class AffineNorm(nn.Module):
         self.sequence = sequence
         self.scale_init = scale_init
         self.shift_init = shift_init
-        self.weight = nn.Parameter(torch.empty(features))
-        self.bias = nn.Parameter(torch.empty(features))
+        self._register("weight", present=self.has_scale)
+        self._register("bias", present=self.has_shift)
         AffineNorm.reset_parameters(self)  # not a subclass's, whose buffers come later
 
     def reset_parameters(self) -> None:
         """Set γ and β to their initial values, 1 and 0 unless said otherwise."""
-        nn.init.constant_(self.weight, self.scale_init)
-        nn.init.constant_(self.bias, self.shift_init)
+        for parameter, start in ((self.weight, self.scale_init), (self.bias, self.shift_init)):
+            if parameter is not None:
+                nn.init.constant_(parameter, start)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return *inputs* normalized, scaled and shifted.
@@ -80,6 +87,10 @@ class AffineNorm(nn.Module):
     def extra_repr(self) -> str:
         """Return channels and eps for the printed module."""
         return f"{self.features}, eps={self.eps}"
+
+    def _register(self, name: str, *, present: bool) -> None:
+        parameter = nn.Parameter(torch.empty(self.features)) if present else None
+        self.register_parameter(name, parameter)
 
     def _wrong_shape(self, inputs: Tensor) -> UsageError:
         expected = f"(N, T, {self.features})" if self.sequence else f"(N, {self.features}, ...)"

@@ -1,12 +1,13 @@
-"""Normalization of groups of channels within one example: the arithmetic of GN, LN and IN.
+"""Normalization of groups of channels within one example: the arithmetic of GN, LN, IN, RMS, FRN.
 
-Stock CUDA kernels for these three turn channels_last activations into contiguous ones. The code
+Stock CUDA kernels for the first three turn channels_last activations into contiguous ones. The code
 here is made of element-wise operations and reductions that keep the layout, and runs unchanged on
 every device.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -14,10 +15,17 @@ import torch
 from torch import Tensor
 
 from normbench import UsageError
+from normbench_plugins.norms.moments import channel_means, over_groups, spread, wide
 
 
 def normalise_groups(
-    inputs: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
+    inputs: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    groups: int,
+    eps: float | Tensor,
+    *,
+    unbiased: bool = False,
 ) -> Tensor:
     """Return γ·(x - μ)/√(σ² + eps) + β with μ and σ² of each example's groups of channels.
 
@@ -26,108 +34,133 @@ def normalise_groups(
         weight: γ, (C,).
         bias: β, (C,).
         groups: G, a divisor of C.
-        eps: Added to σ², the biased variance.
+        eps: Added to σ²; may be a tensor that trains.
+        unbiased: Divide by one value less in σ², as an estimate of the variance would.
 
     Returns:
         The shape, dtype and memory format of *inputs*.
 
     Raises:
-        UsageError: If a group holds a single value, so that the output would be constant.
+        UsageError: If a group holds a single value, which has no variance.
     """
-    if prod(inputs.shape[1:]) == groups:
+    size = group_size(inputs, groups)
+    factor = size / (size - 1) if unbiased else 1.0
+    return _apply(inputs, weight, bias, eps, groups, True, factor)
+
+
+def group_size(inputs: Tensor, groups: int) -> int:
+    """Return how many values of *inputs* (N, C, ...) each of an example's groups holds.
+
+    Raises:
+        UsageError: If it is one, which has no variance.
+    """
+    size = prod(inputs.shape[1:]) // groups
+    if size == 1:
         raise UsageError(
             f"a norm over {groups} groups received shape {tuple(inputs.shape)}: a group then holds "
-            "one value and the output does not depend on the input. Expected two values or more. "
-            "Leave this site out with --sites, or use fewer groups."
+            "one value, which has no variance. Expected two values or more. Leave this site out "
+            "with --sites, or use fewer groups."
         )
-    wide = _wide(inputs)
-    result: Tensor = _NormaliseGroups.apply(inputs, weight.to(wide), bias.to(wide), groups, eps)
+    return size
+
+
+def rescale_groups(
+    inputs: Tensor, weight: Tensor, bias: Tensor | None, groups: int, eps: float | Tensor
+) -> Tensor:
+    """Return γ·x/√(ν² + eps) + β with ν² the mean of x² over each example's groups of channels.
+
+    Arguments and result are those of :func:`normalise_groups`; a single value is allowed, and β
+    may be None.
+    """
+    shift = torch.zeros_like(weight) if bias is None else bias
+    return _apply(inputs, weight, shift, eps, groups, False, 1.0)
+
+
+def _apply(inputs: Tensor, weight: Tensor, bias: Tensor, eps: float | Tensor, *how: Any) -> Tensor:
+    dtype = wide(inputs)
+    result: Tensor = _NormaliseGroups.apply(inputs, weight.to(dtype), bias.to(dtype), eps, *how)
     return result
 
 
 class _NormaliseGroups(torch.autograd.Function):
     """The formula with its gradient, so that only the input itself is kept for the backward pass.
 
-    With r = 1/√(σ² + eps), d = x - μ, g = γ·∂y and m the values of a group, where Σ runs over a
-    group: ∂x = r·g - (r/m)·Σg - (r³/m)·d·Σ(g·d).
+    With r = 1/√(σ² + eps), d = x - μ, g = γ·∂y, m the values of a group, f the factor on the biased
+    variance, and Σ over a group: ∂x = r·g - (r/m)·Σg - (f·r³/m)·d·Σ(g·d), ∂eps = -½·Σ(g·d)·r³
+    summed over all groups. Without centring μ is 0 and the term in Σg is not there.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float
+        ctx: Any,
+        inputs: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        eps: float | Tensor,
+        groups: int,
+        centre: bool,
+        factor: float,
     ) -> Tensor:
-        values = inputs.to(_wide(inputs))
-        mean, inverse, scratch = _statistics(values, groups, eps)
+        values = inputs.to(wide(inputs))
+        statistics = partial(_statistics, groups=groups, centre=centre, factor=factor)
+        mean, inverse, scratch = statistics(values, eps=eps)
         scale = inverse * weight
-        shift = torch.addcmul(bias, mean, scale, value=-1)
+        shift = bias if mean is None else torch.addcmul(bias, mean, scale, value=-1)
         # A large fresh buffer costs more than the arithmetic in it, so the statistics' is reused.
-        outputs = torch.addcmul(_spread(shift, values), values, _spread(scale, values), out=scratch)
-        ctx.save_for_backward(inputs, weight, mean, inverse)
-        ctx.groups, ctx.eps = groups, eps
+        outputs = torch.addcmul(spread(shift, values), values, spread(scale, values), out=scratch)
+        trained_eps = eps if isinstance(eps, Tensor) else None
+        ctx.save_for_backward(inputs, weight, mean, inverse, trained_eps)
+        ctx.eps, ctx.groups, ctx.factor = None if trained_eps is not None else eps, groups, factor
+        ctx.statistics = statistics
         return outputs.to(inputs.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, weight, mean, inverse = ctx.saved_tensors
-        values = inputs.to(_wide(inputs))
+        inputs, weight, mean, inverse, eps = ctx.saved_tensors
+        values = inputs.to(wide(inputs))
         gradient = gradient.to(values.dtype)
         again = torch.is_grad_enabled()
         if again:  # A second derivative flows through the statistics too.
-            mean, inverse, _ = _statistics(values, ctx.groups, ctx.eps)
+            mean, inverse, _ = ctx.statistics(values, eps=ctx.eps if eps is None else eps)
         product = values * gradient  # in this order: the first decides on the layout
-        total = _channel_means(gradient)
-        aligned = (_channel_means(product) - mean * total) * inverse
-        slope = _group_means(weight * aligned, ctx.groups) * inverse * -inverse
-        offset = torch.addcmul(
-            _group_means(weight * total, ctx.groups) * -inverse, slope, mean, value=-1
-        )
-        result = torch.addcmul(
-            _spread(offset, values),
-            values,
-            _spread(slope, values),
-            out=None if again else product,
-        ).addcmul_(gradient, _spread(weight * inverse, values))
+        needs_total = mean is not None or ctx.needs_input_grad[2]
+        total = channel_means(gradient) if needs_total else None
+        aligned = channel_means(product)
+        aligned = (aligned if mean is None else aligned - mean * total) * inverse
+        slope = over_groups(weight * aligned, ctx.groups) * inverse * -inverse * ctx.factor
+        spare = None if again else product
+        if mean is None:
+            result = torch.mul(values, spread(slope, values), out=spare)
+        else:
+            level = over_groups(weight * total, ctx.groups) * -inverse
+            offset = spread(torch.addcmul(level, slope, mean, value=-1), values)
+            result = torch.addcmul(offset, values, spread(slope, values), out=spare)
+        result = result.addcmul_(gradient, spread(weight * inverse, values))
         size = prod(inputs.shape[2:])
+        toward_eps = None
+        if eps is not None:
+            toward_eps = (weight * aligned * inverse.square()).sum() * (-0.5 * size)
+            toward_eps = toward_eps.to(eps.dtype).view_as(eps)
         return (
             result.to(inputs.dtype),
             aligned.sum(0) * size,
-            total.sum(0) * size,
+            None if total is None else total.sum(0) * size,
+            toward_eps,
+            None,
             None,
             None,
         )
 
 
-def _statistics(values: Tensor, groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return μ and 1/√(σ² + eps) of every channel's group, (N, C), and a buffer to overwrite."""
-    mean = _group_means(_channel_means(values), groups)
-    distance = values - _spread(mean, values)
+def _statistics(
+    values: Tensor, eps: float | Tensor, *, groups: int, centre: bool, factor: float
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Return μ or None and 1/√(σ² + eps) of every channel's group, (N, C), and a spare buffer."""
+    if not centre:
+        squares = values.square()
+        return None, (over_groups(channel_means(squares), groups) + eps).rsqrt(), squares
+    mean = over_groups(channel_means(values), groups)
+    distance = values - spread(mean, values)
     squares = distance.square() if torch.is_grad_enabled() else distance.square_()
-    variance = _group_means(_channel_means(squares), groups)
+    variance = over_groups(channel_means(squares), groups) * factor
     return mean, (variance + eps).rsqrt(), squares
-
-
-def _channel_means(values: Tensor) -> Tensor:
-    """Return the mean over positions, (N, C)."""
-    return values if values.ndim == 2 else values.mean(tuple(range(2, values.ndim)))
-
-
-def _group_means(values: Tensor, groups: int) -> Tensor:
-    """Return (N, C) with every channel holding the mean of its group.
-
-    The copy matters: a broadcast view would make the operations that follow several times slower.
-    """
-    examples, features = values.shape
-    if groups == features:
-        return values
-    members = values.view(examples, groups, -1)
-    return members.mean(2, keepdim=True).expand_as(members).reshape(examples, -1).contiguous()
-
-
-def _spread(statistic: Tensor, values: Tensor) -> Tensor:
-    """Return *statistic* (N, C) with as many dimensions as *values*."""
-    return statistic.view(*statistic.shape, *(1,) * (values.ndim - 2))
-
-
-def _wide(inputs: Tensor) -> torch.dtype:
-    """Return the dtype statistics are taken in: float64 for float64, float32 for all others."""
-    return torch.promote_types(inputs.dtype, torch.float32)

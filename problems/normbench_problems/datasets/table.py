@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from normbench import DataFile, Dataset, Source, hookimpl
 
+_UNMEASURED = "Unmeasured: read here from small files of the same format only."
+
 DIGITS = Dataset(
     name="digits",
     summary="1797 grey 8x8 images of handwritten digits, embedded in scikit-learn",
@@ -169,7 +171,138 @@ QUADRATIC_DEEP = Dataset(
     test_size=1000,
 )
 
-DATASETS: tuple[Dataset, ...] = (DIGITS, FMNIST, CIFAR10, CIFAR100, QUADRATIC_DEEP)
+MNIST = Dataset(
+    name="mnist",
+    summary="70 000 grey 28x28 images of handwritten digits (MNIST); unmeasured",
+    source=Source(
+        title="Gradient-Based Learning Applied to Document Recognition, LeCun et al. 1998",
+        reference="doi:10.1109/5.726791",
+        licence="CC BY-SA 3.0",
+        deviations=(_UNMEASURED,),
+    ),
+    factory="normbench_problems.datasets.mnist:mnist",
+    shape=(28, 28, 1),
+    classes=10,
+    train_size=60_000,
+    test_size=10_000,
+    files=(
+        DataFile(
+            path="MNIST/raw/train-images-idx3-ubyte",
+            md5="6bbc9ace898e44ae57da46a324031adb",
+            size=47_040_016,
+        ),
+        DataFile(
+            path="MNIST/raw/train-labels-idx1-ubyte",
+            md5="a25bea736e30d166cdddb491f175f624",
+            size=60_008,
+        ),
+        DataFile(
+            path="MNIST/raw/t10k-images-idx3-ubyte",
+            md5="2646ac647ad5339dbf082846283269ea",
+            size=7_840_016,
+        ),
+        DataFile(
+            path="MNIST/raw/t10k-labels-idx1-ubyte",
+            md5="27ae3e4e09519cfbb04c329615203637",
+            size=10_008,
+        ),
+    ),
+    download_size=11_594_722,
+)
+
+SVHN = Dataset(
+    name="svhn",
+    summary="99 289 colour 32x32 photographs of house numbers' digits (SVHN); unmeasured",
+    source=Source(
+        title="Reading Digits in Natural Images with Unsupervised Feature Learning, Netzer et al. "
+        "2011",
+        reference="http://ufldl.stanford.edu/housenumbers/",
+        licence="none stated; non-commercial use only",
+        deviations=(
+            _UNMEASURED,
+            "The part called extra is not used, as in DeepOBS (arXiv:1903.05499).",
+        ),
+    ),
+    factory="normbench_problems.datasets.svhn:svhn",
+    shape=(32, 32, 3),
+    classes=10,
+    train_size=73_257,
+    test_size=26_032,
+    mean=(0.4377, 0.4438, 0.4728),
+    std=(0.1980, 0.2010, 0.1970),
+    files=(
+        DataFile(
+            path="SVHN/train_32x32.mat",
+            md5="e26dedcc434d2e4c54c9b2d4a06d8373",
+            size=182_040_794,
+        ),
+        DataFile(
+            path="SVHN/test_32x32.mat",
+            md5="eb5a983be6a315427106f1b164d9cef3",
+            size=64_275_384,
+        ),
+    ),
+    download_size=246_316_178,
+)
+
+TOLSTOI = Dataset(
+    name="tolstoi",
+    summary="War and Peace as one text of 3 266 185 characters, 83 different ones; unmeasured",
+    source=Source(
+        title="DeepOBS, Schneider, Balles and Hennig, ICLR 2019",
+        reference="arXiv:1903.05499",
+        licence="public domain in the United States",
+        deviations=(
+            _UNMEASURED,
+            "No checksum is known: the numbers of characters are checked instead.",
+            "Of equally frequent characters the one that occurs first gets the lower code; DeepOBS "
+            "left that to chance.",
+        ),
+    ),
+    factory="normbench_problems.datasets.tolstoi:tolstoi",
+    content="tokens",
+    shape=(50,),
+    classes=83,
+    train_size=2_612_947,
+    test_size=653_236,
+    files=(DataFile(path="tolstoi/train.npy"), DataFile(path="tolstoi/test.npy")),
+)
+
+IMAGENET = Dataset(
+    name="imagenet",
+    summary="1 331 167 photographs of a thousand classes, from a folder of files; unmeasured",
+    source=Source(
+        title="ImageNet Large Scale Visual Recognition Challenge, Russakovsky et al. 2015",
+        reference="arXiv:1409.0575",
+        licence="non-commercial research and education",
+        deviations=(
+            _UNMEASURED,
+            "The official validation part serves as test part.",
+            "Files are checked by their number alone.",
+        ),
+    ),
+    factory="normbench_problems.datasets.imagenet:imagenet",
+    content="files",
+    shape=(224, 224, 3),
+    classes=1000,
+    train_size=1_281_167,
+    test_size=50_000,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    files=(DataFile(path="imagenet/train/"), DataFile(path="imagenet/val/")),
+)
+
+DATASETS: tuple[Dataset, ...] = (
+    DIGITS,
+    MNIST,
+    FMNIST,
+    CIFAR10,
+    CIFAR100,
+    SVHN,
+    IMAGENET,
+    TOLSTOI,
+    QUADRATIC_DEEP,
+)
 
 
 @hookimpl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -38,6 +38,16 @@ def build(
         for layer in network.modules():
             draw(layer)
     return network
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Check that *value* is one of *choices*.
+
+    Raises:
+        UsageError: If it is none of them.
+    """
+    if value not in choices:
+        raise UsageError(f"{name}={value} is unknown: expected one of {', '.join(choices)}.")
 
 
 class Chain(nn.Sequential):

@@ -1,161 +1,229 @@
-"""Residual networks for CIFAR: ResNet-20, ResNet-56 and ResNet-18 with a CIFAR stem.
+"""Residual networks for small and large images, from ResNet-18 to ResNet-152.
 
 Deep Residual Learning for Image Recognition. He, Zhang, Ren, Sun. CVPR 2016, arXiv:1512.03385.
-Shortcuts and initial values as in Spherical Perspective on Learning with Normalization Layers
-(Roburin et al., arXiv:2006.13382): a projection and a norm where the shape changes, and torch's
-own initial values.
+Pre-activation: Identity Mappings in Deep Residual Networks, by the same authors, ECCV 2016,
+arXiv:1603.05027. By default shortcuts and initial values are those of Spherical Perspective on
+Learning with Normalization Layers (Roburin et al., arXiv:2006.13382): a projection and a norm where
+the shape changes, and torch's own initial values. Bottlenecks have their stride at the 3×3
+convolution, as torchvision's do.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
-from normbench import Sites, UsageError
+from normbench import Role, Sites, UsageError, role_of
 from normbench_problems.networks.building import NormLayer, build
+from normbench_problems.networks.initial_values import INITS
+from normbench_problems.networks.residual import Architecture, Block
 
-INITS = ("torch", "kaiming")
+_PARAMETERS = """
+    Args:
+        sites: The harness's norm sites.
+        norm_layer: Without *sites*: called with the number of features at each site.
+        classes: Number of classes.
+        bias: Policy for biases of the convolutions at norm sites; others have none.
+        width: Channels of the first stage; each later one has twice as many.
+        stem: ``small``: 3×3 convolution at stride 1. ``large``: 7×7 at stride 2, then a 3×3 maximum
+            at stride 2 behind the activation, for images of 224 pixels.
+        init: Initial values: ``torch``, torch's own; ``kaiming``, of arXiv:2110.13989;
+            ``kaiming_conv``, of arXiv:2106.05956; ``kaiming_fan_out``, torchvision's; ``keras``,
+            he_normal and glorot_uniform; ``xavier`` and ``xavier_uniform``, DeepOBS's.
+        shortcut: Where the shape changes. ``projection``: 1×1 convolution and norm. ``conv3x3``:
+            3×3 convolution and norm. ``projection_without_norm``. ``preactivated``: 1×1 convolution
+            behind the block's first norm and activation, in pre-activation only.
+        activation_order: ``post``: conv, norm, activation. ``pre``: norm, activation, conv, and
+            nothing behind the sum; the norm of a shortcut comes before its convolution.
+            ``before_norm``: conv, activation, norm, and a stem without activation.
+        final_norm: In pre-activation: whether norm and activation follow the last block.
+        skip_init: Whether a number that is trained and starts at 0 multiplies each residual.
+        zero_last_scale: Whether the scale γ of the last norm of each residual starts at 0, where
+            that norm has one.
+
+    Raises:
+        UsageError: If a word is unknown, or two do not fit each other.
+"""
 
 
-def resnet20(
-    sites: Sites | None = None,
-    *,
-    norm_layer: NormLayer | None = None,
-    classes: int = 10,
-    bias: str = "never",
-    width: int = 16,
-    init: str = "torch",
-) -> ResNet:
-    """Return ResNet-20: (N, 3, 32, 32) to (N, classes) logits.
+def _family(
+    name: str, depths: tuple[int, ...], *, width: int, bottleneck: bool = False, summary: str
+) -> Callable[..., ResNet]:
+    """Return the function *name*, which builds the network of these depths."""
+    default_width = width
+
+    def network(
+        sites: Sites | None = None,
+        *,
+        norm_layer: NormLayer | None = None,
+        classes: int = 10,
+        bias: str = "never",
+        width: int = default_width,
+        stem: str = "small",
+        init: str = "torch",
+        shortcut: str = "projection",
+        activation_order: str = "post",
+        final_norm: bool = True,
+        skip_init: bool = False,
+        zero_last_scale: bool = False,
+    ) -> ResNet:
+        if activation_order == "before_norm" and bias not in ("never", "weight_norms_only"):
+            raise UsageError(
+                f"bias={bias} does not fit activation_order=before_norm: behind an activation no "
+                "norm makes a bias redundant. Give bias=never or bias=weight_norms_only."
+            )
+        architecture = Architecture(
+            depths=depths,
+            bottleneck=bottleneck,
+            classes=classes,
+            width=width,
+            stem_width=width,
+            stem=stem,
+            init=init,
+            shortcut=shortcut,
+            activation_order=activation_order,
+            final_norm=final_norm,
+            skip_init=skip_init,
+            zero_last_scale=zero_last_scale,
+        )
+        return build(partial(ResNet, architecture=architecture), sites, norm_layer, bias)
+
+    network.__name__ = network.__qualname__ = name
+    network.__doc__ = f"{summary}\n{_PARAMETERS}"
+    return network
+
+
+class ResNet(nn.Module):
+    """A stem, stages of residual blocks, a global mean and a dense layer."""
+
+    def __init__(self, sites: Sites, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self._add_stem(sites)
+        self.blocks = nn.Sequential()
+        channels, fed_by = architecture.stem_width, self.stem
+        for stage, depth in enumerate(architecture.depths):
+            for index in range(depth):
+                stride = 2 if stage > 0 and index == 0 else 1
+                features = architecture.width << stage
+                block = Block(sites, channels, features, stride, architecture, fed_by)
+                self.blocks.add_module(f"stage{stage + 1}_block{index + 1}", block)
+                channels, fed_by = block.outputs, None
+        self.final_norm, self.final_activation = nn.Identity(), nn.Identity()
+        if architecture.activation_order == "pre" and architecture.final_norm:
+            self.final_norm, self.final_activation = sites.before(channels, "conv", nn.ReLU())
+        self.dense = nn.Linear(channels, architecture.classes)
+
+    def _add_stem(self, sites: Sites) -> None:
+        stem, width = self.architecture.stem, self.architecture.stem_width
+        if stem == "large":
+            self.stem = nn.Conv2d(3, width, 7, 2, padding=3)
+        else:
+            self.stem = nn.Conv2d(3, width, 3, padding=1, bias=stem != "bare")
+        self.stem_norm, self.stem_activation = nn.Identity(), nn.Identity()
+        if stem != "bare":
+            active = self.architecture.activation_order != "before_norm"
+            activation = nn.ReLU() if active else None
+            self.stem_norm, self.stem_activation = sites.after(self.stem, activation)
+        self.stem_pool = nn.MaxPool2d(3, 2, padding=1) if stem == "large" else nn.Identity()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logits of (N, 3, H, W) images."""
+        maps = self.stem_pool(self.stem_activation(self.stem_norm(self.stem(inputs))))
+        maps = self.final_activation(self.final_norm(self.blocks(maps)))
+        return self.dense(maps.mean((2, 3)))  # type: ignore[no-any-return]
+
+    def initialise(self, layer: nn.Module) -> None:
+        """Draw the initial values of one layer, where they are not its own."""
+        INITS[self.architecture.init](layer)
+        if self.architecture.zero_last_scale and self._comes_last(layer):
+            for name, parameter in layer.named_parameters(recurse=False):
+                if role_of(layer, name, name) is Role.NORM_SCALE:
+                    nn.init.zeros_(parameter)
+
+    def _comes_last(self, layer: nn.Module) -> bool:
+        return any(
+            layer is module
+            for block in self.blocks
+            for part in block.last()
+            for module in part.modules()
+        )
+
+
+resnet20 = _family(
+    "resnet20",
+    (3, 3, 3),
+    width=16,
+    summary="""Return ResNet-20: (N, 3, 32, 32) to (N, classes) logits.
 
     A 3×3 convolution to *width* channels, three stages of three basic blocks with 1, 2 and 4 times
     as many at strides 1, 2 and 2, the mean over the positions, and a dense layer. A block is
     ReLU(norm(conv(ReLU(norm(conv(x))))) + shortcut(x)); the shortcut is x itself, or norm(1×1 conv)
     where the shape changes. 21 norm sites; a shortcut's comes after its block's own two. With batch
     normalization 272 474 parameters for 10 classes.
+""",
+)
+resnet56 = _family(
+    "resnet56",
+    (9, 9, 9),
+    width=16,
+    summary="""Return ResNet-56: as :func:`resnet20`, with nine blocks in each stage.
 
-    Args:
-        sites: The harness's norm sites.
-        norm_layer: Without *sites*: called with the number of features at each site.
-        classes: Number of classes.
-        bias: Policy for biases of the convolutions.
-        width: Channels of the first stage.
-        init: ``torch``: torch's own initial values. ``kaiming``: those of Revisiting Batch
-            Normalization Initialization (arXiv:2110.13989): convolutions Kaiming normal by fan-in,
-            the dense layer uniform within ±√(6/fan-in), biases 0.
-    """
-    return _resnet(sites, norm_layer, bias, (3, 3, 3), classes=classes, width=width, init=init)
+    57 norm sites. With batch normalization 855 770 parameters for 10 classes. The network of Beyond
+    BatchNorm (arXiv:2106.05956) is *width* 32 with *shortcut* ``conv3x3``: 3 505 924 parameters for
+    100 classes.
+""",
+)
+resnet18 = _family(
+    "resnet18",
+    (2, 2, 2, 2),
+    width=64,
+    summary="""Return ResNet-18: as :func:`resnet20`, with four stages of two blocks.
 
+    20 norm sites. With batch normalization 11 173 962 parameters for 10 classes, and 11 689 512
+    with a large stem for 1000.
+""",
+)
+resnet34 = _family(
+    "resnet34",
+    (3, 4, 6, 3),
+    width=64,
+    summary="""Return ResNet-34: as :func:`resnet20`, with four stages of 3, 4, 6 and 3 blocks.
 
-def resnet56(
-    sites: Sites | None = None,
-    *,
-    norm_layer: NormLayer | None = None,
-    classes: int = 10,
-    bias: str = "never",
-    width: int = 16,
-    init: str = "torch",
-) -> ResNet:
-    """Return ResNet-56: as :func:`resnet20`, with nine blocks in each stage and 57 norm sites.
+    36 norm sites. With batch normalization 21 282 122 parameters for 10 classes.
+""",
+)
+resnet50 = _family(
+    "resnet50",
+    (3, 4, 6, 3),
+    width=64,
+    bottleneck=True,
+    summary="""Return ResNet-50: four stages of 3, 4, 6 and 3 bottlenecks.
 
-    With batch normalization 855 770 parameters for 10 classes.
-    """
-    return _resnet(sites, norm_layer, bias, (9, 9, 9), classes=classes, width=width, init=init)
+    A bottleneck has convolutions 1×1, 3×3 and 1×1 with a norm each, the last with four times the
+    channels; all else is as in :func:`resnet20`. 53 norm sites. With batch normalization 23 520 842
+    parameters for 10 classes, and 25 557 032 with a large stem for 1000.
+""",
+)
+resnet101 = _family(
+    "resnet101",
+    (3, 4, 23, 3),
+    width=64,
+    bottleneck=True,
+    summary="""Return ResNet-101: as :func:`resnet50`, with 3, 4, 23 and 3 bottlenecks.
 
+    104 norm sites. With batch normalization 42 512 970 parameters for 10 classes.
+""",
+)
+resnet152 = _family(
+    "resnet152",
+    (3, 8, 36, 3),
+    width=64,
+    bottleneck=True,
+    summary="""Return ResNet-152: as :func:`resnet50`, with 3, 8, 36 and 3 bottlenecks.
 
-def resnet18(
-    sites: Sites | None = None,
-    *,
-    norm_layer: NormLayer | None = None,
-    classes: int = 10,
-    bias: str = "never",
-    width: int = 64,
-    init: str = "torch",
-) -> ResNet:
-    """Return ResNet-18 for small images: as :func:`resnet20`, with four stages of two blocks.
-
-    The stem is a 3×3 convolution at stride 1 without pooling. 20 norm sites. With batch
-    normalization 11 173 962 parameters for 10 classes.
-    """
-    return _resnet(sites, norm_layer, bias, (2, 2, 2, 2), classes=classes, width=width, init=init)
-
-
-def _resnet(
-    sites: Sites | None,
-    norm_layer: NormLayer | None,
-    bias: str,
-    depths: Sequence[int],
-    *,
-    classes: int,
-    width: int,
-    init: str,
-) -> ResNet:
-    make = partial(ResNet, depths=depths, classes=classes, width=width, init=init)
-    return build(make, sites, norm_layer, bias)
-
-
-class ResNet(nn.Module):
-    """A stem, stages of basic blocks, a global mean and a dense layer."""
-
-    def __init__(
-        self, sites: Sites, depths: Sequence[int], classes: int, width: int, init: str
-    ) -> None:
-        super().__init__()
-        if init not in INITS:
-            raise UsageError(f"init={init} is unknown: expected one of {', '.join(INITS)}.")
-        self.init = init
-        self.stem = nn.Conv2d(3, width, 3, padding=1)
-        self.stem_norm, self.stem_activation = sites.after(self.stem, nn.ReLU())
-        self.blocks = nn.Sequential()
-        channels = width
-        for stage, depth in enumerate(depths):
-            for index in range(depth):
-                stride = 2 if stage > 0 and index == 0 else 1
-                block = BasicBlock(sites, channels, width << stage, stride)
-                self.blocks.add_module(f"stage{stage + 1}_block{index + 1}", block)
-                channels = width << stage
-        self.dense = nn.Linear(channels, classes)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the logits of (N, 3, H, W) images."""
-        maps = self.stem_activation(self.stem_norm(self.stem(inputs)))
-        return self.dense(self.blocks(maps).mean((2, 3)))  # type: ignore[no-any-return]
-
-    def initialise(self, layer: nn.Module) -> None:
-        """Draw the initial values of one layer, where they are not torch's own."""
-        if self.init == "torch":
-            return
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        elif isinstance(layer, nn.Linear):
-            bound = math.sqrt(6 / layer.in_features)
-            nn.init.uniform_(layer.weight, -bound, bound)
-        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-
-
-class BasicBlock(nn.Module):
-    """ReLU(norm2(conv2(activation(norm1(conv1(x))))) + shortcut(x))."""
-
-    def __init__(self, sites: Sites, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
-        self.norm1, self.activation = sites.after(self.conv1, nn.ReLU())
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
-        self.norm2, _ = sites.after(self.conv2)
-        self.shortcut = nn.Sequential()
-        if stride != 1 or inputs != outputs:
-            projection = nn.Conv2d(inputs, outputs, 1, stride)
-            norm, _ = sites.after(projection)
-            self.shortcut.add_module("conv", projection)
-            self.shortcut.add_module("norm", norm)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return (N, outputs, H/stride, W/stride)."""
-        maps = self.activation(self.norm1(self.conv1(inputs)))
-        # In place only here: the sum is new, and no norm can have kept it.
-        return F.relu(self.norm2(self.conv2(maps)) + self.shortcut(inputs), inplace=True)
+    155 norm sites. With batch normalization 58 156 618 parameters for 10 classes.
+""",
+)

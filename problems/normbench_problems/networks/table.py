@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normbench import Network, Parameter, Source, hookimpl
+from normbench_problems.networks.deepobs_table import DEEPOBS_NETWORKS
+from normbench_problems.networks.image_table import IMAGE_NETWORKS
+from normbench_problems.networks.parameters import bias, classes
 
 _DEEPOBS = Source(
     title="DeepOBS, Schneider, Balles and Hennig, ICLR 2019",
@@ -13,76 +16,19 @@ _DEEPOBS = Source(
 )
 
 
-def _classes(default: int) -> Parameter:
-    return Parameter(
-        name="classes", kind="int", default=default, summary="number of classes", low=1
-    )
-
-
-def _bias(default: str) -> Parameter:
-    return Parameter(
-        name="bias",
-        kind="str",
-        default=default,
-        summary="which layers before a norm site have a bias",
-        choices=(
-            "unless_centred",
-            "unless_centred_dense",
-            "always",
-            "never",
-            "weight_norms_only",
-        ),
-    )
-
-
-def _resnet(name: str, summary: str, width: int) -> Network:
-    return Network(
-        name=name,
-        summary=summary,
-        source=Source(
-            title="Deep Residual Learning for Image Recognition, He et al., CVPR 2016",
-            reference="arXiv:1512.03385",
-            deviations=(
-                "Shortcuts that change the shape are 1x1 convolutions with a norm, and initial "
-                "values are torch's own, as in arXiv:2006.13382.",
-            ),
-        ),
-        parameters=(
-            _classes(10),
-            _bias("never"),
-            Parameter(
-                name="width",
-                kind="int",
-                default=width,
-                summary="channels of the first stage; each later one has twice as many",
-                unit="channels",
-                low=1,
-            ),
-            Parameter(
-                name="init",
-                kind="str",
-                default="torch",
-                summary="initial values: torch's own, or Kaiming as in arXiv:2110.13989",
-                choices=("torch", "kaiming"),
-            ),
-        ),
-        factory=f"normbench_problems.networks.resnet:{name}",
-    )
-
-
 NETWORKS: tuple[Network, ...] = (
     Network(
         name="digits_cnn",
         summary="2 convolutions and 2 dense layers for 8x8 images, 3 norm sites",
         source=Source(title="normbench"),
-        parameters=(_classes(10), _bias("unless_centred")),
+        parameters=(classes(10), bias("unless_centred")),
         factory="normbench_problems.networks.digits_cnn:digits_cnn",
     ),
     Network(
         name="net_2c2d",
         summary="2 convolutions and 2 dense layers for 28x28 images, 3 norm sites",
         source=_DEEPOBS,
-        parameters=(_classes(10), _bias("unless_centred")),
+        parameters=(classes(10), bias("unless_centred")),
         factory="normbench_problems.networks.net_2c2d:net_2c2d",
     ),
     Network(
@@ -96,7 +42,7 @@ NETWORKS: tuple[Network, ...] = (
                 "Cells padded before a maximum count for nothing, as in the TensorFlow original.",
             ),
         ),
-        parameters=(_classes(10), _bias("unless_centred")),
+        parameters=(classes(10), bias("unless_centred")),
         factory="normbench_problems.networks.net_3c3d:net_3c3d",
     ),
     Network(
@@ -108,17 +54,16 @@ NETWORKS: tuple[Network, ...] = (
             deviations=("Padding, dropout and initial values as in DeepOBS (arXiv:1903.05499).",),
         ),
         parameters=(
-            _classes(100),
-            _bias("unless_centred"),
+            classes(100),
+            bias("unless_centred"),
             Parameter(
                 name="bias_init", kind="float", default=0.1, summary="initial value of every bias"
             ),
         ),
         factory="normbench_problems.networks.allcnnc:allcnnc",
     ),
-    _resnet("resnet20", "ResNet-20 for 32x32 images, 21 norm sites", 16),
-    _resnet("resnet56", "ResNet-56 for 32x32 images, 57 norm sites", 16),
-    _resnet("resnet18", "ResNet-18 with a stem for 32x32 images, 20 norm sites", 64),
+    *DEEPOBS_NETWORKS,
+    *IMAGE_NETWORKS,
     Network(
         name="vae",
         summary="convolutional variational autoencoder for 28x28 images, 6 norm sites",
@@ -131,7 +76,7 @@ NETWORKS: tuple[Network, ...] = (
                 "the PyTorch code has one dropout more and crops one pixel elsewhere.",
             ),
         ),
-        parameters=(_bias("unless_centred"),),
+        parameters=(bias("unless_centred"),),
         factory="normbench_problems.networks.vae:vae",
     ),
     Network(

@@ -37,18 +37,28 @@ def tables(component: Component, settings: Sequence[Setting]) -> Iterator[Table]
         yield "training (problem.NAME=VALUE)", *_values(rules_of(Training), component.training)
     if isinstance(component, Protocol):
         yield "rules (protocol.NAME=VALUE)", *_values(rules_of(Rules), component.rules)
-    if isinstance(component, Protocol) and component.per_problem:
-        rows = [
-            (name, " ".join(f"{word}={shown(value)}" for word, value in words.items()))
-            for name, words in component.per_problem.items()
-        ]
-        yield "for one dataset or problem", ("name", "words"), rows
+    if isinstance(component, Protocol):
+        yield from _protocol_words(component)
     known = [setting for setting in settings if _concerns(setting, component)]
     if known:
         sources = list(dict.fromkeys(setting.source for setting in known))
         rows = [_setting(setting, sources.index(setting.source)) for setting in known]
         yield "known settings", _SETTING_HEADINGS, rows
         yield "their sources", ("", "source"), [(f"[{i}]", s) for i, s in enumerate(sources)]
+
+
+def _protocol_words(protocol: Protocol) -> Iterator[Table]:
+    titles = {
+        "words": "for a dataset, problem or norm",
+        "published": "added by protocol.as_published=true",
+    }
+    for field, title in titles.items():
+        if by_name := getattr(protocol, field):
+            rows: list[tuple[str, ...]] = [
+                (name, " ".join(f"{word}={shown(value)}" for word, value in words.items()))
+                for name, words in by_name.items()
+            ]
+            yield title, ("name", "words"), rows
 
 
 _HEADINGS = ("parameter", "type", "default", "unit", "range", "search", "summary")

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Entry] = {
     "run": Entry(
         "normbench.cli.run:command", "Train PROBLEM with OPTIMIZER, one run for each seed."
     ),
+    "suite": Entry("normbench.cli.suite:command", "Train or show a whole set of cells."),
     "list": Entry("normbench.cli.listing:command", "List what plugins offer."),
     "describe": Entry("normbench.cli.describe:command", "Show all there is to know about a name."),
     "status": Entry("normbench.cli.status:command", "Show how far the runs of a store are."),
@@ -51,6 +52,12 @@ COMMANDS: Mapping[str, Entry] = {
     "bench": Entry(
         "normbench.cli.bench:command",
         "Time PROBLEM against a plain DataLoader loop in DeepOBS's shape.",
+    ),
+    "new-plugin": Entry(
+        "normbench.cli.new_plugin:command", "Write a plugin package to start from."
+    ),
+    "deepobs": Entry(
+        "normbench.cli.deepobs:command", "Read results of DeepOBS, or write ours in its form."
     ),
     "completion": Entry("normbench.cli.completion:command", "Print a shell completion script."),
     "worker": Entry("normbench.cli.worker:command", "Train pending runs of a store.", hidden=True),

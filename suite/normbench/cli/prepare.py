@@ -79,7 +79,8 @@ def prepare_dataset(dataset: Dataset, folder: Path) -> dict[str, Any]:
 def _download(dataset: Dataset, folder: Path) -> None:
     from normbench.data import DataRequest
 
-    click.echo(f"{dataset.name}: fetching {output.size(dataset.download_size)}", err=True)
+    if dataset.download_size:
+        click.echo(f"{dataset.name}: fetching {output.size(dataset.download_size)}", err=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         dataset.load()(DataRequest(folder, download=True))

@@ -130,7 +130,7 @@ def command(
     if not enqueue:
         devices(device, slots)
     if dry_run or enqueue:
-        return _show_plan(invocation, specs, as_json=as_json, add=enqueue)
+        return show_plan(invocation, specs, as_json=as_json, add=enqueue)
     invocation.resume_hint = resume_hint(invocation)
     report = launch(specs, invocation.catalogue, launching)
     return show_report(invocation, report, as_json=as_json)
@@ -178,9 +178,8 @@ def show_report(invocation: Invocation, report: Report, *, as_json: bool) -> int
     return 0 if report.complete else 1
 
 
-def _show_plan(
-    invocation: Invocation, specs: Sequence[RunSpec], *, as_json: bool, add: bool
-) -> int:
+def show_plan(invocation: Invocation, specs: Sequence[RunSpec], *, as_json: bool, add: bool) -> int:
+    """Print the runs that a request stands for, and add them to the store if asked to."""
     from normbench.report import Row
     from normbench.store import RunState, RunStore
     from normbench.tables import optimizer_cell
@@ -197,8 +196,7 @@ def _show_plan(
     if as_json:
         print_json([{**json.loads(spec.to_json()), "run": spec.fingerprint} for spec in specs])
         return 0
-    spec = specs[0]
-    row = Row(spec=spec, scores={}, outcomes={})
+    rows = [Row(spec=spec, scores={}, outcomes={}) for spec in specs]
     print_table(
         ("run", "seed", "problem", "norm", "optimizer", "setting", "epochs", "state"),
         [
@@ -212,7 +210,7 @@ def _show_plan(
                 str(spec.epochs),
                 state.value,
             )
-            for spec, state in zip(specs, states, strict=True)
+            for spec, row, state in zip(specs, rows, states, strict=True)
         ],
         right=("seed", "epochs"),
     )

@@ -22,6 +22,7 @@ from normbench.streams import stream_seed
 from normbench.tasks import Batch, Scores, State, Task
 
 Progress = Callable[[int, int], None]
+Observe = Callable[[int], None]
 PROGRESS_SECONDS = 1.0
 
 
@@ -49,13 +50,20 @@ class Loop(Protocol):
     name: str
     gradient_evaluations: int
 
-    def run_epoch(self, epoch: int, factors: Sequence[float], progress: Progress) -> EpochSums:
+    def run_epoch(
+        self,
+        epoch: int,
+        factors: Sequence[float],
+        progress: Progress,
+        observe: Observe | None = None,
+    ) -> EpochSums:
         """Train on the batches of *epoch*, with the learning rate times each of *factors*.
 
         Args:
             epoch: Counted from 1.
             factors: One for each step.
             progress: Called about once a second with (steps done, steps in all).
+            observe: Called behind each step with its index, and changes nothing.
         """
         ...
 
@@ -121,7 +129,13 @@ class EagerLoop:
         self._losses = torch.zeros(source.steps, device=device)
         self._sums = torch.zeros(len(task.metrics), dtype=torch.float64, device=device)
 
-    def run_epoch(self, epoch: int, factors: Sequence[float], progress: Progress) -> EpochSums:
+    def run_epoch(
+        self,
+        epoch: int,
+        factors: Sequence[float],
+        progress: Progress,
+        observe: Observe | None = None,
+    ) -> EpochSums:
         """Train on every batch of *epoch*; see :class:`Loop`."""
         self._source.start_epoch(epoch)
         self._randomness.start_epoch(epoch)
@@ -139,6 +153,8 @@ class EagerLoop:
             self._sums += scores.sums
             self._losses[step] = scores.loss.detach()
             self._cursor += size
+            if observe is not None:
+                observe(step)
             if time.monotonic() - reported >= PROGRESS_SECONDS:
                 reported = time.monotonic()
                 progress(step + 1, len(factors))
@@ -162,25 +178,31 @@ class EagerLoop:
     def _closure_step(self, batch: Batch, state: State) -> Scores:
         """Let the optimizer evaluate the loss as often as it likes, as if it were one evaluation.
 
-        Every call sees the same batch and the same random masks, and only the first one moves
+        Every call sees the same batch, random masks and buffers, and only the first one moves
         buffers such as running statistics.
         """
         before = self._randomness.state()
+        start = [buffer.clone() for buffer in self._network.buffers()]
         scores: list[Scores] = []
         buffers: list[Tensor] = []
 
         def closure() -> Tensor:
             self._randomness.restore(before)
+            if buffers:
+                self._set_buffers(start)
             scores.append(self._gradient(batch, state))
             if not buffers:
                 buffers.extend(buffer.clone() for buffer in self._network.buffers())
             return scores[-1].loss
 
         self._optimizer.step(closure)  # type: ignore[arg-type] # torch wants a float, takes a tensor
-        with torch.no_grad():
-            for buffer, kept in zip(self._network.buffers(), buffers, strict=True):
-                buffer.copy_(kept)
+        self._set_buffers(buffers)
         return scores[0]
+
+    @torch.no_grad()
+    def _set_buffers(self, values: Sequence[Tensor]) -> None:
+        for buffer, value in zip(self._network.buffers(), values, strict=True):
+            buffer.copy_(value)
 
     def _set_rate(self, factor: float) -> None:
         for group, base in zip(self._optimizer.param_groups, self._base_rates, strict=True):

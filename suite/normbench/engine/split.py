@@ -57,6 +57,18 @@ def split_indices(
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
+def split_tail(count: int, share: float) -> tuple[Indices, Indices]:
+    """Return the indices (training, validation) of a text of *count* tokens: its end is held out.
+
+    Args:
+        count: Tokens in the official train part.
+        share: Share held out, in [0, 1), rounded to a whole number of tokens.
+    """
+    indices = np.arange(count)
+    kept = count - round(share * count)
+    return indices[:kept], indices[kept:]
+
+
 def train_test_split_indices(
     targets: NDArray[Any], share: float, seed: int, *, classes: int
 ) -> tuple[Indices, Indices]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from normbench.engine import checkpoint
 from normbench.engine.checkpoint import Progress
@@ -47,12 +48,16 @@ class Trainer:
         session: What to train.
         sink: Where points, progress and checkpoints go.
         checkpoint_seconds: Least time between checkpoints.
+
+    Attributes:
+        network: The one whose weights are the result: it trains, or it holds the averages.
     """
 
     def __init__(
         self, session: Session, sink: Sink, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
     ) -> None:
         self._session, self._sink = session, sink
+        self.network = session.network
         self._spec = session.spec
         self._metric = session.spec.problem.metric
         self._checkpoint_seconds = checkpoint_seconds
@@ -113,11 +118,12 @@ class Trainer:
         if sums is not None:
             point["train"] = sums.metrics
         if epoch % rules.evaluate_every == 0 or epoch == self._spec.epochs:
+            self.network = self._judged_network(epoch)
             started = time.perf_counter()
             session.randomness.start_evaluation()
             for name, part in session.parts.items():
                 point[name] = evaluate(
-                    session.network,
+                    self.network,
                     session.task,
                     part,
                     precision=rules.precision,
@@ -125,6 +131,19 @@ class Trainer:
                 )
             self._progress.evaluation_seconds += time.perf_counter() - started
         return point
+
+    def _judged_network(self, epoch: int) -> nn.Module:
+        """Return the network to evaluate after *epoch*.
+
+        Averaged weights are of no use before their statistics are estimated, so that is training.
+        """
+        averaged = self._session.averaged
+        if averaged is None or epoch == 0:
+            return self._session.network
+        started = time.perf_counter()
+        averaged.refresh()
+        self._progress.train_seconds += time.perf_counter() - started
+        return averaged.network
 
     def _rate(self, epoch: int) -> float:
         """Return the learning rate that the step after *epoch* starts from."""
@@ -171,6 +190,8 @@ class Trainer:
 
     def _result(self, outcome: str, bad_step: int | None) -> dict[str, Any]:
         progress, metric = self._progress, self._metric
+        if outcome == "diverged":
+            self.network = self._session.network
         chosen = progress.best if self._spec.protocol.rules.select == "best" else self._last
         score = metric.worst if outcome == "diverged" else self._metric_value(chosen)
         if score is None:
@@ -207,7 +228,7 @@ class Trainer:
                 "epochs": progress.target_epoch,
                 "seconds": progress.target_seconds,
             },
-            "weights_sha256": checkpoint.weights_hash(self._session.network),
+            "weights_sha256": checkpoint.weights_hash(self.network),
             "engine": progress.engine,
             "device": str(self._session.device),
             "shared": False,

@@ -11,12 +11,14 @@ from pathlib import Path, PurePosixPath
 from normbench.errors import StoreError
 from normbench.store.files import explained
 from normbench.store.layout import RUNS_FOLDER, STORE_FILE
+from normbench.store.series import SERIES_FOLDER
 
 # What a store consists of; locks, logs and the tracking database stay where they are.
 _WANTED = re.compile(
     rf"{re.escape(STORE_FILE)}"
     rf"|{RUNS_FOLDER}/[0-9a-f]{{2}}/[0-9a-f]{{32}}/"
-    r"(spec\.json|result\.json|attempts/\d{4,}(\.superseded|\.merged-[0-9a-f]{8})?(/[^/]+)+)"
+    rf"(spec\.json|result\.json|{SERIES_FOLDER}/[^/]+|"
+    r"attempts/\d{4,}(\.superseded|\.merged-[0-9a-f]{8})?(/[^/]+)+)"
 )
 
 

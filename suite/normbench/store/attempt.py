@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from normbench.errors import LeaseLostError, StoreError
-from normbench.store import checkpoints
+from normbench.store import checkpoints, series
 from normbench.store.checkpoints import Checkpoint
 from normbench.store.files import explain, is_gone, open_folder, sync_folder, to_json, write_whole
 from normbench.store.folders import (
@@ -30,7 +30,7 @@ from normbench.store.folders import (
     RunState,
     list_attempts,
 )
-from normbench.store.journal import JOURNAL_FILE, Journal, Point
+from normbench.store.journal import JOURNAL_FILE, Journal, Point, read_points
 from normbench.store.leases import HEARTBEAT_FILE, Heartbeat
 
 RESULT_SCHEMA = 1
@@ -53,6 +53,7 @@ class Attempt:
         lease_seconds: The run may be taken over after so long without a heartbeat.
         checkpoint: What to continue from, in the attempt's own folder.
         points: The curve up to that checkpoint, already in the attempt's own journal.
+        for_series: The run has its result; this attempt trains it again for series alone.
 
     Raises:
         OSError: If the folder is gone or cannot be written.
@@ -66,10 +67,15 @@ class Attempt:
         lease_seconds: float,
         checkpoint: Checkpoint | None,
         points: list[Point],
+        *,
+        for_series: bool = False,
     ) -> None:
         self.path = path
         self.number = number
         self.points = points
+        self.for_series = for_series
+        self.moments = read_points(path, series.SERIES_JOURNAL)
+        self._moments: Journal | None = None
         self._run = run
         self._checkpoint = checkpoint
         self._lost = False
@@ -130,6 +136,12 @@ class Attempt:
         with self._writing(JOURNAL_FILE):
             self._journal.append(point)
 
+    def append_moments(self, line: Mapping[str, Any]) -> None:
+        """Append one line to the journal of series, whose first line names the ``observers``."""
+        with self._writing(series.SERIES_JOURNAL):
+            self._moments = self._moments or Journal(self._folder, series.SERIES_JOURNAL)
+            self._moments.append(line)
+
     def save_checkpoint(self, write: Callable[[Path], None], *, epoch: int) -> None:
         """Replace the checkpoint.
 
@@ -140,7 +152,25 @@ class Attempt:
         """
         with self._writing("checkpoint"):
             self._journal.sync()
+            if self._moments is not None:
+                self._moments.sync()
             self._checkpoint = checkpoints.save(write, epoch, self.path, self._folder)
+
+    def write_series(self, observer: str, data: bytes) -> None:
+        """Write an observer's whole series into the attempt's own folder."""
+        with self._writing(series.own_file(observer)):
+            write_whole(series.own_file(observer), data, folder=self._folder)
+
+    def publish_series(self, observer: str, declaration: Mapping[str, Any]) -> None:
+        """Make the series that :meth:`write_series` wrote the run's.
+
+        Args:
+            observer: Name of the observer.
+            declaration: What it is: at least ``observer``, as it was asked for, and the
+                ``weights_sha256`` that the training ended in.
+        """
+        with self._writing(series.own_file(observer)):
+            series.publish(self._run, self.path, observer, {**declaration, "attempt": self.number})
 
     def publish(self, result: Mapping[str, Any], *, keep: bool = False) -> bool:
         """Publish the result of the run and end the attempt.
@@ -178,14 +208,16 @@ class Attempt:
         The run is let go of even if the outcome cannot be written; it then counts as interrupted.
 
         Args:
-            outcome: FAILED, OUT_OF_MEMORY, TIMED_OUT, KILLED or INTERRUPTED.
+            outcome: FAILED, OUT_OF_MEMORY, TIMED_OUT, KILLED or INTERRUPTED; FINISHED or DIVERGED
+                for an attempt at series, which never publishes a result.
             message: Why, in a line.
             traceback: Python's, if there is one.
         """
-        if outcome not in CLOSED:
+        allowed = CLOSED | FINAL if self.for_series else CLOSED
+        if outcome not in allowed:
             raise StoreError(
                 f"{self} cannot be closed as {outcome!r}, expected one of "
-                f"{', '.join(sorted(CLOSED))}. Results are published instead."
+                f"{', '.join(sorted(allowed))}. Results are published instead."
             )
         content = {"outcome": str(outcome), "message": message, "ended": time.time()}
         try:
@@ -193,6 +225,8 @@ class Attempt:
                 if traceback:
                     write_whole(TRACEBACK_FILE, traceback.encode(), folder=self._folder)
                 write_whole(OUTCOME_FILE, to_json(content), folder=self._folder)
+            if outcome in FINAL:
+                checkpoints.discard(self.path)
         finally:
             self._end()
 
@@ -262,4 +296,6 @@ class Attempt:
         except OSError as error:
             _log.debug("the heartbeat of %s stays until it is stale: %s", self, error)
         self._journal.close()
+        if self._moments is not None:
+            self._moments.close()
         os.close(self._folder)

@@ -26,6 +26,7 @@ from normbench.store.files import (
     write_whole,
 )
 from normbench.store.journal import JOURNAL_FILE, Point, cut_back, encode, read_points
+from normbench.store.series import SERIES_JOURNAL
 
 CHECKPOINT_FILE = "checkpoint.json"
 _PREFIX, _SUFFIX = "checkpoint-", ".pt"
@@ -72,7 +73,7 @@ def newest_checkpoint(folders: Iterable[Path]) -> Checkpoint | None:
 
 
 def carry_over(folders: Iterable[Path], target: Path) -> tuple[Checkpoint | None, list[Point]]:
-    """Bring the newest checkpoint and the curve up to it into *target*.
+    """Bring the newest checkpoint, with curve and series up to it, into *target*.
 
     Returns:
         The checkpoint in *target* and the points in its journal; None and no points if there is
@@ -91,8 +92,11 @@ def carry_over(folders: Iterable[Path], target: Path) -> tuple[Checkpoint | None
         except FileNotFoundError:
             continue  # its worker, not yet aware that it was taken over, made a newer one
         points = cut_back(read_points(source.folder), source.epoch)
+        moments = cut_back(read_points(source.folder, SERIES_JOURNAL), source.epoch)
         with open_folder(target) as folder:
             write_whole(JOURNAL_FILE, encode(points), folder=folder)
+            if moments:
+                write_whole(SERIES_JOURNAL, encode(moments), folder=folder)
             _declare(source.file.name, source.epoch, folder)
         return Checkpoint(target / source.file.name, source.epoch), points
     return None, []

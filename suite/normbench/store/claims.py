@@ -15,12 +15,13 @@ import contextlib
 import errno
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from normbench.specs import ComponentSpec
 from normbench.store import checkpoints
 from normbench.store.attempt import Attempt
 from normbench.store.checkpoints import Checkpoint
@@ -29,6 +30,7 @@ from normbench.store.files import (
     is_gone,
     is_temporary,
     open_folder,
+    read_bytes,
     remove_tree,
     sync_folder,
     to_json,
@@ -45,6 +47,7 @@ from normbench.store.folders import (
 )
 from normbench.store.journal import Point
 from normbench.store.leases import HEARTBEAT_FILE, LEASE_FILE, Lease
+from normbench.store.series import covers
 
 _PREPARED = ".claim-"
 _TRIES = 20
@@ -59,16 +62,37 @@ class _OvertakenError(Exception):
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An attempt folder that does not count yet, and the file system's time when it was made."""
+    """An attempt folder that does not count yet.
+
+    Attributes:
+        run: Folder of the run.
+        folder: The folder itself.
+        lease: In whose name it was made.
+        now: The file system's time when it was made.
+        wanted: Observers whose series a run with a result lacks; None to train one without.
+    """
 
     run: Path
     folder: Path
     lease: Lease
     now: float
+    wanted: Sequence[ComponentSpec] | None
+
+    def comes_too_late(self) -> bool:
+        """Whether the run has got its result; an attempt at series comes after that."""
+        return self.wanted is None and (self.run / RESULT_FILE).exists()
 
 
-def claim(run: Path, environment: Mapping[str, Any], lease_seconds: float) -> Attempt | None:
+def claim(
+    run: Path,
+    environment: Mapping[str, Any],
+    lease_seconds: float,
+    wanted: Sequence[ComponentSpec] | None = None,
+) -> Attempt | None:
     """Claim the run in the folder *run*; None if it is done or held.
+
+    With observers *wanted*, the run is one that has its result and is trained again for their
+    series; the attempt goes on from the checkpoint of one that observed them all.
 
     Raises:
         StoreError: If the store cannot be written.
@@ -77,7 +101,7 @@ def claim(run: Path, environment: Mapping[str, Any], lease_seconds: float) -> At
         with (
             explained("write", run),
             contextlib.suppress(_OvertakenError),
-            _prepare(run, environment, lease_seconds) as prepared,
+            _prepare(run, environment, lease_seconds, wanted) as prepared,
         ):
             return _take(prepared)
     _log.warning("run %s changes hands too fast to be claimed", run.name)
@@ -93,7 +117,12 @@ def is_held(attempts: list[AttemptFolder], now: float) -> bool:
 
 
 @contextmanager
-def _prepare(run: Path, environment: Mapping[str, Any], seconds: float) -> Iterator[_Prepared]:
+def _prepare(
+    run: Path,
+    environment: Mapping[str, Any],
+    seconds: float,
+    wanted: Sequence[ComponentSpec] | None,
+) -> Iterator[_Prepared]:
     """Make the folder of a new attempt under a name that does not count; remove it if unused."""
     token = secrets.token_hex(16)
     lease = Lease.of_this_process(token, seconds)
@@ -106,7 +135,7 @@ def _prepare(run: Path, environment: Mapping[str, Any], seconds: float) -> Itera
             heartbeat = path / HEARTBEAT_FILE
             heartbeat.touch()
             now = heartbeat.stat().st_mtime
-        yield _Prepared(run, path, lease, now)
+        yield _Prepared(run, path, lease, now, wanted)
     finally:
         remove_tree(path)
 
@@ -120,10 +149,12 @@ def _take(prepared: _Prepared) -> Attempt | None:
     if newest is not None:
         _set_aside(newest, run)
     # Nobody can publish any more. Whoever did so before is seen here, or after the next rename.
-    if (run / RESULT_FILE).exists():
+    if prepared.comes_too_late():
         return None
     with _overtaken_if_gone():
         folders = [attempt.path for attempt in list_attempts(run)]
+        if prepared.wanted is not None:
+            folders = [folder for folder in folders if covers(folder, prepared.wanted)]
         checkpoint, points = checkpoints.carry_over(folders, prepared.folder)
     number = newest.number + 1 if newest else 1
     if not _occupy(prepared, number):
@@ -133,7 +164,8 @@ def _take(prepared: _Prepared) -> Attempt | None:
 
 def _set_aside(newest: AttemptFolder, run: Path) -> None:
     """Put the attempt out of its worker's reach, unless that worker has ended it."""
-    if newest.superseded or newest.ended():
+    published = newest.published(read_bytes(run / RESULT_FILE))
+    if newest.superseded or newest.ended() or published:
         return
     try:
         newest.path.rename(superseded_path(run, newest.number))
@@ -157,7 +189,7 @@ def _occupy(prepared: _Prepared, number: int) -> bool:
         if Lease.read(target).token != prepared.lease.token:
             raise _OvertakenError from error
     late = superseded_path(prepared.run, number).exists()
-    done = (prepared.run / RESULT_FILE).exists()
+    done = prepared.comes_too_late()
     if late or done:
         with _overtaken_if_gone():
             target.rename(prepared.folder)
@@ -177,7 +209,10 @@ def _begin(
     _sweep(prepared, number)
     with _overtaken_if_gone():
         seconds = prepared.lease.lease_seconds
-        return Attempt(prepared.run, path, number, seconds, checkpoint, points)
+        for_series = prepared.wanted is not None
+        return Attempt(
+            prepared.run, path, number, seconds, checkpoint, points, for_series=for_series
+        )
 
 
 def _sweep(prepared: _Prepared, number: int) -> None:

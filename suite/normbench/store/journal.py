@@ -26,14 +26,15 @@ class Journal:
 
     Args:
         folder: Open directory of the attempt.
+        name: The file.
 
     Raises:
         OSError: If it cannot be opened.
     """
 
-    def __init__(self, folder: int) -> None:
+    def __init__(self, folder: int, name: str = JOURNAL_FILE) -> None:
         flags = os.O_RDWR | os.O_CREAT
-        self._descriptor = os.open(JOURNAL_FILE, flags, 0o666, dir_fd=folder)
+        self._descriptor = os.open(name, flags, 0o666, dir_fd=folder)
         self._end = os.fstat(self._descriptor).st_size
         self._synced = time.monotonic()
 
@@ -87,9 +88,9 @@ def decode(data: bytes) -> list[Point]:
     return points
 
 
-def read_points(folder: Path) -> list[Point]:
+def read_points(folder: Path, name: str = JOURNAL_FILE) -> list[Point]:
     """Return the points in the journal of the attempt in *folder*; none if it is gone."""
-    return decode(read_bytes(folder / JOURNAL_FILE) or b"")
+    return decode(read_bytes(folder / name) or b"")
 
 
 def cut_back(points: Iterable[Point], epoch: int) -> list[Point]:

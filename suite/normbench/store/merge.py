@@ -39,6 +39,7 @@ from normbench.store.journal import JOURNAL_FILE
 from normbench.store.layout import install_run, prepare_run, run_path
 from normbench.store.leases import HEARTBEAT_FILE, Lease
 from normbench.store.run import StoredRun
+from normbench.store.series import bring_series
 from normbench.store.store import RunStore
 
 _WORK_FOLDER = ".merge-"
@@ -52,7 +53,7 @@ class MergeReport:
     Attributes:
         added: Runs that the target did not have.
         kept: Runs that were left as they are.
-        updated: Runs that got a result, or an attempt to continue from.
+        updated: Runs that got a result, series, or an attempt to continue from.
     """
 
     added: int = 0
@@ -117,9 +118,10 @@ def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
         path.parent.mkdir(exist_ok=True)
         added = install_run(work / run.fingerprint, path)
     if (path / RESULT_FILE).exists():
-        return "kept"
+        return "updated" if bring_series(run.path, path) else "kept"
     changed = _bring_attempts(run.path, path, work)
     changed |= _bring_result(run.path, path)
+    changed |= bring_series(run.path, path)
     if added:
         return "added"
     return "updated" if changed else "kept"

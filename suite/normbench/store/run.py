@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from normbench.errors import StoreError, UsageError
-from normbench.specs import RunSpec
+from normbench.specs import ComponentSpec, RunSpec
+from normbench.store import series
 from normbench.store.attempt import Attempt
 from normbench.store.claims import claim, is_held
 from normbench.store.files import read_bytes, read_json
@@ -23,6 +24,9 @@ from normbench.store.folders import (
 )
 from normbench.store.journal import Point, read_points
 from normbench.store.leases import LEASE_SECONDS, FileClock
+
+if TYPE_CHECKING:
+    from normbench.series import Series
 
 SPEC_FILE = "spec.json"
 _TRIES = 5
@@ -110,8 +114,56 @@ class StoredRun:
         published = read_bytes(self.path / RESULT_FILE)
         return [AttemptInfo.of(attempt, now, published) for attempt in list_attempts(self.path)]
 
+    def ask(self, observers: Iterable[ComponentSpec]) -> None:
+        """Ask that the run be observed; an observer asked for before is asked for anew.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        for observer in observers:
+            series.ask(self.path, observer)
+
+    def asked(self) -> list[ComponentSpec]:
+        """Return the observers that were asked for."""
+        return series.asked(self.path)
+
+    def observed(self) -> dict[str, dict[str, Any]]:
+        """Return what is said of each series that the result came with or got later.
+
+        By observer: ``observer`` as it was asked for, ``file``, ``bytes``, ``weights_sha256``,
+        ``attempt``, ``seconds`` that observing took, and their ``share`` of the training time.
+        """
+        return series.declared(self.path)
+
+    def lacking(self) -> list[ComponentSpec]:
+        """Return the observers that were asked for and whose series a run with a result lacks."""
+        return series.lacking(self.path)
+
+    def series(self, observer: str) -> Series:
+        """Return the arrays that *observer* left.
+
+        Raises:
+            UsageError: If there are none.
+            StoreError: If they cannot be read.
+        """
+        # numpy is needed for nothing else in the store.
+        from normbench.series import read_series
+
+        there = self.observed()
+        if observer not in there:
+            held = f"It has those of {', '.join(sorted(there))}." if there else "It has none."
+            raise UsageError(
+                f"run {self.fingerprint[:8]} has no series of observer {observer!r}. {held} Ask "
+                f"for it with: normbench run ... --observe {observer}"
+            )
+        return read_series(series.series_path(self.path, observer))
+
     def claim(
-        self, environment: Mapping[str, Any], *, lease_seconds: float = LEASE_SECONDS
+        self,
+        environment: Mapping[str, Any],
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        for_series: bool = False,
     ) -> Attempt | None:
         """Claim the run for this process.
 
@@ -122,6 +174,7 @@ class StoredRun:
         Args:
             environment: Versions, hardware and the like, recorded with the attempt.
             lease_seconds: Others may take the run over after so long without a heartbeat.
+            for_series: Claim a run that has its result, for the series that it lacks.
 
         Returns:
             The attempt; None if the run is done or held elsewhere.
@@ -131,11 +184,12 @@ class StoredRun:
         """
         if not lease_seconds > 0:
             raise UsageError(f"a lease of {lease_seconds} seconds is too short, give more than 0.")
-        if (self.path / RESULT_FILE).exists():
+        wanted = self.lacking() if for_series else None
+        if not wanted and (for_series or (self.path / RESULT_FILE).exists()):
             return None
         if is_held(list_attempts(self.path), self._clock.now()):
             return None
-        return claim(self.path, environment, lease_seconds)
+        return claim(self.path, environment, lease_seconds, wanted)
 
     def _shown(self) -> AttemptFolder | None:
         """Return the published attempt, else the newest one."""

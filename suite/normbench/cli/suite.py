@@ -1,0 +1,158 @@
+"""``normbench suite``: list, show and train whole sets of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from normbench.cli import complete
+from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.output import plain, print_json, print_table
+from normbench.cli.run import launch_options, make_launching, resume_hint, show_plan, show_report
+from normbench.descriptions import Suite
+from normbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from normbench.resolve import Request
+    from normbench.specs import RunSpec
+    from normbench.suites import Plan
+
+
+@click.group("suite")
+def command() -> None:
+    """Train or show a whole set of cells, such as those of a paper's tables.
+
+    NAME_OR_FILE is a registered suite (normbench suite list) or a YAML file with lists of problems,
+    norms, ablations and optimizers, whose every combination is a cell.
+    """
+
+
+@command.command("list")
+@json_option
+@common_options()
+@click.pass_obj
+def list_suites(invocation: Invocation, as_json: bool) -> None:
+    """List the suites that plugins offer."""
+    offers = invocation.catalogue.offers(Suite)
+    if as_json:
+        print_json([plain(offer.component) for offer in offers])
+        return
+    print_table(("suite", "summary"), [(o.component.name, o.component.summary) for o in offers])
+
+
+@command.command("describe")
+@click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
+@json_option
+@common_options()
+@click.pass_obj
+def describe(invocation: Invocation, name: str, as_json: bool) -> None:
+    """Show the cells of a suite, and those that it leaves out."""
+    from normbench.resolve import resolve
+
+    plan = _expanded(invocation, name)
+    rows = [resolve(request, invocation.catalogue) for request in plan.requests]
+    if as_json:
+        cells = [{"cell": _cell(specs[0]), "seeds": [s.seed for s in specs]} for specs in rows]
+        left_out = [plain(exclusion) for exclusion in plan.exclusions]
+        print_json({"suite": name, "cells": cells, "excluded": left_out})
+        return
+    table = [(*_cell(specs[0]).values(), str(len(specs))) for specs in rows]
+    print_table((*_COLUMNS, "seeds"), table, right=("epochs", "seeds"))
+    for exclusion in plan.exclusions:
+        click.echo(f"left out: {' '.join(exclusion.cell.values())}: {exclusion.reason}")
+    click.echo(f"\n{len(rows)} cells, {sum(map(len, rows))} runs.")
+
+
+@command.command("run")
+@click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--seeds", metavar="N|LIST", help="Seeds of every cell, in place of the suite's.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="AXIS=NAME",
+    help="Only cells with this problem, norm or optimizer; may be given several times.",
+)
+@click.option("--dry-run", is_flag=True, help="Resolve and check, show the runs, train nothing.")
+@click.option("--enqueue", is_flag=True, help="Add the runs to the store, train nothing.")
+@launch_options
+@json_option
+@common_options(store=True, data=True)
+@click.pass_obj
+def run(
+    invocation: Invocation,
+    /,
+    name: str,
+    words: Sequence[str],
+    seeds: str | None,
+    only: Sequence[str],
+    dry_run: bool,
+    enqueue: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Train all cells of a suite; runs that the store already has are kept.
+
+    Words such as protocol.epochs=1 hold for every cell and win over the suite's.
+
+    \b
+    normbench suite run group_norm_study --only norm=group_norm
+    normbench suite run my_suite.yaml protocol.epochs=1 --seeds 2
+    """  # noqa: D301 - click reads the backspace character
+    from normbench.api import launch
+    from normbench.planning import plan_all
+
+    plan = _expanded(invocation, name, words, seeds)
+    requests = [each for each in plan.requests if _wanted(each, only)]
+    if not requests:
+        raise UsageError(
+            f"suite {name} has no cell with {' '.join(only)}. "
+            f"See its cells: normbench suite describe {name}"
+        )
+    specs = plan_all(requests, invocation.catalogue, invocation.data_dir)
+    if dry_run or enqueue:
+        return show_plan(invocation, specs, as_json=as_json, add=enqueue)
+    invocation.resume_hint = resume_hint(invocation)
+    track = not options.pop("no_track")
+    launching = make_launching(invocation, track=track, **options)
+    report = launch(specs, invocation.catalogue, launching)
+    return show_report(invocation, report, as_json=as_json)
+
+
+_COLUMNS = ("problem", "norm", "optimizer", "protocol", "setting", "epochs")
+_AXES = ("problem", "norm", "optimizer")
+
+
+def _expanded(
+    invocation: Invocation, name: str, words: Sequence[str] = (), seeds: str | None = None
+) -> Plan:
+    from normbench.suites import expand, find_suite
+
+    suite = find_suite(name, invocation.catalogue, Path())
+    return expand(suite, invocation.catalogue, words, seeds)
+
+
+def _cell(spec: RunSpec) -> dict[str, str]:
+    from normbench.report import Row
+    from normbench.tables import optimizer_cell
+
+    row = Row(spec=spec, scores={}, outcomes={})
+    protocol = " ".join((spec.protocol.name, *spec.deviations))
+    cells = (spec.problem.name, spec.norm_label, optimizer_cell(row), protocol, row.setting)
+    return dict(zip(_COLUMNS, (*cells, str(spec.epochs)), strict=True))
+
+
+def _wanted(request: Request, only: Sequence[str]) -> bool:
+    """Whether *request* has one of the names that ``--only`` gives for each axis."""
+    names: dict[str, set[str]] = {}
+    for word in only:
+        axis, equals, name = word.partition("=")
+        if axis not in _AXES or not equals:
+            raise UsageError(
+                f"--only {word}: expected AXIS=NAME with an axis among {', '.join(_AXES)}."
+            )
+        names.setdefault(axis, set()).add(name)
+    return all(getattr(request, axis) in chosen for axis, chosen in names.items())
