@@ -33,10 +33,12 @@ from normbench.rules import Ablation, Protocol, Rules
 if TYPE_CHECKING:
     from normbench.api import Report, run
     from normbench.data import Data, DataRequest, Part, check_files
+    from normbench.groups import parameter_groups
     from normbench.layers import Dropout, GaussianNoise, SamePad2d, Stochastic
     from normbench.observers import Probe, View
-    from normbench.roles import Invariance, Role, role_of
+    from normbench.roles import Invariance, ParameterInfo, Role, SiteInfo, role_of
     from normbench.sites import Fitting, Site, Sites
+    from normbench.statistics import PairedTTest, paired_t_test
     from normbench.tasks import Batch, Classification, Scores, State, Task
 
 _LAZY = {
@@ -46,11 +48,14 @@ _LAZY = {
     "DataRequest": "normbench.data",
     "Part": "normbench.data",
     "check_files": "normbench.data",
+    "parameter_groups": "normbench.groups",
     "Dropout": "normbench.layers",
     "GaussianNoise": "normbench.layers",
     "SamePad2d": "normbench.layers",
     "Stochastic": "normbench.layers",
+    "ParameterInfo": "normbench.roles",
     "Probe": "normbench.observers",
+    "SiteInfo": "normbench.roles",
     "View": "normbench.observers",
     "Fitting": "normbench.sites",
     "Invariance": "normbench.roles",
@@ -58,6 +63,8 @@ _LAZY = {
     "role_of": "normbench.roles",
     "Site": "normbench.sites",
     "Sites": "normbench.sites",
+    "PairedTTest": "normbench.statistics",
+    "paired_t_test": "normbench.statistics",
     "Batch": "normbench.tasks",
     "Classification": "normbench.tasks",
     "Scores": "normbench.tasks",
@@ -86,7 +93,9 @@ __all__ = [
     "NormbenchError",
     "Observer",
     "Optimizer",
+    "PairedTTest",
     "Parameter",
+    "ParameterInfo",
     "Part",
     "PluginError",
     "Probe",
@@ -100,6 +109,7 @@ __all__ = [
     "Search",
     "Setting",
     "Site",
+    "SiteInfo",
     "Sites",
     "Source",
     "State",
@@ -113,6 +123,8 @@ __all__ = [
     "View",
     "check_files",
     "hookimpl",
+    "paired_t_test",
+    "parameter_groups",
     "role_of",
     "run",
 ]

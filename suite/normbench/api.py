@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from normbench.cadence import asked_observers
 from normbench.data import data_folder
 from normbench.descriptions import Launcher
 from normbench.errors import UsageError
@@ -18,7 +19,7 @@ from normbench.planning import check_resumable, plan
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.report import Row, rows_of
 from normbench.resolve import Request
-from normbench.specs import RunSpec
+from normbench.specs import ComponentSpec, RunSpec
 from normbench.store import RunState, RunStore, StoredRun, store_path
 
 if TYPE_CHECKING:
@@ -38,17 +39,19 @@ class Report:
         trained: Runs that ended with a result during the call; the others had one before, or have
             none yet.
         tracking: What was sent to MLflow, in words; empty if nothing was.
+        lacking: The series that were asked for and are not there, in a sentence for each run.
     """
 
     rows: tuple[Row, ...]
     store: Path
     trained: int = 0
     tracking: str = ""
+    lacking: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
-        """Whether every run has ended with a result."""
-        return all(row.complete for row in self.rows)
+        """Whether every run has ended with a result and has its series."""
+        return all(row.complete for row in self.rows) and not self.lacking
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as strict JSON values."""
@@ -56,6 +59,7 @@ class Report:
             "store": str(self.store),
             "trained": self.trained,
             "rows": [row.to_dict() for row in self.rows],
+            "lacking": list(self.lacking),
         }
 
     def __repr__(self) -> str:
@@ -86,6 +90,7 @@ class Launching:
     track: bool = True
     keep_weights: bool = False
     checkpoint_seconds: float | None = None
+    observers: Sequence[ComponentSpec] = ()
     watch: Callable[[RunStore, Sequence[str]], AbstractContextManager[Tick]] = field(
         default=lambda _store, _runs: nullcontext(_nothing)
     )
@@ -109,6 +114,7 @@ def run(
     slots: int | None = None,
     track: bool = True,
     keep_weights: bool = False,
+    observe: Iterable[str] = (),
     **words: Any,
 ) -> Report:
     """Train *problem* with *optimizer*, one run for each seed; what is done already is kept.
@@ -132,6 +138,7 @@ def run(
         slots: Runs trained at once on the processor or on each GPU.
         track: Whether MLflow is fed.
         keep_weights: Whether final weights are kept.
+        observe: Observers to look on, such as ``["activations:every=0.1"]``.
         words: Overrides; write dots as two underscores, ``protocol__epochs=3``.
 
     Raises:
@@ -157,6 +164,7 @@ def run(
         data_dir=Path(data_dir) if data_dir else None,
         track=track,
         keep_weights=keep_weights,
+        observers=asked_observers(observe, catalogue),
     )
     return launch(plan(request, catalogue, launching.data_dir), catalogue, launching)
 
@@ -166,6 +174,8 @@ def launch(specs: Sequence[RunSpec], catalogue: Catalogue, launching: Launching)
     devices(launching.device, launching.slots)
     store = RunStore.open(store_path(launching.store), create=True)
     runs = [store.add(spec) for spec in specs]
+    for added in runs:
+        added.ask(launching.observers)
     return _train(store, runs, catalogue, launching)
 
 
@@ -179,6 +189,8 @@ def resume(
 ) -> Report:
     """Train the unfinished runs of a store, or those named, from their last checkpoints.
 
+    Runs that lack series which were asked for are trained again for them.
+
     Args:
         store: Run store; default ``$NORMBENCH_STORE``, else ``./normbench-runs``.
         runs: Beginnings of fingerprints of runs or rows; None for all.
@@ -191,7 +203,7 @@ def resume(
     """
     opened = RunStore.open(store_path(Path(store) if store else None))
     found = list(opened.runs()) if runs is None else _named(opened, runs)
-    unfinished = [run for run in found if run.state() not in _DONE]
+    unfinished = [run for run in found if run.state() not in _DONE or run.lacking()]
     launching = launching or Launching(**options)
     catalogue = catalogue or load_catalogue()
     check_resumable((run.spec for run in unfinished), catalogue, launching.data_dir)
@@ -201,15 +213,32 @@ def resume(
 def _train(
     store: RunStore, runs: Sequence[StoredRun], catalogue: Catalogue, launching: Launching
 ) -> Report:
-    waiting = [run for run in runs if run.state() not in _DONE]
-    fingerprints = tuple(run.fingerprint for run in waiting)
+    unfinished = [run for run in runs if run.state() not in _DONE]
+    fingerprints = tuple(run.fingerprint for run in runs if run in unfinished or run.lacking())
     collector = _collector(store, launching)
     with collector or nullcontext():
         if fingerprints:
             _launch(store, fingerprints, catalogue, launching)
     tracking = str(collector.stop()) if collector else ""
-    trained = sum(run.state() in _DONE for run in waiting)
-    return Report(rows=tuple(rows_of(runs)), store=store.root, trained=trained, tracking=tracking)
+    return Report(
+        rows=tuple(rows_of(runs)),
+        store=store.root,
+        trained=sum(run.state() in _DONE for run in unfinished),
+        tracking=tracking,
+        lacking=tuple(words for run in runs if (words := _lacking(run))),
+    )
+
+
+def _lacking(run: StoredRun) -> str:
+    """Return which series *run* is without and why, in a sentence; empty if none."""
+    names = ", ".join(observer.name for observer in run.lacking())
+    if not names:
+        return ""
+    attempts = run.attempts()
+    reason = attempts[-1].message if attempts else ""
+    return f"run {run.fingerprint[:8]} lacks the series of {names}" + (
+        f": {reason}" if reason else ". Make them with: normbench resume"
+    )
 
 
 def _launch(

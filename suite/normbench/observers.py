@@ -7,7 +7,7 @@ the run that it observes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -49,7 +49,6 @@ class View:
         step: Steps done.
         sites: Norm sites of the network.
         task: Loss and metrics.
-        batch: Training examples, augmented as in training; the same at every moment of the run.
         learning_rate_factor: What the schedule multiplies all learning rates with: in the step just
             done, at step 0 in the first step.
         device: Where everything lies.
@@ -62,7 +61,8 @@ class View:
         step: int,
         built: Built,
         task: Task,
-        batch: Batch,
+        batch: Callable[[], Batch],
+        device: torch.device,
         optimizer: torch.optim.Optimizer,
         learning_rates: Sequence[float],
         learning_rate_factor: float,
@@ -71,10 +71,9 @@ class View:
     ) -> None:
         self.epoch, self.step = epoch, step
         self.sites: tuple[SiteInfo, ...] = built.sites
-        self.task, self.batch = task, batch
+        self.task, self.device = task, device
         self.learning_rate_factor = learning_rate_factor
-        self.device = batch.targets.device
-        self._original, self._optimizer = built, optimizer
+        self._original, self._optimizer, self._batch = built, optimizer, batch
         self._rates, self._precision, self._seed = learning_rates, precision, seed
 
     @cached_property
@@ -90,6 +89,12 @@ class View:
         network = copy.deepcopy(self._original.network, memo).train()
         bind_generator(network, generator)
         return network
+
+    @cached_property
+    def batch(self) -> Batch:
+        """Training examples, augmented as in training; the same at every moment of the run."""
+        kept = self._batch()
+        return Batch(kept.inputs.clone(), kept.targets.clone())
 
     @cached_property
     def parameters(self) -> tuple[ParameterInfo, ...]:

@@ -37,11 +37,16 @@ def _plan(
 ) -> list[RunSpec]:
     """Return the specs of *request*; the files of the datasets *checked* are taken to be there."""
     specs = resolve(request, catalogue)
-    if _unusual(specs[0], catalogue.get(Problem, request.problem)):
+    problem = catalogue.get(Problem, request.problem)
+    if _unusual(specs[0], problem) or _addresses_dimensions(specs[0]):
         # Only a built network knows its sites; torch is imported for nothing else before a launch.
         from normbench.build import build_network
 
-        build_network(specs[0], catalogue)
+        built = build_network(specs[0], catalogue)
+        if _addresses_dimensions(specs[0]):
+            from normbench.engine.session import build_optimizer
+
+            build_optimizer(specs[0], built, catalogue)
     dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
     _check_validation(specs[0], dataset)
     _check_batch_size(specs[0], dataset)
@@ -162,3 +167,8 @@ def _unusual(spec: RunSpec, problem: Problem) -> bool:
         or identity["norm"]["parameters"]
         or identity["problem"]["network_parameters"]
     )
+
+
+def _addresses_dimensions(spec: RunSpec) -> bool:
+    """Whether a value of the optimizer may or may not fit the parameters' shapes."""
+    return any(isinstance(value, tuple) for value in spec.optimizer.parameters.values())

@@ -18,7 +18,7 @@ from torch.nn.utils import parametrize
 from normbench.descriptions import SiteKind
 from normbench.errors import PluginError
 from normbench.rules import Ablation
-from normbench.sites import Fitting, Site, Sites
+from normbench.sites import Fitting, Site, Sites, weight_owner
 
 
 class Role(StrEnum):
@@ -131,7 +131,7 @@ def _site_info(
         features=site.features,
         layer="" if layer is None else names.get(layer, ""),
         norm=names.get(fitting.norm, "") if fitting is not None else "",
-        groups=fitting.groups if fitting is not None and _weight_owner(site, fitting) else None,
+        groups=fitting.groups if fitting is not None and weight_owner(site, fitting) else None,
         activation="" if activation is None else names.get(activation, ""),
     )
 
@@ -145,7 +145,7 @@ def _parameter_infos(network: nn.Module, sites: Sites) -> Iterator[ParameterInfo
         for part in (fitting.norm, fitting.activation, fitting.weight):
             for module in part.modules() if part is not None else ():
                 placed[module] = site.index
-        if (owner := _weight_owner(site, fitting)) is not None:
+        if (owner := weight_owner(site, fitting)) is not None:
             fed[owner] = (site, fitting)
     seen: set[nn.Parameter] = set()
     for name, module in network.named_modules():
@@ -160,16 +160,10 @@ def _parameter_infos(network: nn.Module, sites: Sites) -> Iterator[ParameterInfo
                 parameter=parameter,
                 role=role,
                 site=placed.get(module, site_fit[0].index if site_fit else None),
-                invariance=_invariance(module, parameter, site_fit),
+                invariance=invariance_of(
+                    module, parameter, site_fit[1].groups if site_fit else None
+                ),
             )
-
-
-def _weight_owner(site: Site, fitting: Fitting) -> nn.Module | None:
-    """Return the module that holds the weight which the norm at *site* normalizes."""
-    if fitting.weight is None:
-        return site.fed_by if site.layer is None else site.layer
-    layer = site.feeds if site.layer is None else site.layer
-    return None if layer is None else layer.get_submodule("parametrizations.weight")
 
 
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.Bilinear, nn.Embedding, nn.RNNBase)
@@ -207,14 +201,16 @@ def role_of(module: nn.Module, own_name: str, name: str) -> Role:
     )
 
 
-def _invariance(
-    layer: nn.Module, weight: nn.Parameter, fed: tuple[Site, Fitting] | None
-) -> Invariance | None:
-    """Return the scale invariance of *weight*; a bias breaks it unless each channel is centred."""
-    if fed is None or fed[1].groups is None:
+def invariance_of(layer: nn.Module, weight: nn.Parameter, groups: int | None) -> Invariance | None:
+    """Return the scale invariance of *weight*, of *groups* groups of output channels.
+
+    A bias breaks it unless each channel is centred.
+    """
+    if groups is None:
         return None
-    groups, features = fed[1].groups, len(weight)
-    if getattr(layer, "bias", None) is not None and groups != features:
+    features = len(weight)
+    centred = groups == features and getattr(layer, "is_centred", True)
+    if getattr(layer, "bias", None) is not None and not centred:
         return None
     if isinstance(layer, nn.modules.conv._ConvTransposeNd):
         return None

@@ -85,7 +85,7 @@ class Moments:
         """Return the moments, at least one, as an ``.npz`` file."""
         stream = io.BytesIO()
         arrays = {name: np.stack(values) for name, values in sorted(self.arrays.items())}
-        more = {} if about is None else {ABOUT: np.array(json.dumps(about, sort_keys=True))}
+        more = {} if about is None else {ABOUT: np.array(json.dumps(about))}
         np.savez(
             stream,
             allow_pickle=False,

@@ -105,9 +105,7 @@ class Sites:
             return cls()
         name = getattr(getattr(norm_layer, "func", norm_layer), "__name__", "custom")
         centres = getattr(getattr(norm_layer, "func", norm_layer), "centres", True)
-        return cls(
-            lambda site: Fitting(norm=norm_layer(site.features)), centres=centres, norm_name=name
-        )
+        return cls(partial(_fit_plain, norm_layer), centres=centres, norm_name=name)
 
     @classmethod
     def for_norm(
@@ -235,6 +233,9 @@ class Sites:
         weighted = site.feeds if site.layer is None else site.layer
         if fitting is not None and fitting.weight is not None and weighted is not None:
             parametrize.register_parametrization(weighted, "weight", fitting.weight)
+        if fitting is not None and (owner := weight_owner(site, fitting)) is not None:
+            owner.invariant_groups = fitting.groups  # type: ignore[assignment] # says parameter_groups
+            owner.is_centred = getattr(fitting.norm, "centres", True)
         self.fitted.append((site, fitting))
         return fitting
 
@@ -270,6 +271,29 @@ class Sites:
             f"norm {self._norm_name} does not support site {shown} of {owner}: it supports "
             f"{', '.join(self._kinds)} sites. {fix}"
         )
+
+
+def weight_owner(site: Site, fitting: Fitting) -> nn.Module | None:
+    """Return the module that holds the weight which the norm at *site* normalizes."""
+    if fitting.weight is None:
+        return site.fed_by if site.layer is None else site.layer
+    layer = site.feeds if site.layer is None else site.layer
+    return None if layer is None else layer.get_submodule("parametrizations.weight")
+
+
+def _fit_plain(norm_layer: Callable[[int], nn.Module], site: Site) -> Fitting:
+    norm = norm_layer(site.features)
+    return Fitting(norm=norm, groups=_invariant_groups(norm, site.features))
+
+
+def _invariant_groups(norm: nn.Module, features: int) -> int | None:
+    """Return how many equal groups of channels may be rescaled before *norm*, if that is known."""
+    if isinstance(norm, nn.modules.batchnorm._NormBase):
+        return features
+    if isinstance(norm, nn.GroupNorm):
+        return norm.num_groups
+    groups: int | None = getattr(norm, "invariant_groups", None)
+    return groups
 
 
 def _fit_described(norm: Norm, parameters: Mapping[str, Any], site: Site) -> Fitting:

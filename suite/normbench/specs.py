@@ -129,6 +129,14 @@ class RunSpec:
         return _label(self.identity["norm"], self.identity.get("ablation", {}))
 
     @property
+    def mask_label(self) -> str:
+        """The sites that carry the norm: ``all``, ``none``, or the mask's digits."""
+        if self.norm.name == "none":
+            return "none"
+        sites = self.identity["ablation"].get("sites")
+        return "".join(str(bit) for bit in sites) if sites else "all"
+
+    @property
     def optimizer_label(self) -> str:
         """The optimizer for tables: its name."""
         return self.optimizer.name

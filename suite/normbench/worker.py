@@ -28,6 +28,7 @@ from normbench.engine.session import open_session
 from normbench.engine.trainer import CHECKPOINT_SECONDS, Trainer
 from normbench.environment import environment
 from normbench.errors import LeaseLostError, NormbenchError, StoreError
+from normbench.observation import open_observing, publish_series
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.store import Attempt, RunState, RunStore, StoredRun, store_path
 
@@ -94,8 +95,19 @@ class Worker:
         self._environment = environment(device, catalogue)
 
     def train(self, run: StoredRun) -> RunState | None:
-        """Train *run* unless it is done or held elsewhere (then None); return its outcome."""
-        attempt = run.claim(self._environment, lease_seconds=self._lease_seconds)
+        """Train *run* unless it is done or held elsewhere (then None); return its outcome.
+
+        A run that has its result and lacks series that were asked for is trained again for them.
+        """
+        outcome = self._try(run)
+        if run.lacking():
+            outcome = self._try(run, for_series=True) or outcome
+        return outcome
+
+    def _try(self, run: StoredRun, *, for_series: bool = False) -> RunState | None:
+        attempt = run.claim(
+            self._environment, lease_seconds=self._lease_seconds, for_series=for_series
+        )
         if attempt is None:
             return None
         with attempt:
@@ -119,10 +131,18 @@ class Worker:
     def _attempt(self, run: StoredRun, attempt: Attempt) -> RunState:
         _log.info("%s: attempt %d", run.fingerprint[:8], attempt.number)
         session = open_session(run.spec, self._catalogue, self._folder, self._device)
+        observing = open_observing(run, attempt, session, self._catalogue)
         trainer = Trainer(
-            session, AttemptSink(attempt), checkpoint_seconds=self._checkpoint_seconds
+            session,
+            AttemptSink(attempt),
+            checkpoint_seconds=self._checkpoint_seconds,
+            observing=observing,
         )
         result = trainer.run(attempt.checkpoint, attempt.points)
+        publish_series(run, attempt, observing.watches, result)
+        if attempt.for_series:
+            attempt.close(RunState(result["outcome"]), "trained again for its series")
+            return RunState(result["outcome"])
         if self._keep_weights:
             _keep(trainer.network, attempt.path / "weights.pt")
         attempt.publish({**result, "attempt": attempt.number})

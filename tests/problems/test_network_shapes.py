@@ -137,10 +137,10 @@ def test_shortcut_site_follows_its_block(build):
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
-def test_roles(network, build):
+def test_roles(network, build, blueprint):
     """Matrices and kernels are weights, biases biases, and norms hold scales and shifts."""
     norm = "none" if network.name == "quadratic" else "batch_norm"
-    built = build(network.name, norm)
+    built = (build if norm == "none" else blueprint)(network.name, norm)
 
     for info in built.parameters:
         kind = "shift" if info.name.endswith("bias") else "scale"

@@ -97,6 +97,14 @@ def test_twins():
         "cifar10_3c3d_bn",
         "cifar100_3c3d_bn",
         "cifar100_allcnnc_bn",
+        "cifar10_vgg16_224_bn",
+        "cifar10_vgg19_224_bn",
+        "cifar100_vgg16_224_bn",
+        "cifar100_vgg19_224_bn",
+        "svhn_3c3d_bn",
+        "mnist_2c2d_bn",
+        "mnist_mlp_bn",
+        "fmnist_mlp_bn",
     } == {twin.name for twin in twins}
     assert all(by_name[twin.base].twin(twin.name, "batch_norm") == twin for twin in twins)
 

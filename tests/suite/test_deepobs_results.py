@@ -197,3 +197,21 @@ def test_setting_folder_is_named_as_deepobs_does():
         "num_epochs__100__batch_size__128__weight_decay__0.e+00__lr__1.5848931925e-02"
         "__momentum__9.9e-01__nesterov__False__base__1.e-02__warm__1.e+00"
     )
+
+
+def test_long_setting_keeps_both_ends():
+    """A name that no file system takes is cut in the middle; the row at its end stays."""
+    many = {f"hyperparameter_{number}": float(number) for number in range(20)}
+    content = {
+        "num_epochs": 1,
+        "batch_size": 32,
+        "weight_decay": None,
+        "optimizer_hyperparams": many,
+        "training_params": {"row": "0123abcd"},
+    }
+
+    name = setting_folder(content)
+
+    assert 200 == len(name)
+    assert name.startswith("num_epochs__1__batch_size__32__hyperparameter_0__0.e+00")
+    assert name.endswith("__row__0123abcd")

@@ -207,3 +207,43 @@ def test_groups_decay_weights_alone_and_slow_the_scale():
         "norm_scale": (0.05, 0.0),
         "norm_shift": (0.5, 0.0),
     } == found
+
+
+class PreActivated(nn.Module):
+    """A convolution, and a site that it feeds but that belongs to the convolution behind."""
+
+    def __init__(self, sites: Sites, bias: str = "unless_centred") -> None:
+        super().__init__()
+        sites.with_bias(bias)
+        self.first = nn.Conv2d(1, 4, 3)
+        self.second = nn.Conv2d(4, 8, 3)
+        self.norm, self.relu = sites.before(
+            4, "conv", nn.ReLU(), feeds=self.second, fed_by=self.first
+        )
+
+
+def test_layer_before_a_pre_activation_site_is_scale_invariant():
+    """The norm makes the weight of the layer that feeds it invariant, not that of the next."""
+    sites = batch_norm()
+    built = describe_network(PreActivated(sites), sites, "network pre")
+
+    invariances = {info.name: info.invariance for info in built.parameters}
+
+    assert Invariance((4, 1, 1, 3, 3), (0,)) == invariances["first.weight"]
+    assert invariances["second.weight"] is None
+    assert "first" == built.sites[0].layer
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [
+        ("unless_centred", (False, True)),
+        ("always", (True, True)),
+        ("never", (False, False)),
+        ("weight_norms_only", (False, False)),
+    ],
+)
+def test_bias_policy_at_a_pre_activation_site(policy, kept):
+    """A centring norm makes the bias before it redundant, never the one behind it."""
+    network = PreActivated(batch_norm(), policy)
+    assert kept == (network.first.bias is not None, network.second.bias is not None)

@@ -19,6 +19,14 @@ PREFIX = "pytorch_optimizer"
 _DISTRIBUTION = "pytorch-optimizer"
 _LIST = re.compile(r"^OPTIMIZER_LIST\b.*?= \[(.*?)^\]", re.MULTILINE | re.DOTALL)
 _LR = 1e-3
+# Text of classes that need more than parameter groups: a graph of the gradient, a choice between
+# two algorithms for each group, another package, or layers of two dimensions only.
+_NEEDS_MORE = ("hutchinson", "use_muon", "einops", "TransformDCT", "only supports 2D parameters")
+# Their state holds objects, which a checkpoint does not.
+_NOT_RESUMABLE = ("Conda",)
+# They have the switch between decay through the gradient and on the weights, but the first is
+# something else in them.
+_OWN_DECAY = ("Adan", "NovoGrad")
 
 
 @hookimpl
@@ -31,24 +39,28 @@ def normbench_optimizers() -> Sequence[Optimizer]:
 def _offered(folder: Path) -> Iterator[Optimizer]:
     version = release_of(_DISTRIBUTION)
     for name, found in sorted(_listed(folder).items()):
-        if found.required or needs_more(found):
-            continue
-        yield Optimizer(
-            name=f"{PREFIX}:{name}",
-            summary=found.summary,
-            version=version,
-            source=Source(
-                title=f"pytorch_optimizer, class {found.name}",
-                reference="github.com/kozistr/pytorch_optimizer",
-                licence="Apache-2.0",
-            ),
-            parameters=found.parameters({}, _LR),
-            factory=f"normbench_plugins.bridges.pytorch_optimizer_factories:{name}",
-            decoupled_weight_decay=found.arguments.get("weight_decouple") is not False,
-            needs_closure="NoClosureError" in found.text,
-            elementwise=False,
-            averages_weights="def eval(" in found.text and "def train(" in found.text,
-        )
+        if not (found.required or found.name in _NOT_RESUMABLE or _needs_more(found)):
+            yield _optimizer(name, found, version)
+
+
+def _optimizer(name: str, found: OptimizerClass, version: int) -> Optimizer:
+    coupled = found.arguments.get("weight_decouple") is False and found.name not in _OWN_DECAY
+    return Optimizer(
+        name=f"{PREFIX}:{name}",
+        summary=found.summary,
+        version=version,
+        source=Source(
+            title=f"pytorch_optimizer, class {found.name}",
+            reference="github.com/kozistr/pytorch_optimizer",
+            licence="Apache-2.0",
+        ),
+        parameters=found.parameters({}, _LR),
+        factory=f"normbench_plugins.bridges.pytorch_optimizer_factories:{name}",
+        decoupled_weight_decay=not coupled,
+        needs_closure="NoClosureError" in found.text,
+        elementwise=False,
+        averages_weights="def eval(" in found.text and "def train(" in found.text,
+    )
 
 
 def _listed(folder: Path) -> Mapping[str, OptimizerClass]:
@@ -61,6 +73,5 @@ def _listed(folder: Path) -> Mapping[str, OptimizerClass]:
     return {found.name.lower(): found for found in classes if found.name in names}
 
 
-def needs_more(found: OptimizerClass) -> bool:
-    """Whether the class needs what the harness does not give: a graph of the gradient."""
-    return "hutchinson" in found.text.lower()
+def _needs_more(found: OptimizerClass) -> bool:
+    return any(sign in found.text for sign in _NEEDS_MORE)

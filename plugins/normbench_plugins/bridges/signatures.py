@@ -14,7 +14,7 @@ from typing import Any
 
 from normbench import Parameter, Search, Value
 
-_CLASS = re.compile(r"^class (\w+)\(.*?^(?=\S|\Z)", re.MULTILINE | re.DOTALL)
+_CLASS = re.compile(r"^class (\w+)\(", re.MULTILINE)
 _HEAD = re.compile(
     r"^    def __init__\(\s*self,(.*?)\)(?:\s*->\s*None)?:[ ]*(?:#[^\n]*)?$",
     re.MULTILINE | re.DOTALL,
@@ -38,7 +38,7 @@ class OptimizerClass:
         summary: First sentence of its docstring.
         text: All of it.
         arguments: Default value of each argument after ``params``; those without one are missing.
-        annotations: Source of each argument's annotation.
+        annotations: Source of an argument's annotation, where its default leaves the type open.
         required: Arguments without a default, ``params`` aside.
     """
 
@@ -69,16 +69,16 @@ class OptimizerClass:
 
 def read_classes(text: str) -> Iterator[OptimizerClass]:
     """Yield every class in *text* whose constructor takes ``params`` and ``lr``."""
-    for found in _CLASS.finditer(text):
-        body = found[0]
+    _, *pieces = _CLASS.split(text)
+    for name, body in zip(pieces[::2], pieces[1::2], strict=True):
         head = _HEAD.search(body)
-        if head is None:
+        if head is None or "params" not in head[1] or "lr" not in head[1]:
             continue
         function = ast.parse(f"def f({head[1]}): pass").body[0]
         assert isinstance(function, ast.FunctionDef)  # noqa: S101 - it was written as one
         arguments = dict(_arguments(function.args))
         if "params" in arguments and "lr" in arguments:
-            yield _optimizer_class(found[1], body, arguments)
+            yield _optimizer_class(name, body, arguments)
 
 
 def _optimizer_class(
@@ -105,8 +105,11 @@ def _arguments(head: ast.arguments) -> Iterator[tuple[str, tuple[Any, str]]]:
         *zip(plain, defaults, strict=True),
         *zip(head.kwonlyargs, head.kw_defaults, strict=True),
     ]:
-        annotation = ast.unparse(argument.annotation) if argument.annotation else ""
-        yield argument.arg, (_literal(default), annotation)
+        value = _literal(default)
+        # Only where the default leaves the type open.
+        open_type = argument.annotation is not None and type(value) in (float, int, type(None))
+        annotation = ast.unparse(argument.annotation) if open_type else ""
+        yield argument.arg, (value, annotation)
 
 
 def _literal(node: ast.expr | None) -> Any:

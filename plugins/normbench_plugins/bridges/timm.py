@@ -20,8 +20,12 @@ PREFIX = "timm"
 _LR = 1e-3
 _ENTRY = re.compile(r"OptimInfo\((\s*name=.*?)^        \)", re.MULTILINE | re.DOTALL)
 _DECOUPLING = ("decoupled", "decoupled_decay", "decoupled_weight_decay")
-# Without a switch for it, but λ·w joins the gradient before anything else.
-_COUPLED = ("Lars", "NAdamLegacy")
+# Without a switch, λ·w joins the gradient before anything else.
+_COUPLED = ("NAdamLegacy",)
+# With a switch, what is not decoupled is still not that: λ·w joins what the moments make of it.
+_OWN_DECAY = ("Lamb", "NvNovoGrad")
+# It draws random numbers that no checkpoint holds.
+_NOT_RESUMABLE = ("Kron",)
 
 
 @hookimpl
@@ -48,7 +52,8 @@ def _optimizers(folder: Path, version: int) -> Iterator[Optimizer]:
         found = classes.get(entry["opt_class"])
         if found is None or found.required or entry.get("second_order"):
             continue
-        yield _optimizer(entry, found, version)
+        if found.name not in _NOT_RESUMABLE:
+            yield _optimizer(entry, found, version)
 
 
 def _optimizer(entry: Mapping[str, Any], found: OptimizerClass, version: int) -> Optimizer:
@@ -56,7 +61,8 @@ def _optimizer(entry: Mapping[str, Any], found: OptimizerClass, version: int) ->
     if entry.get("has_momentum"):
         fixed = {"momentum": 0.9, **fixed}
     given = {**found.arguments, **fixed}
-    coupled = found.name in _COUPLED or any(given.get(switch) is False for switch in _DECOUPLING)
+    switched_off = any(given.get(switch) is False for switch in _DECOUPLING)
+    coupled = found.name in _COUPLED or (switched_off and found.name not in _OWN_DECAY)
     return Optimizer(
         name=f"{PREFIX}:{name}",
         summary=entry["description"],

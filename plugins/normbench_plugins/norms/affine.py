@@ -60,6 +60,11 @@ class AffineNorm(nn.Module):
         self._register("bias", present=self.has_shift)
         AffineNorm.reset_parameters(self)  # not a subclass's, whose buffers come later
 
+    @property
+    def invariant_groups(self) -> int | None:
+        """Number of equal groups of channels that may be rescaled before the norm, or None."""
+        return self.features
+
     def reset_parameters(self) -> None:
         """Set γ and β to their initial values, 1 and 0 unless said otherwise."""
         for parameter, start in ((self.weight, self.scale_init), (self.bias, self.shift_init)):

@@ -124,4 +124,4 @@ def fit(
         running_mean_init=running_mean_init,
         running_variance=running_variance,
     )
-    return Fitting(norm=norm, groups=site.features)
+    return Fitting(norm=norm, groups=norm.invariant_groups)

@@ -28,9 +28,9 @@ class BatchRenorm(RunningNorm):
     y = γ·(x - μ̄)/σ̄ + β.
 
     The limits grow with the training steps: R = 1 and D = 0 for *plain_steps*, then linearly to
-    *r_max* within *r_ramp_steps* and to *d_max* within *d_ramp_steps*. Since r and d depend on the scale of the
-    weight before, that weight is scale invariant in its gradient only: each output channel's is
-    orthogonal to it.
+    *r_max* within *r_ramp_steps* and to *d_max* within *d_ramp_steps*. Since r and d depend on the
+    scale of the weight before, that weight is scale invariant in its gradient only: each output
+    channel's is orthogonal to it.
 
     Buffers ``running_mean`` (start 0) and ``running_std`` (start 1): (C,); ``steps``: a number.
 
@@ -80,7 +80,11 @@ class BatchRenorm(RunningNorm):
             shift_init=shift_init,
         )
         self.r_max, self.d_max = r_max, d_max
-        self.plain_steps, self.r_ramp_steps, self.d_ramp_steps = plain_steps, r_ramp_steps, d_ramp_steps
+        self.plain_steps, self.r_ramp_steps, self.d_ramp_steps = (
+            plain_steps,
+            r_ramp_steps,
+            d_ramp_steps,
+        )
         self.register_buffer("steps", torch.tensor(0))
 
     def reset_parameters(self) -> None:
@@ -151,4 +155,4 @@ def fit(
         d_ramp_steps=d_ramp_steps,
         sequence=site.kind != "conv",
     )
-    return Fitting(norm=norm, groups=site.features)
+    return Fitting(norm=norm, groups=norm.invariant_groups)

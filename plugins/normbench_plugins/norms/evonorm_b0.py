@@ -132,4 +132,4 @@ def fit(
 ) -> Fitting:
     """Put EvoNorm B0 at *site*, complete where an activation follows or is to be replaced."""
     norm = partial(EvoNormB0, site.features, eps, momentum, variance=variance)
-    return place(site, norm, placement, groups=site.features)
+    return place(site, norm, placement)

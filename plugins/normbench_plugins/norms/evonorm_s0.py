@@ -75,6 +75,11 @@ class EvoNormS0(AffineNorm):
         self.unbiased = is_unbiased(variance, "EvoNormS0")
         self.gate = nn.Parameter(torch.ones(features))
 
+    @property
+    def invariant_groups(self) -> int | None:
+        """None: rescaling what arrives changes the gate."""
+        return None
+
     def reset_parameters(self) -> None:
         """Set γ, β and v to their initial values."""
         super().reset_parameters()
@@ -113,4 +118,4 @@ def fit(
     """
     check_site_groups(site, num_groups)
     norm = partial(EvoNormS0, site.features, num_groups, eps, variance=variance)
-    return place(site, norm, placement, groups=None)
+    return place(site, norm, placement)

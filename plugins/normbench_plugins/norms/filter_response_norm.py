@@ -105,8 +105,9 @@ def fit(site: Site, *, eps: float = 1e-6, learn_eps: bool = False) -> Fitting:
     Behind a residual sum the unit acts on the sum. Every output channel may be rescaled.
     """
     follows = site.activation_follows or site.sum_follows
+    norm = FilterResponseNorm(site.features, eps, learn_eps=learn_eps)
     return Fitting(
-        norm=FilterResponseNorm(site.features, eps, learn_eps=learn_eps),
+        norm=norm,
         activation=ThresholdedLinearUnit(site.features) if follows else None,
-        groups=site.features,
+        groups=norm.invariant_groups,
     )

@@ -87,4 +87,4 @@ def fit(
     """Put a ghost batch norm at *site*; every output channel before it may be rescaled."""
     sequence = site.kind != "conv"
     norm = GhostBatchNorm(site.features, virtual_batch_size, eps, momentum, sequence=sequence)
-    return Fitting(norm=norm, groups=site.features)
+    return Fitting(norm=norm, groups=norm.invariant_groups)

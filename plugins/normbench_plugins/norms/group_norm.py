@@ -57,6 +57,11 @@ class GroupNorm(AffineNorm):
         self.num_groups = num_groups
         self.unbiased = is_unbiased(variance, "GroupNorm")
 
+    @property
+    def invariant_groups(self) -> int | None:
+        """G: each group may be rescaled."""
+        return self.num_groups
+
     def normalise(self, inputs: Tensor) -> Tensor:
         """Return γ·x̂ + β; a group with a single value is refused."""
         return normalise_groups(
@@ -95,4 +100,4 @@ def fit(
     groups = groups_at(site, num_groups, group_size, p_grouping)
     sequence = site.kind != "conv"
     norm = GroupNorm(site.features, groups, eps, variance=variance, sequence=sequence)
-    return Fitting(norm=norm, groups=groups)
+    return Fitting(norm=norm, groups=norm.invariant_groups)

@@ -122,11 +122,13 @@ class _NormaliseGroups(torch.autograd.Function):
         again = torch.is_grad_enabled()
         if again:  # A second derivative flows through the statistics too.
             mean, inverse, _ = ctx.statistics(values, eps=ctx.eps if eps is None else eps)
-        product = values * gradient  # in this order: the first decides on the layout
+        # Centred before the product: the difference of two products would lose digits.
+        distance = values if mean is None else values - spread(mean, values)
+        fresh = None if again or mean is None else distance
+        product = torch.mul(distance, gradient, out=fresh)  # the first decides on the layout
+        aligned = channel_means(product) * inverse
         needs_total = mean is not None or ctx.needs_input_grad[2]
         total = channel_means(gradient) if needs_total else None
-        aligned = channel_means(product)
-        aligned = (aligned if mean is None else aligned - mean * total) * inverse
         slope = over_groups(weight * aligned, ctx.groups) * inverse * -inverse * ctx.factor
         spare = None if again else product
         if mean is None:

@@ -48,4 +48,5 @@ class InstanceNorm(AffineNorm):
 
 def fit(site: Site, *, eps: float = 1e-5) -> Fitting:
     """Put an instance norm at *site*; every output channel before it may be rescaled."""
-    return Fitting(norm=InstanceNorm(site.features, eps), groups=site.features)
+    norm = InstanceNorm(site.features, eps)
+    return Fitting(norm=norm, groups=norm.invariant_groups)

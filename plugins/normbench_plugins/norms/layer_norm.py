@@ -32,6 +32,11 @@ class LayerNorm(AffineNorm):
         shift_init: Initial β.
     """
 
+    @property
+    def invariant_groups(self) -> int | None:
+        """One: only all channels together may be rescaled."""
+        return 1
+
     def normalise(self, inputs: Tensor) -> Tensor:
         """Return γ·x̂ + β; an example with a single value is refused."""
         return normalise_groups(inputs, self.weight, self.bias, 1, self.eps)
@@ -39,4 +44,5 @@ class LayerNorm(AffineNorm):
 
 def fit(site: Site, *, eps: float = 1e-5) -> Fitting:
     """Put a layer norm at *site*; only the whole weight before it may be rescaled."""
-    return Fitting(norm=LayerNorm(site.features, eps, sequence=site.kind != "conv"), groups=1)
+    norm = LayerNorm(site.features, eps, sequence=site.kind != "conv")
+    return Fitting(norm=norm, groups=norm.invariant_groups)

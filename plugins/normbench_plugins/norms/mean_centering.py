@@ -57,6 +57,11 @@ class MeanCentering(RunningNorm):
             shift_init=shift_init,
         )
 
+    @property
+    def invariant_groups(self) -> int | None:
+        """None: rescaling what arrives changes the output."""
+        return None
+
     def normalise(self, inputs: Tensor) -> Tensor:
         """Return x - μ + β, and in training move the running mean.
 
@@ -80,4 +85,4 @@ class MeanCentering(RunningNorm):
 def fit(site: Site, *, momentum: float = 0.1) -> Fitting:
     """Put a mean centering at *site*; the scale of the weight before it passes through."""
     norm = MeanCentering(site.features, momentum, sequence=site.kind != "conv")
-    return Fitting(norm=norm, groups=None)
+    return Fitting(norm=norm, groups=norm.invariant_groups)

@@ -28,6 +28,11 @@ class Affine(AffineNorm):
     def __init__(self, features: int) -> None:
         super().__init__(features, 0.0)
 
+    @property
+    def invariant_groups(self) -> int | None:
+        """None: rescaling what arrives changes the output."""
+        return None
+
     def normalise(self, inputs: Tensor) -> Tensor:
         """Return γ·x + β."""
         outputs = torch.addcmul(spread(self.bias, inputs), inputs, spread(self.weight, inputs))
@@ -38,21 +43,19 @@ class Affine(AffineNorm):
         return f"{self.features}"
 
 
-def place(
-    site: Site, norm: Callable[[], nn.Module], placement: str, *, groups: int | None
-) -> Fitting:
+def place(site: Site, make: Callable[[], AffineNorm], placement: str) -> Fitting:
     """Put a norm with its own nonlinearity at *site*, or what may stand there of it.
 
     Args:
         site: Where.
-        norm: Makes the complete norm, which replaces the network's activation too.
+        make: Makes the complete norm, which replaces the network's activation too.
         placement: Where a residual sum or nothing follows, ``at_once`` leaves the affine part and
             the network's activation behind the sum. With ``after_addition`` the complete norm acts
             behind the sum instead of the activation, and nothing acts before it.
-        groups: Scale-invariant groups of the feeding weight where the norm is complete.
     """
     if site.activation_follows:
-        return Fitting(norm=norm(), activation=nn.Identity(), groups=groups)
+        norm = make()
+        return Fitting(norm=norm, activation=nn.Identity(), groups=norm.invariant_groups)
     if placement == "at_once":
         return Fitting(norm=Affine(site.features))
-    return Fitting(norm=nn.Identity(), activation=norm() if site.sum_follows else None)
+    return Fitting(norm=nn.Identity(), activation=make() if site.sum_follows else None)

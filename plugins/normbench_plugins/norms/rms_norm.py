@@ -46,6 +46,11 @@ class RMSNorm(AffineNorm):
     ) -> None:
         super().__init__(features, eps, sequence=sequence, scale_init=scale_init)
 
+    @property
+    def invariant_groups(self) -> int | None:
+        """One: only all channels together may be rescaled."""
+        return 1
+
     def normalise(self, inputs: Tensor) -> Tensor:
         """Return γ·x/√(ν² + ε)."""
         return rescale_groups(inputs, self.weight, None, 1, self.eps)
@@ -53,4 +58,5 @@ class RMSNorm(AffineNorm):
 
 def fit(site: Site, *, eps: float = 1e-5) -> Fitting:
     """Put an RMS norm at *site*; only the whole weight before it may be rescaled."""
-    return Fitting(norm=RMSNorm(site.features, eps, sequence=site.kind != "conv"), groups=1)
+    norm = RMSNorm(site.features, eps, sequence=site.kind != "conv")
+    return Fitting(norm=norm, groups=norm.invariant_groups)

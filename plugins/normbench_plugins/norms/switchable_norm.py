@@ -83,6 +83,11 @@ class SwitchableNorm(RunningNorm):
         self.mean_weights = nn.Parameter(torch.ones(3))
         self.variance_weights = nn.Parameter(torch.ones(3))
 
+    @property
+    def invariant_groups(self) -> int | None:
+        """One: only all channels together may be rescaled."""
+        return 1
+
     def reset_parameters(self) -> None:
         """Set γ, β, the mixture's weights and the running statistics to their initial values."""
         super().reset_parameters()
@@ -120,4 +125,5 @@ def _mixed(weights: Tensor, instance: Tensor, layer: Tensor, batch: Tensor) -> T
 
 def fit(site: Site, *, eps: float = 1e-5, momentum: float = 0.1) -> Fitting:
     """Put a switchable norm at *site*; only the whole weight before it may be rescaled."""
-    return Fitting(norm=SwitchableNorm(site.features, eps, momentum), groups=1)
+    norm = SwitchableNorm(site.features, eps, momentum)
+    return Fitting(norm=norm, groups=norm.invariant_groups)

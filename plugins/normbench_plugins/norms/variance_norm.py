@@ -82,4 +82,4 @@ class VarianceNorm(RunningNorm):
 def fit(site: Site, *, eps: float = 1e-5, momentum: float = 0.1) -> Fitting:
     """Put a variance norm at *site*; every output channel before it may be rescaled."""
     norm = VarianceNorm(site.features, eps, momentum, sequence=site.kind != "conv")
-    return Fitting(norm=norm, groups=site.features)
+    return Fitting(norm=norm, groups=norm.invariant_groups)

@@ -1,8 +1,9 @@
 """AdamS: Adam with one second moment for each sphere.
 
-Spherical Perspective on Learning with Normalization Layers, S. Roburin, Y. de Mont-Marin, A. Bursuc,
-R. Marlet, P. Pérez and M. Aubry, Neurocomputing 487, 2022, arXiv:2006.13382, and its code,
-github.com/ymontmarin/adamsrt. Weight decay is added to a copy of the gradient, not to the gradient.
+Spherical Perspective on Learning with Normalization Layers, S. Roburin, Y. de Mont-Marin,
+A. Bursuc, R. Marlet, P. Pérez and M. Aubry, Neurocomputing 487, 2022, arXiv:2006.13382, and its
+code, github.com/ymontmarin/adamsrt. Weight decay is added to a copy of the gradient, where the code
+alters the gradient.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class AdamS(SphericalOptimizer):
     Args:
         params: Parameters or groups; extra keys in groups are kept.
         lr: η.
-        betas: β₁ and β₂, each in [0, 1).
+        betas: β₁ and β₂, each from 0 to 0.999999.
         eps: ε, in units of a sphere's gradient.
         weight_decay: λ.
         decoupled: Whether weight decay acts on the weights.
@@ -101,7 +102,7 @@ class AdamS(SphericalOptimizer):
     def check_options(self, group: Group) -> None:
         """Refuse options out of range."""
         super().check_options(group)
-        self.check_range(group, "betas", 0.0, below=1.0)
+        self.check_range(group, "betas", 0.0, 0.999999)
         self.check_range(group, "eps", 0.0)
 
     def step_factor(self, spheres: Spheres) -> float:

@@ -197,7 +197,7 @@ OPTIMIZERS = (
             deviations=("Only parameters of role weight get a trust ratio.",),
         ),
         parameters=(
-            rate(0.001),
+            rate(0.005),
             *betas(),
             eps(1e-6),
             Parameter(

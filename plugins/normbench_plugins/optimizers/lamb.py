@@ -33,7 +33,7 @@ class LAMB(ListOptimizer):
         self,
         groups: Groups,
         *,
-        lr: float = 0.001,
+        lr: float = 0.005,
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-6,
@@ -80,7 +80,7 @@ def _update_one(
 def lamb(
     groups: Groups,
     *,
-    lr: float = 0.001,
+    lr: float = 0.005,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-6,

@@ -46,6 +46,8 @@ class LBFGS(optim.LBFGS):
                 "lbfgs received no closure: its line search evaluates the loss. Give "
                 "step() a function that sets the gradients and returns the loss."
             )
+        if not self.param_groups[0]["lr"]:
+            return self._penalised(closure)  # torch's search divides by the first step's length
         loss: Tensor = super().step(lambda: self._penalised(closure))
         return loss
 

@@ -49,15 +49,17 @@ def _update_lists(
     parameters: list[Tensor], gradients: list[Tensor], means: list[Tensor], group: Group
 ) -> None:
     shrink(parameters, group)
-    directions = list(torch._foreach_lerp(means, gradients, 1 - group["beta1"]))
-    torch._foreach_sign_(directions)
+    between = torch._foreach_lerp(means, gradients, 1 - group["beta1"])
+    directions = list(torch._foreach_sign(between))
+    torch._foreach_add_(directions, between, alpha=0)  # the sign of NaN is 0, which would hide it
     descend(parameters, directions, group["lr"])
     torch._foreach_lerp_(means, gradients, 1 - group["beta2"])
 
 
 def _update_one(parameter: Tensor, gradient: Tensor, mean: Tensor, group: Group) -> None:
     lr, beta1, beta2 = group["lr"], group["beta1"], group["beta2"]
-    direction = (beta1 * mean + (1 - beta1) * gradient).sign()
+    between = beta1 * mean + (1 - beta1) * gradient
+    direction = between.sign() + 0 * between
     parameter.copy_((1 - lr * group["weight_decay"]) * parameter - lr * direction)
     mean.copy_(beta2 * mean + (1 - beta2) * gradient)
 

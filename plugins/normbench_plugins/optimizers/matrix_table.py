@@ -70,7 +70,7 @@ OPTIMIZERS = (
         parameters=(
             rate(0.003),
             *betas(0.95, 0.95),
-            eps(),
+            eps(low=1e-20),  # a direction without any gradient would give 0 / 0
             Parameter(
                 name="precondition_every",
                 kind="int",

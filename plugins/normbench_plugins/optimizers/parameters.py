@@ -46,7 +46,7 @@ def momentum(default: float) -> Parameter:
     )
 
 
-def eps(default: float = 1e-8) -> Parameter:
+def eps(default: float = 1e-8, low: float = 0.0) -> Parameter:
     """Return ε as Adam has it."""
     return Parameter(
         name="eps",
@@ -54,7 +54,7 @@ def eps(default: float = 1e-8) -> Parameter:
         default=default,
         summary="added to the root of the squared gradients",
         unit="gradient",
-        low=0.0,
+        low=low,
     )
 
 

@@ -1,8 +1,9 @@
 """SGD-MRT: SGD with momentum that is rescaled and transported along the sphere.
 
-Spherical Perspective on Learning with Normalization Layers, S. Roburin, Y. de Mont-Marin, A. Bursuc,
-R. Marlet, P. Pérez and M. Aubry, Neurocomputing 487, 2022, arXiv:2006.13382, and its code,
-github.com/ymontmarin/adamsrt. Weight decay is added to a copy of the gradient, not to the gradient.
+Spherical Perspective on Learning with Normalization Layers, S. Roburin, Y. de Mont-Marin,
+A. Bursuc, R. Marlet, P. Pérez and M. Aubry, Neurocomputing 487, 2022, arXiv:2006.13382, and its
+code, github.com/ymontmarin/adamsrt. Weight decay is added to a copy of the gradient, where the code
+alters the gradient.
 The momentum is 0.9 unless said, as in the paper's runs; in its code it is 0.
 """
 

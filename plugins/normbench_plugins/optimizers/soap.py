@@ -137,10 +137,16 @@ def _eigenvectors(covariance: Tensor) -> Tensor:
 
     Bad numbers have none: they give the identity, and reach the parameters with the gradients.
     """
-    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-    if not torch.isfinite(covariance).all():
-        return identity
-    return torch.linalg.eigh(covariance + _TINY * identity)[1].flip(1)
+    wide = _wide(covariance)
+    identity = torch.eye(len(wide), dtype=wide.dtype, device=wide.device)
+    if not torch.isfinite(wide).all():
+        return identity.to(covariance)
+    return torch.linalg.eigh(wide + _TINY * identity)[1].flip(1).to(covariance)
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    """Return *matrix* in a precision that decompositions exist for."""
+    return matrix.to(torch.promote_types(matrix.dtype, torch.float32))
 
 
 def _renew_rotations(state: Group) -> None:
@@ -154,7 +160,7 @@ def _renew_rotations(state: Group) -> None:
         image = covariance @ rotation
         order = (rotation * image).sum(0).argsort(descending=True)
         state["square"].copy_(state["square"].index_select(dim, order))
-        state["rotations"][dim] = torch.linalg.qr(image[:, order])[0]
+        state["rotations"][dim] = torch.linalg.qr(_wide(image[:, order]))[0].to(image)
     state["mean"].copy_(rotate(mean, state["rotations"]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import Any, ClassVar
 
 import torch
@@ -40,9 +41,7 @@ class Batch:
 
     def moments(self, key: str) -> list[Tensor]:
         """Return the states called *key*, which have the parameters' shapes, in the views."""
-        return [
-            of.view_of(state[key]) for state, of in zip(self.states, self.spheres, strict=True)
-        ]
+        return [of.view_of(state[key]) for state, of in zip(self.states, self.spheres, strict=True)]
 
     def items(self) -> Iterator[tuple[Tensor, Tensor, dict[str, Any], Spheres]]:
         """Return weight, gradient, state and spheres of one parameter after another."""
@@ -93,14 +92,12 @@ class SphericalOptimizer(Optimizer):
                 "normbench.parameter_groups makes such groups."
             )
 
-    def check_range(
-        self, group: Group, name: str, low: float, below: float = float("inf")
-    ) -> None:
-        """Refuse a group option that is not in [low, below)."""
+    def check_range(self, group: Group, name: str, low: float, high: float = inf) -> None:
+        """Refuse a group option, or one of several numbers in it, that is not in [low, high]."""
         value = group[name]
         for number in value if isinstance(value, tuple | list) else (value,):
-            if not low <= float(number) < below:
-                bound = f" and less than {below:g}" if below < float("inf") else ", and finite"
+            if not (low <= float(number) <= high and isfinite(number)):
+                bound = f" and at most {high:g}" if high < inf else ", and finite"
                 raise UsageError(
                     f"{type(self).__name__} received {name}={value}: expected at least "
                     f"{low:g}{bound}. Give another value."
@@ -154,9 +151,7 @@ class SphericalOptimizer(Optimizer):
         if batch.group["decoupled"]:
             torch._foreach_mul_(batch.weights, 1 - batch.group["lr"] * decay)
         else:
-            batch.gradients = list(
-                torch._foreach_add(batch.gradients, batch.weights, alpha=decay)
-            )
+            batch.gradients = list(torch._foreach_add(batch.gradients, batch.weights, alpha=decay))
 
     def _spheres(self, group: Group) -> Iterator[tuple[Tensor, Spheres]]:
         """Return each parameter of *group* with its spheres."""

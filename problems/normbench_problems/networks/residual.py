@@ -15,7 +15,7 @@ from normbench_problems.networks.initial_values import INITS
 
 ORDERS = ("post", "pre", "before_norm")
 SHORTCUTS = ("projection", "conv3x3", "projection_without_norm", "preactivated")
-STEMS = ("small", "large", "bare")
+STEMS = ("small", "large")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,7 @@ class Architecture:
         depths: Blocks in each stage.
         bottleneck: Whether a block is 1×1, 3×3, 1×1 with four times the channels at its end.
         stem_width: Channels of the stem.
+        stem_norm: Whether norm and activation follow the stem's convolution.
     """
 
     depths: tuple[int, ...]
@@ -34,6 +35,7 @@ class Architecture:
     width: int = 16
     stem_width: int = 16
     stem: str = "small"
+    stem_norm: bool = True
     init: str = "torch"
     shortcut: str = "projection"
     activation_order: str = "post"

@@ -117,17 +117,16 @@ class ResNet(nn.Module):
         self.dense = nn.Linear(channels, architecture.classes)
 
     def _add_stem(self, sites: Sites) -> None:
-        stem, width = self.architecture.stem, self.architecture.stem_width
-        if stem == "large":
-            self.stem = nn.Conv2d(3, width, 7, 2, padding=3)
-        else:
-            self.stem = nn.Conv2d(3, width, 3, padding=1, bias=stem != "bare")
+        width, normed = self.architecture.stem_width, self.architecture.stem_norm
+        large = self.architecture.stem == "large"
+        kernel, stride = (7, 2) if large else (3, 1)
+        self.stem = nn.Conv2d(3, width, kernel, stride, padding=kernel // 2, bias=normed)
         self.stem_norm, self.stem_activation = nn.Identity(), nn.Identity()
-        if stem != "bare":
+        if normed:
             active = self.architecture.activation_order != "before_norm"
             activation = nn.ReLU() if active else None
             self.stem_norm, self.stem_activation = sites.after(self.stem, activation)
-        self.stem_pool = nn.MaxPool2d(3, 2, padding=1) if stem == "large" else nn.Identity()
+        self.stem_pool = nn.MaxPool2d(3, 2, padding=1) if large else nn.Identity()
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits of (N, 3, H, W) images."""

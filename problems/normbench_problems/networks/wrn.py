@@ -63,7 +63,7 @@ def _wrn(
         classes=classes,
         width=64,
         stem_width=16,
-        stem="bare",
+        stem_norm=False,
         init=init,
         shortcut="preactivated",
         activation_order="pre",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from normbench.cadence import CADENCE
 from normbench.cli.output import shown, size
 from normbench.descriptions import (
     Component,
     Dataset,
+    Measure,
     Metric,
     Norm,
+    Observer,
     Optimizer,
     Problem,
     Setting,
@@ -30,9 +33,12 @@ def of(component: Component) -> dict[str, str]:
 
 def tables(component: Component, settings: Sequence[Setting]) -> Iterator[Table]:
     """Return title, headings and rows of each table that belongs to the component."""
-    if component.parameters:
-        rows = [_parameter(parameter) for parameter in component.parameters]
+    cadence = CADENCE if isinstance(component, Observer) else ()
+    if parameters := (*cadence, *component.parameters):
+        rows = [_parameter(parameter) for parameter in parameters]
         yield "parameters", _HEADINGS, rows
+    if isinstance(component, Observer):
+        yield "series", _SERIES_HEADINGS, [_measure(measure) for measure in component.measures]
     if isinstance(component, Problem):
         yield "training (problem.NAME=VALUE)", *_values(rules_of(Training), component.training)
     if isinstance(component, Protocol):
@@ -62,7 +68,13 @@ def _protocol_words(protocol: Protocol) -> Iterator[Table]:
 
 
 _HEADINGS = ("parameter", "type", "default", "unit", "range", "search", "summary")
+_SERIES_HEADINGS = ("series", "dimensions", "unit", "summary")
 _SETTING_HEADINGS = ("problem", "norm", "optimizer", "protocol", "values", "source")
+
+
+def _measure(measure: Measure) -> tuple[str, ...]:
+    dims = (*([] if measure.fixed else ["moment"]), *measure.dims)
+    return measure.name, ", ".join(dims), measure.unit, measure.summary
 
 
 def _parameter(parameter: Parameter) -> tuple[str, ...]:

@@ -31,8 +31,8 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 def command(invocation: Invocation, what: str | None, as_json: bool) -> None:
     """List what plugins offer.
 
-    WHAT is datasets, networks, problems, norms, optimizers, protocols, launchers or plugins;
-    without it, the names of all.
+    WHAT is datasets, networks, problems, norms, optimizers, protocols, launchers, observers or
+    plugins; without it, the names of all.
     """
     catalogue = invocation.catalogue
     chosen = (*PLURALS, PLUGINS) if what is None else (what,)
@@ -185,6 +185,11 @@ def _protocol(protocol: Any) -> dict[str, str]:
     }
 
 
+def _observer(observer: Any) -> dict[str, str]:
+    series = (measure.name for measure in observer.measures if not measure.fixed)
+    return {**_parameters(observer), "series": _joined(series)}
+
+
 _DETAILS: Mapping[str, Callable[[Any], dict[str, str]]] = {
     "dataset": _dataset,
     "network": _parameters,
@@ -193,4 +198,5 @@ _DETAILS: Mapping[str, Callable[[Any], dict[str, str]]] = {
     "optimizer": _optimizer,
     "protocol": _protocol,
     "launcher": _parameters,
+    "observer": _observer,
 }

@@ -16,7 +16,7 @@ from normbench.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from normbench.api import Launching, Report
-    from normbench.specs import RunSpec
+    from normbench.specs import ComponentSpec, RunSpec
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -64,6 +64,13 @@ _LAUNCH = (
 @click.option("--seeds", metavar="N|LIST", help="So many seeds, or the seeds: 3,7,9.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML of words.")
 @click.option("--setting-of", metavar="CELL", help="Use the setting of norm=..., protocol=...")
+@click.option(
+    "--observe",
+    multiple=True,
+    metavar="OBSERVER",
+    shell_complete=complete.names_of("observer"),
+    help="Record series meanwhile: activations, norm_parameters:every=0.1; may be repeated.",
+)
 @click.option("--dry-run", is_flag=True, help="Resolve and check, show the runs, train nothing.")
 @click.option("--enqueue", is_flag=True, help="Add the runs to the store, train nothing.")
 @click.option("--download", is_flag=True, help="Fetch data files that are missing.")
@@ -83,6 +90,7 @@ def command(
     seeds: str | None,
     config: Path | None,
     setting_of: str | None,
+    observe: Sequence[str],
     dry_run: bool,
     enqueue: bool,
     download: bool,
@@ -96,14 +104,17 @@ def command(
 
     Runs that the store already has are kept; interrupted ones go on from their checkpoint. Words
     such as lr=0.02 set the optimizer's parameters; protocol.epochs=100, problem.batch_size=64,
-    norm.num_groups=4, ablation.scale_init=0.1 and network.bias=always set the others'.
+    norm.num_groups=4, ablation.scale_init=0.1 and network.bias=always set the others'. Observers
+    never change a run; one that has its result is trained again for series that it lacks.
 
     \b
     normbench run digits_cnn_bn sgd
     normbench run cifar10_resnet20 momentum --norm group_norm norm.num_groups=4
     normbench run cifar10_3c3d_bn sgd --sites 0,0,1,1,1 --ablation fixed_gamma lr=0.02
+    normbench run cifar10_resnet20 sgd --observe activations --observe norm_parameters:every=0.1
     """  # noqa: D301 - click reads the backspace character
     from normbench.api import launch
+    from normbench.cadence import asked_observers
     from normbench.launchers.local import devices
     from normbench.overrides import parse_mask, parse_seeds
     from normbench.planning import plan
@@ -122,7 +133,12 @@ def command(
         setting_of=setting_of,
     )
     launching = make_launching(
-        invocation, device=device, slots=slots, track=not no_track, keep_weights=keep_weights
+        invocation,
+        device=device,
+        slots=slots,
+        track=not no_track,
+        keep_weights=keep_weights,
+        observers=asked_observers(observe, invocation.catalogue),
     )
     if download:
         _fetch(invocation, problem)
@@ -130,6 +146,8 @@ def command(
     if not enqueue:
         devices(device, slots)
     if dry_run or enqueue:
+        if enqueue:
+            _enqueue(invocation, specs, launching)
         return show_plan(invocation, specs, as_json=as_json, add=enqueue)
     invocation.resume_hint = resume_hint(invocation)
     report = launch(specs, invocation.catalogue, launching)
@@ -143,6 +161,7 @@ def make_launching(
     slots: int | None,
     track: bool,
     keep_weights: bool,
+    observers: Sequence[ComponentSpec] = (),
 ) -> Launching:
     """Return how runs get trained, with the progress display of the command line."""
     from normbench.api import Launching
@@ -155,6 +174,7 @@ def make_launching(
         data_dir=invocation.data_dir,
         track=track,
         keep_weights=keep_weights,
+        observers=observers,
         watch=watch,
     )
 
@@ -173,9 +193,19 @@ def show_report(invocation: Invocation, report: Report, *, as_json: bool) -> int
     for row in report.rows:
         for seed, message in sorted(row.messages.items()):
             click.echo(f"seed {seed}: {message}", err=True)
+    for sentence in report.lacking:
+        click.echo(sentence, err=True)
     if report.tracking:
         click.echo(f"MLflow: {report.tracking}", err=True)
     return 0 if report.complete else 1
+
+
+def _enqueue(invocation: Invocation, specs: Sequence[RunSpec], launching: Launching) -> None:
+    from normbench.store import RunStore
+
+    store = RunStore.open(invocation.store_path, create=True)
+    for spec in specs:
+        store.add(spec).ask(launching.observers)
 
 
 def show_plan(invocation: Invocation, specs: Sequence[RunSpec], *, as_json: bool, add: bool) -> int:

@@ -15,6 +15,7 @@ _WORDS: Mapping[str, Callable[[RunSpec], tuple[str, ...]]] = {
     "norm": lambda spec: (spec.norm.name, spec.norm_label),
     "optimizer": lambda spec: (spec.optimizer.name,),
     "protocol": lambda spec: (spec.protocol.name,),
+    "sites": lambda spec: (spec.mask_label,),
 }
 WORDS = tuple(_WORDS)
 
@@ -25,7 +26,8 @@ def find_runs(store: RunStore, terms: Sequence[str]) -> list[StoredRun]:
     Args:
         store: Where to look.
         terms: Prefixes of fingerprints of runs or rows, any of which may match, and words
-            ``NAME=VALUE``, all of which must; no prefix means every run.
+            ``NAME=VALUE``, all of which must; no prefix means every run. A word may give several
+            values, separated by commas: ``norm=none,batch_norm``.
 
     Raises:
         UsageError: If a term matches nothing; the message says what there is.
@@ -57,10 +59,14 @@ def _by_word(runs: Sequence[StoredRun], word: str) -> list[StoredRun]:
         raise unknown_name("word", name, _WORDS)
     if name == "problem" and (twin := _twin(value)):
         return _by_word(_by_word(runs, f"problem={twin.base}"), f"norm={twin.norm}")
-    matching = [run for run in runs if value in _WORDS[name](run.spec)]
-    if not matching:
-        raise unknown_name(f"{name} in this store", value, {_WORDS[name](r.spec)[0] for r in runs})
-    return matching
+    matching: dict[str, StoredRun] = {}
+    for wanted in value.split(","):
+        found = [run for run in runs if wanted in _WORDS[name](run.spec)]
+        if not found:
+            known = {_WORDS[name](run.spec)[0] for run in runs}
+            raise unknown_name(f"{name} in this store", wanted, known)
+        matching.update({run.fingerprint: run for run in found})
+    return list(matching.values())
 
 
 def _twin(problem: str) -> Problem | None:

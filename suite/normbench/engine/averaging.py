@@ -13,6 +13,7 @@ to average, and the network itself is evaluated.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -63,7 +64,7 @@ class AveragedWeights:
     ) -> None:
         self.network = copy.deepcopy(network).requires_grad_(requires_grad=False)
         self._training_network, self._task, self._source = network, task, source
-        self._optimizer: Any = _switchable(optimizer)
+        self._optimizer = _switchable(optimizer)
         self._randomness = Randomness(self.network, seed, device)
         self._precision, self._device = precision, device
         self._optimizer.train()
@@ -83,11 +84,11 @@ class AveragedWeights:
         parameters = list(self._training_network.parameters())
         kept = [parameter.clone() for parameter in parameters]
         self._optimizer.eval()
-        _copy(list(self.network.parameters()), parameters)
+        _copy(self.network.parameters(), parameters)
         self._optimizer.train()
         # There and back may cost an optimizer the last bits.
         _copy(parameters, kept)
-        _copy(list(self.network.buffers()), list(self._training_network.buffers()))
+        _copy(self.network.buffers(), self._training_network.buffers())
 
     @torch.no_grad()
     def _estimate_statistics(self) -> None:
@@ -111,7 +112,7 @@ class AveragedWeights:
             cursor += taken
 
 
-def _switchable(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+def _switchable(optimizer: torch.optim.Optimizer) -> Any:
     missing = [name for name in ("train", "eval") if not hasattr(optimizer, name)]
     if missing:
         raise PluginError(
@@ -127,9 +128,9 @@ def _set_momentum(network: nn.Module, momentum: float) -> None:
     for module in network.modules():
         names = (name for name, _ in module.named_buffers(recurse=False))
         if hasattr(module, "momentum") and any(name.startswith("running") for name in names):
-            module.momentum = momentum
+            setattr(module, "momentum", momentum)  # noqa: B010 - modules declare no such field
 
 
-def _copy(targets: list[Tensor], sources: list[Tensor]) -> None:
+def _copy(targets: Iterable[Tensor], sources: Iterable[Tensor]) -> None:
     for target, source in zip(targets, sources, strict=True):
         target.copy_(source)

@@ -10,13 +10,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from normbench.engine.session import Session
 from normbench.errors import StoreError
+
+if TYPE_CHECKING:
+    from normbench.engine.observing import Observing
 
 CHECKPOINT_SCHEMA = 1
 
@@ -46,14 +49,15 @@ class Progress:
     engine: str = "eager"
 
 
-def save(path: Path, session: Session, progress: Progress) -> None:
-    """Write network, optimizer and progress to *path*."""
+def save(path: Path, session: Session, progress: Progress, observing: Observing) -> None:
+    """Write network, optimizer, progress and what observers remember to *path*."""
     content = {
         "schema": CHECKPOINT_SCHEMA,
         "fingerprint": session.spec.fingerprint,
         "network": session.network.state_dict(),
         "optimizer": session.optimizer.state_dict(),
         "progress": asdict(progress),
+        "observers": observing.states(),
     }
     write(path, content)
 
@@ -68,8 +72,8 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
         torch.save(content, stream)
 
 
-def restore(path: Path, session: Session) -> Progress:
-    """Load what :func:`save` wrote into *session* and return the progress.
+def restore(path: Path, session: Session, observing: Observing) -> Progress:
+    """Load what :func:`save` wrote into *session* and *observing*, and return the progress.
 
     Raises:
         StoreError: If the checkpoint belongs to another run.
@@ -82,6 +86,7 @@ def restore(path: Path, session: Session) -> Progress:
         )
     session.network.load_state_dict(content["network"])
     session.optimizer.load_state_dict(content["optimizer"])
+    observing.load_states(content.get("observers", {}))
     progress = Progress(**content["progress"])
     session.loop.gradient_evaluations = progress.gradient_evaluations
     return progress

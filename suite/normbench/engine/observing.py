@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +52,7 @@ class Watch:
         description: Says which arrays it returns.
         probe: The observer at work.
         cadence: When it looks.
-        batch: What it is shown.
+        batch: Returns what it is shown, made when it is first asked for.
         kept: What it saw up to the last epoch that ended.
         fresh: What it has seen since.
         lengths: Length of each named dimension, once it is known.
@@ -61,10 +62,31 @@ class Watch:
     description: Observer
     probe: Probe
     cadence: Cadence
-    batch: Batch
+    batch: Callable[[], Batch]
     kept: Moments = field(default_factory=Moments)
     fresh: Moments = field(default_factory=Moments)
     lengths: dict[str, int] = field(default_factory=dict)
+
+
+def watch(session: Session, catalogue: Catalogue, observer: ComponentSpec) -> Watch:
+    """Return *observer* at work in the run of *session*.
+
+    Raises:
+        UsageError: If no plugin offers it.
+    """
+    description = catalogue.get(Observer, observer.name)
+    if taken := RESERVED & {measure.name for measure in description.measures}:
+        raise PluginError(
+            f"observer {observer.name!r} describes an array {min(taken)!r}, a name that every "
+            "series has of its own. Rename it."
+        )
+    return Watch(
+        spec=observer,
+        description=description,
+        probe=description.load()(**own_parameters(observer)),
+        cadence=Cadence.of(observer, epoch_steps=session.source.steps, epochs=session.spec.epochs),
+        batch=cache(partial(session.probe_batch, int(observer.number("batch_size")))),
+    )
 
 
 class Observing:
@@ -72,34 +94,27 @@ class Observing:
 
     Args:
         session: The run.
-        catalogue: Knows the observers.
-        observers: What was asked for.
+        watches: Its observers; none by default.
         sink: Gets the moments of each epoch.
+
+    Attributes:
+        epoch_seconds: What observing took since the last epoch ended.
     """
 
     def __init__(
-        self,
-        session: Session,
-        catalogue: Catalogue,
-        observers: Iterable[ComponentSpec],
-        sink: SeriesSink,
+        self, session: Session, watches: Sequence[Watch] = (), sink: SeriesSink | None = None
     ) -> None:
+        self.watches = watches
+        self.epoch_seconds = 0.0
         self._session, self._sink = session, sink
-        self._steps = session.source.steps
+        self._steps, self._epoch = session.source.steps, 0
         # Taken before any checkpoint is restored: later the schedule has changed them.
         self._rates = [float(group["lr"]) for group in session.optimizer.param_groups]
-        self._epoch = 0
-        self.watches = [self._watch(spec, catalogue) for spec in observers]
-        self.epoch_seconds = 0.0
 
-    def restore(
-        self, kept: Mapping[str, Moments], states: Mapping[str, Mapping[str, Tensor]]
-    ) -> None:
-        """Go on from what was *kept* of each observer up to a checkpoint, and from its *states*."""
-        for watch in self.watches:
-            watch.kept = kept[watch.spec.name]
-            if watch.spec.name in states:
-                watch.probe.load_state_dict(states[watch.spec.name])  # type: ignore[attr-defined]
+    @property
+    def seconds(self) -> float:
+        """What observing took in all epochs that ended."""
+        return sum(watch.kept.seconds for watch in self.watches)
 
     def states(self) -> dict[str, dict[str, Tensor]]:
         """Return what observers remember between moments, for a checkpoint."""
@@ -108,6 +123,12 @@ class Observing:
             for watch in self.watches
             if hasattr(watch.probe, "state_dict")
         }
+
+    def load_states(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Give observers back what they remembered at a checkpoint."""
+        for watch in self.watches:
+            if watch.spec.name in states:
+                watch.probe.load_state_dict(states[watch.spec.name])  # type: ignore[attr-defined]
 
     def begin(self) -> None:
         """Observe the network before the first step."""
@@ -131,7 +152,7 @@ class Observing:
             fresh = watch.fresh if bad_step is None else watch.fresh.until(bad_step - 1)
             watch.kept.extend(fresh)
             watch.fresh = Moments()
-            if fresh.steps:
+            if fresh.steps and self._sink is not None:
                 self._sink.moments(watch.spec.name, self._epoch, fresh)
         self.epoch_seconds = 0.0
 
@@ -176,28 +197,13 @@ class Observing:
             step=step,
             built=session.built,
             task=session.task,
-            batch=Batch(watch.batch.inputs.clone(), watch.batch.targets.clone()),
+            batch=watch.batch,
+            device=session.device,
             optimizer=session.optimizer,
             learning_rates=self._rates,
             learning_rate_factor=self._factor(step),
             precision=forward_context(session.spec.protocol.rules.precision, session.device),
             seed=seed,
-        )
-
-    def _watch(self, spec: ComponentSpec, catalogue: Catalogue) -> Watch:
-        description = catalogue.get(Observer, spec.name)
-        if taken := RESERVED & {measure.name for measure in description.measures}:
-            raise PluginError(
-                f"observer {spec.name!r} describes an array {min(taken)!r}, a name that every "
-                "series has of its own. Rename it."
-            )
-        session = self._session
-        return Watch(
-            spec=spec,
-            description=description,
-            probe=description.load()(**own_parameters(spec)),
-            cadence=Cadence.of(spec, epoch_steps=self._steps, epochs=session.spec.epochs),
-            batch=session.probe_batch(int(spec.number("batch_size"))),
         )
 
     def _factor(self, step: int) -> float:

@@ -16,6 +16,7 @@ from torch import nn
 from normbench.engine import checkpoint
 from normbench.engine.checkpoint import Progress
 from normbench.engine.loop import EpochSums, evaluate
+from normbench.engine.observing import Observing
 from normbench.engine.session import Session
 from normbench.errors import UsageError
 from normbench.schedules import epoch_factors, factor
@@ -48,15 +49,22 @@ class Trainer:
         session: What to train.
         sink: Where points, progress and checkpoints go.
         checkpoint_seconds: Least time between checkpoints.
+        observing: What looks at the network meanwhile, of no effect on it.
 
     Attributes:
         network: The one whose weights are the result: it trains, or it holds the averages.
     """
 
     def __init__(
-        self, session: Session, sink: Sink, *, checkpoint_seconds: float = CHECKPOINT_SECONDS
+        self,
+        session: Session,
+        sink: Sink,
+        *,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        observing: Observing | None = None,
     ) -> None:
         self._session, self._sink = session, sink
+        self._observing = observing or Observing(session)
         self.network = session.network
         self._spec = session.spec
         self._metric = session.spec.problem.metric
@@ -73,15 +81,17 @@ class Trainer:
         """
         if resume is None:
             start = self._evaluated(0)
+            self._observing.begin()
             if not _finite(start):
                 return self._result("diverged", 0)
             self._report(start)
         else:
-            self._progress = checkpoint.restore(resume, self._session)
+            self._progress = checkpoint.restore(resume, self._session, self._observing)
             self._last = dict(points[-1]) if points else {}
         saved = time.monotonic()
         for epoch in range(self._progress.epoch + 1, self._spec.epochs + 1):
             bad_step = self._train_epoch(epoch)
+            self._observing.end_epoch(bad_step)
             if bad_step is not None:
                 return self._result("diverged", bad_step)
             last = epoch == self._spec.epochs
@@ -96,9 +106,13 @@ class Trainer:
         factors = epoch_factors(self._spec.protocol.rules, epoch, self._spec.epochs, steps)
         started = time.perf_counter()
         sums = loop.run_epoch(
-            epoch, factors, lambda step, total: self._sink.progress(epoch, step, total)
+            epoch,
+            factors,
+            lambda step, total: self._sink.progress(epoch, step, total),
+            self._observing.start_epoch(epoch),
         )
-        self._progress.train_seconds += time.perf_counter() - started
+        elapsed = time.perf_counter() - started
+        self._progress.train_seconds += elapsed - self._observing.epoch_seconds
         self._progress.gradient_evaluations = loop.gradient_evaluations
         if sums.first_bad_step is not None:
             return (epoch - 1) * steps + sums.first_bad_step + 1
@@ -186,7 +200,7 @@ class Trainer:
         return bool(torch.isfinite(torch.stack(norms)).all().item())
 
     def _save(self, path: Path) -> None:
-        checkpoint.save(path, self._session, self._progress)
+        checkpoint.save(path, self._session, self._progress, self._observing)
 
     def _result(self, outcome: str, bad_step: int | None) -> dict[str, Any]:
         progress, metric = self._progress, self._metric
@@ -220,6 +234,7 @@ class Trainer:
             "gradient_evaluations": progress.gradient_evaluations,
             "train_seconds": round(seconds, 6),
             "evaluation_seconds": round(progress.evaluation_seconds, 6),
+            "observing_seconds": round(self._observing.seconds, 6),
             "images_per_second": round(examples / seconds, 3) if seconds else 0.0,
             "peak_memory_mb": round(_peak_memory(self._session.device) / 2**20, 1),
             "time_to_target": {

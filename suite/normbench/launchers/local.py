@@ -166,7 +166,7 @@ def _held_by(pid: int, request: LaunchRequest, store: RunStore) -> str | None:
     """Return the unfinished run whose newest attempt belongs to process *pid*."""
     for fingerprint in request.fingerprints:
         run = store.get(fingerprint)
-        if run is None or run.state() in _ENDED:
+        if run is None or (run.state() in _ENDED and not run.lacking()):
             continue
         attempts = run.attempts()
         if attempts and attempts[-1].pid == pid:
@@ -176,7 +176,9 @@ def _held_by(pid: int, request: LaunchRequest, store: RunStore) -> str | None:
 
 def _set_aside(store: RunStore, fingerprint: str, reason: str) -> None:
     run = store.get(fingerprint)
-    attempt = run.claim({}) if run is not None else None
+    if run is None:
+        return
+    attempt = run.claim({}) or run.claim({}, for_series=True)
     if attempt is not None:
         with attempt:
             attempt.close(RunState.KILLED, reason)

@@ -10,6 +10,7 @@ from normbench.store.attempt import Attempt
 from normbench.store.folders import AttemptInfo, RunState
 from normbench.store.merge import MergeReport, merge_store
 from normbench.store.run import StoredRun
+from normbench.store.series import observers_of
 from normbench.store.store import RunStore, store_path
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "RunStore",
     "StoredRun",
     "merge_store",
+    "observers_of",
     "store_path",
 ]

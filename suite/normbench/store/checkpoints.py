@@ -122,9 +122,9 @@ def save(write: Callable[[Path], None], epoch: int, path: Path, folder: int) -> 
 
 
 def discard(path: Path) -> None:
-    """Delete the checkpoint of the attempt in the folder *path*, and what is left of others."""
+    """Delete the checkpoint of the attempt in the folder *path*, and what goes only with it."""
     with contextlib.suppress(OSError), open_folder(path) as folder:
-        _remove(folder, {CHECKPOINT_FILE})
+        _remove(folder, {CHECKPOINT_FILE, SERIES_JOURNAL})
         _remove(folder, _files(folder))
 
 

@@ -130,7 +130,7 @@ class StoredRun:
     def observed(self) -> dict[str, dict[str, Any]]:
         """Return what is said of each series that the result came with or got later.
 
-        By observer: ``observer`` as it was asked for, ``file``, ``bytes``, ``weights_sha256``,
+        By observer: ``observer`` as it was asked for, ``bytes`` and ``weights_sha256``,
         ``attempt``, ``seconds`` that observing took, and their ``share`` of the training time.
         """
         return series.declared(self.path)

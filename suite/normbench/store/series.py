@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from normbench.errors import UsageError
+from normbench.errors import StoreError, UsageError
 from normbench.specs import ComponentSpec
 from normbench.store.files import (
     explained,
@@ -67,15 +67,22 @@ def asked(run: Path) -> list[ComponentSpec]:
 
 
 def declared(run: Path) -> dict[str, dict[str, Any]]:
-    """Return the declarations of the series that belong to the run's result, by observer."""
+    """Return the declarations of the series that belong to the run's result, by observer.
+
+    Raises:
+        StoreError: If one is damaged.
+    """
     result = read_json(run / RESULT_FILE)
-    found: dict[str, dict[str, Any]] = {}
-    for name in _names(run, _DECLARATION):
-        content = read_json(run / SERIES_FOLDER / name)
-        if result is not None and content is not None and _is_whole(run, content):
-            if content["weights_sha256"] == result.get("weights_sha256"):
-                found[content["observer"]["name"]] = content
-    return found
+    if result is None:
+        return {}
+    names = (name.removesuffix(_DECLARATION) for name in _names(run, _DECLARATION))
+    found = {name: _declaration(run, name) for name in names}
+    weights = result.get("weights_sha256")
+    return {
+        name: content
+        for name, content in found.items()
+        if content is not None and content["weights_sha256"] == weights
+    }
 
 
 def lacking(run: Path) -> list[ComponentSpec]:
@@ -107,13 +114,11 @@ def publish(run: Path, attempt: Path, observer: str, declaration: Mapping[str, A
     prepared = published.with_name(temporary_name(published.name))
     try:
         prepared.hardlink_to(own)
-        # Renaming onto another name of the same file would leave both.
-        if not (published.exists() and published.samefile(prepared)):
-            prepared.replace(published)
+        prepared.replace(published)
     finally:
         with contextlib.suppress(OSError):
             prepared.unlink()
-    content = {**declaration, "file": published.name, "bytes": published.stat().st_size}
+    content = {**declaration, "bytes": published.stat().st_size}
     with open_folder(published.parent) as folder:
         write_whole(f"{observer}{_DECLARATION}", to_json(content), folder=folder)
 
@@ -125,8 +130,11 @@ def own_file(observer: str) -> str:
 
 def covers(attempt: Path, wanted: Sequence[ComponentSpec]) -> bool:
     """Whether the attempt in a folder has observed all that is *wanted* from its first step."""
-    lines = decode((read_bytes(attempt / SERIES_JOURNAL) or b"").partition(b"\n")[0] + b"\n")
-    observed = observers_of(lines)
+    try:
+        with (attempt / SERIES_JOURNAL).open("rb") as stream:
+            observed = observers_of(decode(stream.readline()))
+    except FileNotFoundError:
+        return False
     return all(observer in observed for observer in wanted)
 
 
@@ -164,12 +172,23 @@ def bring_series(source: Path, target: Path) -> bool:
     return changed or bool(missing)
 
 
-def _is_whole(run: Path, content: Mapping[str, Any]) -> bool:
+def _declaration(run: Path, observer: str) -> dict[str, Any] | None:
+    """Return what is declared of a series; None if its file is not the one declared."""
+    path = run / SERIES_FOLDER / f"{observer}{_DECLARATION}"
+    content = read_json(path)
+    if content is None:
+        return None
     try:
-        size = (run / SERIES_FOLDER / content["file"]).stat().st_size
-    except OSError:
-        return False
-    return bool(size == content["bytes"])
+        whole = series_path(run, observer).stat().st_size == content["bytes"]
+        mine = _component(content["observer"]).name == observer and content["weights_sha256"]
+    except FileNotFoundError:
+        return None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is damaged ({type(error).__name__}: {error}). Delete it and ask for the "
+            "series again."
+        ) from error
+    return content if whole and mine else None
 
 
 def _names(run: Path, suffix: str) -> list[str]:
@@ -178,10 +197,9 @@ def _names(run: Path, suffix: str) -> list[str]:
         names = os.listdir(run / SERIES_FOLDER)  # noqa: PTH208 - names are enough
     except FileNotFoundError:
         return []
-    of_kind = [name for name in names if name.endswith(suffix) and not name.startswith(".")]
-    if suffix == _DECLARATION:
-        of_kind = [name for name in of_kind if not name.endswith(_REQUEST)]
-    return sorted(of_kind)
+    of_kind = (name for name in names if name.endswith(suffix))
+    # An observer's name has no dot, so neither preparations nor other kinds are among these.
+    return sorted(name for name in of_kind if _NAME.fullmatch(name.removesuffix(suffix)))
 
 
 def _component(content: Mapping[str, Any]) -> ComponentSpec:

@@ -14,14 +14,15 @@
     def test_optimizer(check):
         check(MY_OPTIMIZER)
 
-A check that fails raises :class:`Defect`, an ``AssertionError`` whose message says what was seen,
-what is expected, and what to change.
+A check that fails raises :class:`ContractError`, an ``AssertionError`` whose message says what was
+seen, what is expected, and what to change. Problems and datasets are checked as
+:class:`ProblemCase` and :class:`DatasetCase`.
 """
 
 from __future__ import annotations
 
-from normbench.testing.checking import Check, Defect, Finding
-from normbench.testing.datasets import check_dataset, dataset_checks
+from normbench.testing.checking import Check, ContractError, Finding
+from normbench.testing.datasets import DatasetCase, check_dataset, dataset_checks
 from normbench.testing.networks import check_network, network_checks
 from normbench.testing.norms import check_norm, norm_checks
 from normbench.testing.optimizers import check_optimizer, optimizer_checks
@@ -29,7 +30,8 @@ from normbench.testing.problems import ProblemCase, check_problem, problem_case,
 
 __all__ = [
     "Check",
-    "Defect",
+    "ContractError",
+    "DatasetCase",
     "Finding",
     "ProblemCase",
     "check_dataset",

@@ -22,7 +22,7 @@ _NOT_THE_AUTHORS = tuple(
 )
 
 
-class Defect(AssertionError):
+class ContractError(AssertionError):
     """A contract that a plugin breaks, told to its author.
 
     Args:
@@ -47,8 +47,8 @@ class Check(Generic[T]):
     """One contract that components of a kind keep.
 
     Attributes:
-        function: Raises :class:`Defect` where the contract is broken; returns nothing where it is
-            kept, or why it does not apply.
+        function: Raises :class:`ContractError` where the contract is broken; returns nothing where
+            it is kept, or why it does not apply.
     """
 
     function: Callable[[T], str | None]
@@ -70,16 +70,16 @@ class Check(Generic[T]):
             Why the check does not apply to it, or nothing.
 
         Raises:
-            Defect: If it breaks the contract.
+            ContractError: If it breaks the contract.
         """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
                 return self.function(component)
-            except Defect:
+            except ContractError:
                 raise
             except Exception as error:
-                raise Defect(
+                raise ContractError(
                     f"{type(error).__name__}{_place(error)}: {error}",
                     self.fact,
                     "let it compute that, or refuse with a normbench.UsageError that says what to "
@@ -135,7 +135,10 @@ def findings(
 
 
 def _finding(check: Check[T], subject: T, kind: str, name: str, skipped: bool) -> Finding:
-    outcome, message = ("skipped", "") if skipped else _outcome(check, subject)
+    outcome: Outcome = "skipped"
+    message = ""
+    if not skipped:
+        outcome, message = _outcome(check, subject)
     return Finding(
         kind=kind, name=name, check=check.name, fact=check.fact, outcome=outcome, message=message
     )
@@ -144,7 +147,7 @@ def _finding(check: Check[T], subject: T, kind: str, name: str, skipped: bool) -
 def _outcome(check: Check[T], subject: T) -> tuple[Outcome, str]:
     try:
         reason = check(subject)
-    except Defect as defect:
+    except ContractError as defect:
         return "failed", str(defect)
     return ("does not apply", reason) if reason else ("passed", "")
 
@@ -160,6 +163,6 @@ def _place(error: Exception) -> str:
 
 
 def require(holds: Any, seen: str, expected: str, change: str) -> None:
-    """Raise :class:`Defect` unless *holds*."""
+    """Raise :class:`ContractError` unless *holds*."""
     if not holds:
-        raise Defect(seen, expected, change)
+        raise ContractError(seen, expected, change)

@@ -14,7 +14,7 @@ from normbench.errors import UsageError
 from normbench.parameters import defaults
 from normbench.roles import Built, Role, describe_network
 from normbench.sites import Fitting, Sites
-from normbench.testing.checking import Defect
+from normbench.testing.checking import ContractError
 
 # Tried in turn: some norms want many channels, none wants so many that checks become slow.
 WIDTHS = (16, 32, 64)
@@ -105,7 +105,7 @@ def _place(
     built = describe_network(network, sites, f"a network with norm {norm.name}")
     fitting = sites.fitted[0][1]
     if fitting is None:
-        raise Defect(
+        raise ContractError(
             f"site_kinds={norm.site_kinds} leaves {kind} sites out.",
             "a norm is asked for at the kinds it declares.",
             f"add {kind!r} to site_kinds.",

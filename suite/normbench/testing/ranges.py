@@ -10,7 +10,7 @@ from typing import Any
 from normbench.descriptions import Component
 from normbench.errors import UsageError
 from normbench.parameters import Parameter, Value, defaults
-from normbench.testing.checking import Defect, require
+from normbench.testing.checking import ContractError, require
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(:[a-z][a-z0-9_]*)?")
 # Neither 1 nor a power of two, and larger than what is counted in the networks here.
@@ -44,7 +44,7 @@ def takes_its_parameters(component: Component) -> None:
     try:
         inspect.signature(factory).bind(None, **values)
     except TypeError as error:
-        raise Defect(
+        raise ContractError(
             f"the factory {getattr(factory, '__name__', factory)} cannot be called with the "
             f"described parameters {', '.join(values) or '(none)'}: {error}.",
             f"a {component.kind}'s factory takes one argument and each described parameter by "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from normbench.descriptions import Norm
+from normbench.descriptions import Norm, SiteKind
 from normbench.sites import Fitting, Site
 
-_KINDS = ("conv", "dense", "sequence")
+_KINDS: tuple[SiteKind, ...] = ("conv", "dense", "sequence")
 
 
 def _nothing(site: Site) -> Fitting:  # noqa: ARG001 - the same at every site

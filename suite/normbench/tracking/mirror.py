@@ -107,7 +107,8 @@ class Mirror:
             # What is remembered may no longer be what MLflow holds.
             self._experiments.pop(name, None)
         else:
-            self._complete |= update.complete
+            # A run is trained again for series that it lacks; they are copied when they are there.
+            self._complete |= {f for f in update.complete if not self._runs[f].lacking()}
         return away
 
 

@@ -88,7 +88,8 @@ def digest_of(run: StoredRun, state: RunState) -> str:
     if state is RunState.RUNNING:
         return ""
     if state in RESULTS:
-        seen: object = run.result()
+        series = run.observed()
+        seen: object = [run.result(), series] if series else run.result()
     else:
         points = run.points()
         attempts = [[attempt.number, attempt.message] for attempt in run.attempts()]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from normbench.specs import RunSpec
+from normbench.store.series import SERIES_FOLDER, series_path
 from normbench.tracking import names
 from normbench.tracking.backend import Backend
 from normbench.tracking.experiments import Experiment, MlflowRun, steps_of
@@ -135,7 +136,7 @@ def _set_status(backend: Backend, run: MlflowRun, status: str, end: int) -> bool
 
 
 def _save_artifacts(backend: Backend, seed: MlflowRun, content: SeedContent) -> None:
-    """Upload spec, environment, result and journal as the store holds them."""
+    """Upload spec, environment, result, journal and series as the store holds them."""
     run = content.run
     with tempfile.TemporaryDirectory(prefix="normbench-") as name:
         folder = Path(name)
@@ -146,4 +147,8 @@ def _save_artifacts(backend: Backend, seed: MlflowRun, content: SeedContent) -> 
                 (folder / f"{file}.json").write_text(text, encoding="utf-8")
         lines = [json.dumps(point) + "\n" for point in run.points()]
         (folder / "journal.jsonl").write_text("".join(lines), encoding="utf-8")
+        for observer in run.observed():
+            (folder / SERIES_FOLDER).mkdir(exist_ok=True)
+            published = series_path(run.path, observer)
+            shutil.copyfile(published, folder / SERIES_FOLDER / published.name)
         backend.client.log_artifacts(seed.run_id, str(folder))

@@ -30,6 +30,8 @@ from normbench.store.files import explained, open_folder, write_whole
 
 _WRITTEN = (RunState.FINISHED, RunState.DIVERGED)
 _ROW_DIGITS = 8
+_LONGEST_NAME = 200
+_TAIL = len("__row__") + _ROW_DIGITS
 # A training subset is what DeepOBS evaluates; running sums stand in for it.
 _SOURCES: Mapping[str, tuple[str, ...]] = {
     "train": ("train_subset", "train"),
@@ -61,7 +63,7 @@ def setting_folder(content: Mapping[str, Any]) -> str:
     """Return the name of the folder that DeepOBS 1.2 keeps a setting in.
 
     Epochs, batch size, L2 coefficient if given, then hyper-parameters and training parameters, each
-    in alphabetical order.
+    in alphabetical order. A name too long for a file system loses its middle.
     """
     parts = {"num_epochs": content["num_epochs"], "batch_size": content["batch_size"]}
     if content["weight_decay"] is not None:
@@ -69,7 +71,8 @@ def setting_folder(content: Mapping[str, Any]) -> str:
     words = [*parts.items()]
     for section in ("optimizer_hyperparams", "training_params"):
         words += sorted((n, v) for n, v in content[section].items() if v is not None)
-    return "__".join(f"{name}__{_shown(value)}" for name, value in words)
+    name = "__".join(f"{word}__{_shown(value)}" for word, value in words)
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - _TAIL] + name[-_TAIL:]
 
 
 def _write(run: StoredRun, folder: Path) -> Path:

@@ -7,6 +7,7 @@ cross to the device as uint8, from pinned memory on CUDA, and are normalized the
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 
@@ -173,7 +174,11 @@ class _Arrival:
 
     def batch(self, received: Pixels | DataError) -> Batch:
         if isinstance(received, DataError):
-            raise received
+            try:
+                raise received
+            finally:
+                # Or this frame and the error would keep each other, and the source, alive.
+                del received
         pixels, targets = (side.to(self._device, non_blocking=True) for side in received)
         rows = pixels.view(-1, len(self._scale)).float()
         images = torch.addcmul(self._shift, rows, self._scale).view(pixels.shape)
@@ -183,6 +188,9 @@ class _Arrival:
 def _loader(
     views: _Views, keys: Sequence[Key], device: torch.device, processes: int, *, keep: bool = True
 ) -> DataLoader[Pixels | DataError]:
+    if processes:
+        # A forked process must find no loader of an earlier run to finalize in its parent's place.
+        gc.collect()
     return DataLoader(
         views,
         batch_size=None,

@@ -1,19 +1,29 @@
-"""Training curves as figures; matplotlib is imported when one is drawn, its settings untouched.
+"""Training curves: for each part and metric a panel, for each row a colour.
 
-For each part (train, validation, test) and metric a panel; for each row a colour, with the mean
-over its finished seeds and a band around it. Runs that did not finish are drawn one by one.
+A row is drawn as the mean over its finished seeds with a band around it. Runs that did not finish
+are drawn one by one.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from normbench.errors import NormbenchError, UsageError
+from normbench.errors import UsageError
+from normbench.plots.figures import Look, title_of
+from normbench.plots.style import (
+    AXIS_LABELS,
+    Entry,
+    add_grid,
+    add_legend,
+    in_unit,
+    interval,
+    look,
+    new_figure,
+)
 from normbench.specs import RunSpec
 from normbench.store import RunState, StoredRun
 
@@ -21,18 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Dash = Literal["-", "--", "-.", ":"]
 PARTS = ("train", "validation", "test")
-FORMATS = (".png", ".svg", ".pdf")
-DOTS_PER_INCH = 150
-# Okabe and Ito's palette (2008): told apart with any common kind of colour blindness.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
-_CHARACTER_WIDTH = 0.068  # inches at 8 points, on average
-_TITLE_WIDTH = 5.2
-_AXIS_LABELS = {"loss": "loss (mean per example)", "accuracy": "accuracy [%]"}
-_FACTORS = {"accuracy": 100.0}
-
 Point = Mapping[str, Any]
 
 
@@ -76,8 +75,32 @@ def gather(runs: Iterable[StoredRun]) -> list[Curves]:
     return [curves for curves in rows if curves.count]
 
 
+def gather_by(runs: Iterable[StoredRun], label: Callable[[RunSpec], str]) -> list[Curves]:
+    """Return the curves of *runs*, those of one *label* together; without points left out."""
+    groups: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        groups.setdefault(label(run.spec), []).append(run)
+    rows = [_curves(name, members) for name, members in groups.items()]
+    return [curves for curves in rows if curves.count]
+
+
+def figure(runs: Sequence[StoredRun], choice: Look) -> Figure:
+    """Return the figure of all rows of *runs*."""
+    rows = gather(runs)
+    if not rows:
+        raise UsageError(
+            f"none of the {len(runs)} runs chosen has a curve yet. See: normbench status"
+        )
+    return draw(rows, band=choice.band, log_loss=choice.log_loss, title=title_of(runs))
+
+
 def draw(
-    rows: Sequence[Curves], *, band: str = "range", log_loss: bool = False, title: str = ""
+    rows: Sequence[Curves],
+    *,
+    band: str = "range",
+    log_loss: bool = False,
+    title: str = "",
+    parts: Sequence[str] = PARTS,
 ) -> Figure:
     """Return a figure with the curves of *rows*.
 
@@ -87,52 +110,33 @@ def draw(
             of the mean.
         log_loss: Whether the loss axis is logarithmic.
         title: What all rows have in common.
+        parts: Parts to draw, where the rows have them. A single part has its metrics side by side.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    metrics, parts = _panels(rows)
-    width = max(3.4 * len(parts) + 0.6, _entry_width(rows), _TITLE_WIDTH)
-    columns = max(1, min(3, len(rows), int(width / _entry_width(rows))))
-    legend_height = 0.2 * math.ceil(len(rows) / columns) + 0.4
-    figure = Figure(figsize=(width, 2.7 * len(metrics) + legend_height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(metrics), len(parts), squeeze=False, sharex=True, sharey="row")
-    for line, metric in enumerate(metrics):
-        for column, part in enumerate(parts):
-            _draw_panel(axes[line, column], rows, part, metric, band)
-            _label_panel(axes[line, column], part, metric, first=column == 0, top=line == 0)
-        _limit(axes[line, 0], rows, metric, log=log_loss and metric == "loss")
-        for column, part in enumerate(parts):
+    metrics, shown = _panels(rows, parts)
+    panels = [[(metric, part) for part in shown] for metric in metrics]
+    if len(shown) == 1:
+        panels = [[panel for line in panels for panel in line]]
+    entries = [entry(curves, number) for number, curves in enumerate(rows)]
+    figure = new_figure(len(panels), len(panels[0]), entries)
+    sharey: Literal["row", "none"] = "row" if len(shown) > 1 else "none"
+    axes = figure.subplots(len(panels), len(panels[0]), squeeze=False, sharex=True, sharey=sharey)
+    for line, names in enumerate(panels):
+        for column, (metric, part) in enumerate(names):
+            axis = axes[line, column]
+            for number, curves in enumerate(rows):
+                draw_row(axis, curves, part, metric, band, *look(number))
+            _label(axis, part, metric, first=column == 0 or len(shown) == 1, top=line == 0)
+            if column == 0 or len(shown) == 1:
+                limit(axis, rows, metric, log=log_loss and metric == "loss", parts=shown)
+        for column, (metric, part) in enumerate(names):
             _mark_diverged(axes[line, column], rows, part, metric)
     for axis in axes[-1]:
         axis.set_xlabel("epochs trained")
         axis.set_xlim(left=0)
     if title:
         figure.suptitle(title)
-    _add_legend(figure, rows, band, columns)
+    add_legend(figure, entries, legend_title(band))
     return figure
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write *figure*; the ending of *path* decides the format.
-
-    Raises:
-        UsageError: If the ending is unknown.
-        NormbenchError: If the file cannot be written.
-    """
-    check_format(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DOTS_PER_INCH)
-    except OSError as error:
-        raise NormbenchError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def check_format(path: Path) -> None:
-    """Raise UsageError if the ending of *path* names no format that figures have."""
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--out {path}: expected a name that ends in {', '.join(FORMATS)}.")
 
 
 def _curves(label: str, runs: Sequence[StoredRun]) -> Curves:
@@ -166,62 +170,54 @@ def _setting(spec: RunSpec) -> str:
     )
 
 
-def _panels(rows: Sequence[Curves]) -> tuple[list[str], list[str]]:
+def _panels(rows: Sequence[Curves], wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the metrics and the parts that any of *rows* has values of; loss comes first."""
     seen = {
         (metric, part)
         for curves in rows
         for points in curves.all
         for point in points
-        for part in PARTS
+        for part in wanted
         for metric in point.get(part, {})
     }
     metrics = sorted({metric for metric, _ in seen}, key=lambda name: (name != "loss", name))
-    return metrics, [part for part in PARTS if any(part == other for _, other in seen)]
+    return metrics, [part for part in wanted if any(part == other for _, other in seen)]
 
 
-def _series(points: Sequence[Point], part: str, metric: str) -> dict[int, float]:
+def series(points: Sequence[Point], part: str, metric: str) -> dict[int, float]:
     """Return the values of a metric by epoch, in the unit of its axis."""
-    factor = _FACTORS.get(metric, 1.0)
     return {
-        int(point["epoch"]): factor * point[part][metric]
+        int(point["epoch"]): in_unit(metric, point[part][metric])
         for point in points
         if metric in point.get(part, {})
     }
 
 
-def _draw_panel(axis: Axes, rows: Sequence[Curves], part: str, metric: str, band: str) -> None:
-    for number, curves in enumerate(rows):
-        colour, dash = _look(number)
-        finished = [_series(points, part, metric) for points in curves.finished]
-        epochs, means, low, high = _summary(finished, band)
-        mark = "o" if len(means) == 1 else ""
-        axis.plot(
-            epochs, means, color=colour, linestyle=dash, linewidth=1.5, marker=mark, markersize=4
-        )
-        if len(finished) > 1:
-            axis.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
-        for points in (*curves.diverged, *curves.unfinished):
-            series = _series(points, part, metric)
-            axis.plot(list(series), list(series.values()), color=colour, linewidth=0.7, alpha=0.8)
+def draw_row(
+    axis: Axes, curves: Curves, part: str, metric: str, band: str, colour: str, dash: str
+) -> None:
+    """Draw one row into a panel: mean and band, and thin lines for runs that did not finish."""
+    finished = [series(points, part, metric) for points in curves.finished]
+    epochs, means, low, high = _summary(finished, band)
+    mark = "o" if len(means) == 1 else ""
+    axis.plot(epochs, means, color=colour, linestyle=dash, linewidth=1.5, marker=mark, markersize=4)
+    if len(finished) > 1:
+        axis.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
+    for points in (*curves.diverged, *curves.unfinished):
+        values = series(points, part, metric)
+        axis.plot(list(values), list(values.values()), color=colour, linewidth=0.7, alpha=0.8)
 
 
 def _mark_diverged(axis: Axes, rows: Sequence[Curves], part: str, metric: str) -> None:
     """Mark where each diverged run ended; at the edge if its last value lies beyond."""
     bottom, top = axis.get_ylim()
     for number, curves in enumerate(rows):
-        colour, _ = _look(number)
+        colour, _ = look(number)
         for points in curves.diverged:
-            last = list(_series(points, part, metric).items())[-1:]
+            last = list(series(points, part, metric).items())[-1:]
             for epoch, value in last:
                 height = min(max(value, bottom), top)
                 axis.plot([epoch], [height], "x", markersize=7, color=colour, clip_on=False)
-
-
-def _look(number: int) -> tuple[str, Dash]:
-    """Return colour and dash of a row; rows beyond the palette differ by their dash."""
-    dash = DASHES[number // len(COLOURS) % len(DASHES)]
-    return COLOURS[number % len(COLOURS)], dash
 
 
 def _summary(
@@ -233,15 +229,7 @@ def _summary(
     means = [math.fsum(values) / len(values) for values in columns]
     if band == "range" or len(runs) < 2:
         return epochs, means, [min(v) for v in columns], [max(v) for v in columns]
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(len(runs) - 1, 0.975))
-    half = [
-        quantile
-        * math.sqrt(math.fsum((v - mean) ** 2 for v in values))
-        / math.sqrt((len(runs) - 1) * len(runs))
-        for values, mean in zip(columns, means, strict=True)
-    ]
+    half = [interval(values) for values in columns]
     return (
         epochs,
         means,
@@ -250,24 +238,33 @@ def _summary(
     )
 
 
-def _label_panel(axis: Axes, part: str, metric: str, *, first: bool, top: bool) -> None:
+def _label(axis: Axes, part: str, metric: str, *, first: bool, top: bool) -> None:
     if top:
         axis.set_title(part)
     if first:
-        axis.set_ylabel(_AXIS_LABELS.get(metric, metric))
-    axis.grid(visible=True, linewidth=0.4, alpha=0.5)
+        axis.set_ylabel(AXIS_LABELS.get(metric, metric))
+    add_grid(axis)
 
 
-def _limit(axis: Axes, rows: Sequence[Curves], metric: str, *, log: bool) -> None:
+def limit(
+    axis: Axes,
+    rows: Sequence[Curves],
+    metric: str,
+    *,
+    log: bool,
+    parts: Sequence[str] = PARTS,
+) -> None:
     """Set the vertical range from the runs that did not diverge, so that these stay readable.
 
     A loss that shoots up in a few runs leaves the panel at its top: the range ends at three times
     the median of the runs' largest values.
     """
     calm = [points for curves in rows for points in (*curves.finished, *curves.unfinished)]
-    runs = [values for points in calm if (values := _values(points, metric))]
+    runs = [values for points in calm if (values := _values(points, metric, parts))]
     if not runs:
-        runs = [_values(points, metric) or [0.0] for curves in rows for points in curves.diverged]
+        runs = [
+            _values(points, metric, parts) or [0.0] for curves in rows for points in curves.diverged
+        ]
     low, high = min(map(min, runs)), max(map(max, runs))
     if metric == "loss":
         high = min(high, 3 * statistics.median(map(max, runs)))
@@ -279,39 +276,22 @@ def _limit(axis: Axes, rows: Sequence[Curves], metric: str, *, log: bool) -> Non
     axis.set_ylim(low - margin, high + margin)
 
 
-def _values(points: Sequence[Point], metric: str) -> list[float]:
-    """Return a run's values of a metric in all parts."""
-    return [value for part in PARTS for value in _series(points, part, metric).values()]
+def _values(points: Sequence[Point], metric: str, parts: Sequence[str]) -> list[float]:
+    """Return a run's values of a metric in all *parts*."""
+    return [value for part in parts for value in series(points, part, metric).values()]
 
 
-def _entry_width(rows: Sequence[Curves]) -> float:
-    """Return the width of the longest entry of the legend in inches, its line included."""
-    return 0.7 + _CHARACTER_WIDTH * max(len(_entry(curves)) for curves in rows)
-
-
-def _entry(curves: Curves) -> str:
+def entry(curves: Curves, number: int) -> Entry:
+    """Return the legend's entry of a row: its label, and how many runs of each kind it has."""
     counts = [f"n={len(curves.finished)}"]
     if curves.diverged:
         counts.append(f"{len(curves.diverged)} diverged (×)")
     if curves.unfinished:
         counts.append(f"{len(curves.unfinished)} unfinished (thin)")
-    return f"{curves.label}: {', '.join(counts)}"
+    return Entry(f"{curves.label}: {', '.join(counts)}", *look(number))
 
 
-def _add_legend(figure: Figure, rows: Sequence[Curves], band: str, columns: int) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = []
-    for number, curves in enumerate(rows):
-        colour, dash = _look(number)
-        handles.append(Line2D([], [], color=colour, linestyle=dash, label=_entry(curves)))
+def legend_title(band: str) -> str:
+    """Return the sentence that explains lines and bands."""
     around = "smallest to largest seed" if band == "range" else "95 % t interval of the mean"
-    figure.legend(
-        handles=handles,
-        title=f"line: mean over n finished seeds; band: {around}",
-        loc="outside lower center",
-        ncols=columns,
-        fontsize=8,
-        title_fontsize=8,
-        frameon=False,
-    )
+    return f"line: mean over n finished seeds; band: {around}"

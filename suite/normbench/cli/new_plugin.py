@@ -1,0 +1,43 @@
+"""``normbench new-plugin``: a package to start a norm, an optimizer or a problem from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from normbench.cli.options import Invocation, common_options
+from normbench.errors import UsageError
+
+
+@click.command("new-plugin")
+@click.argument("name")
+@click.option("--norm", "kind", flag_value="norm", help="Write a normalization layer.")
+@click.option("--optimizer", "kind", flag_value="optimizer", help="Write an optimizer.")
+@click.option(
+    "--problem", "kind", flag_value="problem", help="Write a dataset, network and problem."
+)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    metavar="DIR",
+    help="Folder to write the package into; default: this one.",
+)
+@common_options()
+@click.pass_obj
+def command(invocation: Invocation, name: str, kind: str | None, to: Path) -> None:
+    """Write the package normbench-NAME, which offers NAME.
+
+    It works as it is: it installs, passes its own tests and can be run by name. Change the code,
+    the description beside it, and the tests.
+    """
+    from normbench.cli.group import COMMANDS
+    from normbench.scaffold import KINDS, write_package
+
+    if kind is None:
+        options = ", ".join(f"--{kind}" for kind in KINDS)
+        raise UsageError(f"say what {name!r} is to be: expected one of {options}.")
+    checks = "check-plugin" in COMMANDS
+    folder = write_package(kind, name, to, invocation.catalogue, checks=checks)
+    click.echo(f"{folder}\nNext: pip install -e {folder} && pytest {folder}")
