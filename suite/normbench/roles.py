@@ -168,7 +168,7 @@ def _parameter_infos(network: nn.Module, sites: Sites) -> Iterator[ParameterInfo
 
 _LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.Bilinear, nn.Embedding, nn.RNNBase)
 _NORMS = (
-    nn.modules.batchnorm._BatchNorm,
+    nn.modules.batchnorm._NormBase,  # of torch's batch and instance norms
     nn.LayerNorm,
     nn.GroupNorm,
     nn.RMSNorm,

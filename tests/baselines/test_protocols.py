@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from normbench import Dataset, Protocol, Training
+from normbench import (
+    Dataset,
+    Network,
+    Norm,
+    Optimizer,
+    Parameter,
+    Problem,
+    Protocol,
+    Training,
+    UsageError,
+)
 from normbench.parameters import rules_of
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
@@ -23,15 +33,46 @@ def test_rules_lie_in_their_ranges(protocol):
         assert value == parameter.check(value, protocol.name)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
-def test_words_for_one_dataset_fit(protocol):
-    """Words for a dataset name one that exists, a field that exists, and a value that fits."""
-    parameters = {f"protocol.{p.name}": p for p in rules_of(Rules)}
-    parameters |= {f"problem.{p.name}": p for p in rules_of(Training)}
-    for dataset, words in protocol.words.items():
-        assert dataset in CATALOGUE.names(Dataset)
-        for word, value in words.items():
-            assert value == parameters[word].check(value, protocol.name)
+NAMED = {kind: CATALOGUE.names(kind) for kind in (Dataset, Problem, Norm, Optimizer)}
+LAID_DOWN = [
+    (protocol, name, word, value)
+    for protocol in PROTOCOLS
+    for by_name in (protocol.words, protocol.published)
+    for name, words in by_name.items()
+    for word, value in words.items()
+]
+
+
+def parameters_of(word: str, name: str) -> list[Parameter]:
+    """Return the parameters that a word of a protocol for *name* may set."""
+    section, _, field = word.rpartition(".")
+    owners = {
+        "": [CATALOGUE.get(Optimizer, name).parameters if name in NAMED[Optimizer] else ()],
+        "problem": [rules_of(Training)],
+        "protocol": [rules_of(Rules)],
+        "norm": [CATALOGUE.get(Norm, name).parameters if name in NAMED[Norm] else ()],
+        "network": [offer.component.parameters for offer in CATALOGUE.offers(Network)],
+    }[section]
+    return [each for parameters in owners for each in parameters if each.name == field]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "word", "value"), LAID_DOWN, ids=lambda each: getattr(each, "name", None)
+)
+def test_words_of_protocols_fit(protocol, name, word, value):
+    """Words are for a name that exists, of a field that exists, with a value that fits."""
+    found = parameters_of(word, name)
+
+    assert name == "*" or any(name in names for names in NAMED.values())
+    assert found
+    assert any(value == _accepted(parameter, value) for parameter in found)
+
+
+def _accepted(parameter: Parameter, value):
+    try:
+        return parameter.check(value, "a protocol")
+    except UsageError:
+        return None
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)

@@ -73,7 +73,7 @@ def test_source_says_who_how_and_with_which_budget(setting):
 
 def test_dissect_batch_norm_switches_l2_off():
     """The settings that were tuned without L2 do not inherit the problem's coefficient."""
-    request = Request(problem="cifar10_3c3d_bn", optimizer="sgd", protocol="deepobs")
+    request = Request(problem="cifar10_3c3d_bn", optimizer="sgd", protocol="dissect_bn")
     spec = resolve(request, CATALOGUE)[0]
 
     assert 0.0 == spec.optimizer.parameters["weight_decay"]

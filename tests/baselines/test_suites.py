@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from normbench import Suite
+from normbench import Network, Norm, Sites, Suite
 from normbench.plugins import load_catalogue
 from normbench.resolve import resolve
+from normbench.roles import describe_network
 from normbench.suites import expand, find_suite
 
 CATALOGUE = load_catalogue()
 CELLS = {
+    # 11 norms by 4 networks, 8 group sizes by 3, 4 pre-activated, 3 with SkipInit, 4 at batch 16.
+    "beyond_batchnorm": 79,
     "bn_init": 25,
     # 3 problems without a norm; 9 masks by 4 modes, twice; 15 masks by 4 modes; 2 with Adam.
     "dissect_bn": 137,
@@ -51,3 +55,19 @@ def test_ablations_of_batch_norm_use_the_committed_learning_rates():
     }
 
     assert {0.022610510812765} == rates
+
+
+@pytest.mark.parametrize("name", CATALOGUE.names(Suite))
+def test_every_cell_s_network_can_be_built(name):
+    """Each cell's norm, mask and network options fit together."""
+    plan = expand(find_suite(name, CATALOGUE), CATALOGUE)
+    specs = [resolve(request, CATALOGUE)[0] for request in plan.requests]
+    blueprints = {repr((s.problem.network, s.norm, s.ablation.sites)): s for s in specs}
+
+    for spec in blueprints.values():
+        norm = CATALOGUE.get(Norm, spec.norm.name)
+        sites = Sites.for_norm(norm, spec.norm.parameters, spec.ablation.sites)
+        network = CATALOGUE.get(Network, spec.problem.network.name)
+        with torch.device("meta"):
+            module = network.load()(sites, **spec.problem.network.parameters)
+        assert describe_network(module, sites, spec.problem.name).parameter_count > 0

@@ -30,22 +30,24 @@ def _std(name: str, layer: nn.Module) -> float:
         return 1 / math.sqrt(3 * fan_in)
     if name == "net_2c2d":
         return 0.05 * 0.8796  # of a normal distribution cut off at two standard deviations
+    if name == "mlp":
+        return 0.03 * 0.8796
     return math.sqrt(2 / (fan_in + fan_out))
 
 
 def _bound(name: str, layer: nn.Module) -> float:
     """Return the largest magnitude a weight may have."""
-    if name == "net_2c2d":
-        return 0.1
+    if name in ("net_2c2d", "mlp"):
+        return {"net_2c2d": 0.1, "mlp": 0.06}[name]
     normal = isinstance(layer, nn.Conv2d) and name in ("net_3c3d", "allcnnc")
     return math.inf if normal else math.sqrt(3) * _std(name, layer)
 
 
-BIAS = {"net_3c3d": 0.0, "vae": 0.0, "net_2c2d": 0.05, "allcnnc": 0.1}
+BIAS = {"net_3c3d": 0.0, "vae": 0.0, "net_2c2d": 0.05, "allcnnc": 0.1, "mlp": 0.0}
 
 
 @pytest.mark.parametrize(
-    "name", ["net_3c3d", "net_2c2d", "allcnnc", "vae", "resnet20", "digits_cnn"]
+    "name", ["net_3c3d", "net_2c2d", "allcnnc", "vae", "resnet20", "digits_cnn", "mlp"]
 )
 def test_distributions(name, build):
     """Weights have the references' spread and bounds, biases their exact value."""
@@ -59,6 +61,14 @@ def test_distributions(name, build):
         assert weight.abs().max() <= _bound(name, layer) * (1 + 1e-6)
         if name in BIAS and layer.bias is not None:
             assert torch.equal(torch.full_like(layer.bias, BIAS[name]), layer.bias)
+
+
+def test_logistic_regression_starts_at_zero(build):
+    """Every number of logreg is 0."""
+    network = build("logreg").network
+    initialise(network, 0)
+
+    assert not any(parameter.any() for parameter in network.parameters())
 
 
 def test_kaiming_variant(build):

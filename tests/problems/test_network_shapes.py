@@ -33,6 +33,9 @@ COUNTS = [
     ("resnet56", "batch_norm", None, {}, 855_770),
     ("resnet18", "batch_norm", None, {}, 11_173_962),
     ("resnet18", "batch_norm", None, {"classes": 100}, 11_220_132),
+    ("logreg", "none", None, {}, 7_850),
+    ("mlp", "none", None, {}, 1_336_610),
+    ("mlp", "batch_norm", None, {}, 1_338_210),
     ("quadratic", "none", None, {}, 100),
     ("digits_cnn", "none", None, {}, 21_546),
     ("digits_cnn", "batch_norm", None, {}, 21_626),
@@ -53,7 +56,13 @@ SIDES = {
     "vae": [14, 7, 7, 14, 14, 14],
     "resnet18": [32] * 5 + [16] * 5 + [8] * 5 + [4] * 5,
 }
-INPUTS = {"net_2c2d": (1, 28), "vae": (1, 28), "digits_cnn": (1, 8)}
+INPUTS = {
+    "net_2c2d": (1, 28),
+    "vae": (1, 28),
+    "digits_cnn": (1, 8),
+    "logreg": (1, 28),
+    "mlp": (1, 28),
+}
 
 
 def _images(name: str, count: int = 2) -> Tensor:
@@ -97,6 +106,8 @@ SITES = {
     "allcnnc": [96, 96, 96, 192, 192, 192, 192, 192],
     "digits_cnn": [16, 32, 32],
     "vae": [64] * 6,
+    "logreg": [],
+    "mlp": [1000, 500, 100],
     "quadratic": [],
     "resnet20": _block_sites(3, 3, 16),
     "resnet56": _block_sites(3, 9, 16),
@@ -139,13 +150,14 @@ def test_shortcut_site_follows_its_block(build):
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
 def test_roles(network, build, blueprint):
     """Matrices and kernels are weights, biases biases, and norms hold scales and shifts."""
-    norm = "none" if network.name == "quadratic" else "batch_norm"
+    norm = "none" if network.name in ("quadratic", "logreg") else "batch_norm"
     built = (build if norm == "none" else blueprint)(network.name, norm)
 
     for info in built.parameters:
-        kind = "shift" if info.name.endswith("bias") else "scale"
+        is_bias = info.name.rpartition(".")[2].startswith("bias")
+        kind = "shift" if is_bias else "scale"
         in_norm = "norm" in info.name
-        bias = Role.BIAS if info.name.endswith("bias") else Role.WEIGHT
+        bias = Role.BIAS if is_bias else Role.WEIGHT
         assert (Role(f"norm_{kind}") if in_norm else bias) == info.role, info.name
     assert len(list(built.network.parameters())) == len(built.parameters)
 

@@ -56,7 +56,7 @@ BEYOND_BATCHNORM = Protocol(
         "*": {"protocol.milestones": (0.75,), "protocol.lr_batch_rule": "inverse"},
         "batch_norm": {"norm.running_mean_init": 1.0, "norm.running_variance": "biased"},
         "group_norm": {"norm.num_groups": 32, "norm.variance": "unbiased"},
-        "filter_response_norm": {"norm.learnable_eps": True, "norm.eps": 1e-5},
+        "filter_response_norm": {"norm.learn_eps": True, "norm.eps": 1e-5},
         "evonorm_s0": _EVONORM,
         "evonorm_b0": {name: _EVONORM[name] for name in ("norm.variance", "norm.placement")},
     },

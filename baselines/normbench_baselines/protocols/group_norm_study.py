@@ -13,7 +13,8 @@ GROUP_NORM_STUDY = Protocol(
             "Training examples are shuffled; the code trains in one fixed order.",
             "Test images are left alone; Keras pads them and shrinks them back.",
             "Each image has a crop of its own; the code draws one for a batch.",
-            "The network is ResNet-20 with its norm before the ReLU; the code's blocks differ.",
+            "Blocks are He et al.'s; the code puts the ReLU before the norm, leaves the norm out of "
+            "projections, and starts the last γ of a block at 0 with group norm alone.",
             "Initial values are drawn for each layer; the code's seeded initialisers give layers "
             "of the same shape the same values.",
             "There is no validation part, as in the source: the last epoch is reported.",
@@ -45,7 +46,15 @@ GROUP_NORM_STUDY = Protocol(
             "protocol.evaluation_view": "shrunk",
             "protocol.crop_per": "batch",
         },
+        "cifar10_resnet20": {
+            "network.activation_order": "before_norm",
+            "network.shortcut": "projection_without_norm",
+            "network.init": "keras",
+        },
         "batch_norm": {"norm.eps": 1e-3, "norm.momentum": 0.01},
-        "group_norm": {"protocol.decayed_roles": ("weight", "bias", "norm_scale", "norm_shift")},
+        "group_norm": {
+            "network.zero_last_scale": True,
+            "protocol.decayed_roles": ("weight", "bias", "norm_scale", "norm_shift"),
+        },
     },
 )

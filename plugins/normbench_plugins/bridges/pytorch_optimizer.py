@@ -24,6 +24,8 @@ _LR = 1e-3
 _NEEDS_MORE = ("hutchinson", "use_muon", "einops", "TransformDCT", "only supports 2D parameters")
 # Their state holds objects, which a checkpoint does not.
 _NOT_RESUMABLE = ("Conda",)
+# They train adapters, or few weights of a trained network.
+_FOR_FINE_TUNING = ("LoRARite", "SaRA")
 # They have the switch between decay through the gradient and on the weights, but the first is
 # something else in them.
 _OWN_DECAY = ("Adan", "NovoGrad")
@@ -39,7 +41,8 @@ def normbench_optimizers() -> Sequence[Optimizer]:
 def _offered(folder: Path) -> Iterator[Optimizer]:
     version = release_of(_DISTRIBUTION)
     for name, found in sorted(_listed(folder).items()):
-        if not (found.required or found.name in _NOT_RESUMABLE or _needs_more(found)):
+        left_out = found.name in (*_NOT_RESUMABLE, *_FOR_FINE_TUNING)
+        if not (found.required or left_out or _needs_more(found)):
             yield _optimizer(name, found, version)
 
 

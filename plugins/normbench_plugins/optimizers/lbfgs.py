@@ -8,7 +8,6 @@ are as noisy as the gradients.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,15 +18,20 @@ from normbench_plugins.optimizers.kernels import Groups
 from normbench_plugins.optimizers.lists import Closure
 
 
-class LBFGS(optim.LBFGS):
-    """torch's L-BFGS for groups by role and parameters in any memory format; see :func:`lbfgs`.
+class LBFGS(optim.Optimizer):
+    """torch's L-BFGS for several groups and for parameters in any memory format; see :func:`lbfgs`.
 
-    Its one group holds the parameters of all groups, in ``roles`` and ``invariances`` what is known
-    of each, and in ``decays`` each one's L2 coefficient.
+    Args:
+        groups: Parameter groups with one learning rate; each has its own weight decay.
+        lr: Learning rate, where a group has none of its own.
+        weight_decay: L2 coefficient, where a group has none of its own.
+        values: What ``torch.optim.LBFGS`` takes.
     """
 
     def __init__(self, groups: Groups, *, lr: float, weight_decay: float, **values: Any) -> None:
-        super().__init__([_merged(groups, lr, weight_decay)], lr=lr, **values)
+        super().__init__(groups, {"lr": lr, "weight_decay": weight_decay})
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        self._solver = optim.LBFGS(parameters, lr=self._rate(), **values)
 
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """Minimise the loss of *closure* and the L2 penalty for up to *max_iter* iterations.
@@ -39,55 +43,49 @@ class LBFGS(optim.LBFGS):
             The penalised loss at the point before the step.
 
         Raises:
-            UsageError: Without a closure.
+            UsageError: Without a closure, or if the groups' learning rates differ.
         """
         if closure is None:
             raise UsageError(
                 "lbfgs received no closure: its line search evaluates the loss. Give "
                 "step() a function that sets the gradients and returns the loss."
             )
-        if not self.param_groups[0]["lr"]:
+        rate = self._rate()
+        if not rate:
             return self._penalised(closure)  # torch's search divides by the first step's length
-        loss: Tensor = super().step(lambda: self._penalised(closure))
+        self._solver.param_groups[0]["lr"] = rate
+        self._solver.state = self.state  # one state, which a state_dict holds
+        loss: Tensor = self._solver.step(lambda: self._penalised(closure))
         return loss
+
+    def _rate(self) -> float:
+        rates = sorted({float(group["lr"]) for group in self.param_groups})
+        if len(rates) > 1:
+            raise UsageError(
+                f"lbfgs received the learning rates {', '.join(f'{rate:g}' for rate in rates)}: it "
+                "moves all parameters along one direction and so has one rate. Leave out "
+                "ablation.scale_lr_divisor, or use another optimizer."
+            )
+        return rates[0]
 
     def _penalised(self, closure: Closure) -> Tensor:
         """Return the loss with ½λ|w|², whose gradient is added."""
-        loss = closure().detach()
-        group = self.param_groups[0]
+        with torch.enable_grad():
+            loss = closure().detach()
         with torch.no_grad():
-            for parameter, decay in zip(group["params"], group["decays"], strict=True):
-                if parameter.grad is None:
-                    continue
-                if decay:
-                    parameter.grad.add_(parameter, alpha=decay)
-                    loss = loss + decay / 2 * parameter.square().sum()
-                # torch views each gradient as flat, which channels_last ones are not.
-                parameter.grad = parameter.grad.contiguous()
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        loss = loss + _add_penalty(parameter, group["weight_decay"])
         return loss
 
 
-def _merged(groups: Groups, lr: float, weight_decay: float) -> dict[str, Any]:
-    """Return one group of all parameters."""
-    rates = sorted({float(group.get("lr", lr)) for group in groups})
-    if len(rates) > 1:
-        raise UsageError(
-            f"lbfgs received the learning rates {', '.join(f'{rate:g}' for rate in rates)}: it "
-            "moves all parameters along one direction and so has one rate. Leave out "
-            "ablation.scale_lr_divisor, or use another optimizer."
-        )
-    members = [(group, index) for group in groups for index in range(len(group["params"]))]
-    return {
-        "params": [group["params"][index] for group, index in members],
-        "lr": rates[0],
-        "roles": [group.get("role", "weight") for group, _ in members],
-        "invariances": [_invariance(group, index) for group, index in members],
-        "decays": [group.get("weight_decay", weight_decay) for group, _ in members],
-    }
-
-
-def _invariance(group: Mapping[str, Any], index: int) -> Any:
-    return group["invariances"][index] if "invariances" in group else None
+def _add_penalty(parameter: Tensor, decay: float) -> Tensor | float:
+    """Add λw to the gradient and return ½λ|w|²; leave the gradient contiguous."""
+    gradient = parameter.grad.add(parameter, alpha=decay) if decay else parameter.grad
+    # torch views each gradient as flat, which channels_last ones are not.
+    parameter.grad = gradient.contiguous()
+    return decay / 2 * parameter.square().sum() if decay else 0.0
 
 
 def lbfgs(
@@ -112,7 +110,7 @@ def lbfgs(
     ∇f, and α = η without, or found from η on with a line search under the strong Wolfe conditions.
 
     Args:
-        groups: Parameter groups with one learning rate; they are merged into one.
+        groups: Parameter groups with one learning rate; extra keys in them are kept.
         lr: η.
         max_iter: Iterations on a batch; up to 1.25 times as many evaluations.
         history_size: Pairs kept.
@@ -122,7 +120,10 @@ def lbfgs(
         weight_decay: λ, where a group has none of its own.
 
     Returns:
-        ``torch.optim.LBFGS``, with L2 penalty and for parameters in any memory format.
+        ``torch.optim.LBFGS`` inside, with L2 penalty and for parameters in any memory format.
+
+    Raises:
+        UsageError: If the groups have different learning rates.
     """
     return LBFGS(
         groups,

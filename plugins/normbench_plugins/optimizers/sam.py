@@ -9,6 +9,8 @@ decay acts in the momentum step alone, not in the perturbation.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.optim import SGD
@@ -63,29 +65,34 @@ class SAM(SGD):
         with torch.enable_grad():
             closure()
         with torch.no_grad():
-            for parameter, value in kept:
-                parameter.copy_(value)
+            for parameters, values in kept:
+                torch._foreach_copy_(parameters, values)
         super().step()
         return loss
 
     @torch.no_grad()
-    def _climb(self) -> list[tuple[Tensor, Tensor]]:
-        """Move every parameter to the perturbed point; return what each was."""
-        moved = [
-            (parameter, group)
-            for group in self.param_groups
-            for parameter in group["params"]
-            if parameter.grad is not None
-        ]
-        parameters = [parameter for parameter, _ in moved]
-        kept = [parameter.clone() for parameter in parameters]
-        gradients = [parameter.grad for parameter in parameters]
-        scales = [p.abs() if group["adaptive"] else 1.0 for p, group in moved]
-        scaled = [g * scale for g, scale in zip(gradients, scales, strict=True)]
-        norm = torch.stack(torch._foreach_norm(scaled)).norm()
-        for (parameter, group), gradient, scale in zip(moved, scaled, scales, strict=True):
-            parameter.add_(gradient * scale * (group["rho"] / (norm + _TINY)))
-        return list(zip(parameters, kept, strict=True))
+    def _climb(self) -> list[tuple[list[Tensor], list[Tensor]]]:
+        """Move all parameters to the perturbed point; return them with what they were."""
+        moved, scaled, kept = [], [], []
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if parameters:
+                moved.append((parameters, group))
+                scaled.append(_scaled([p.grad for p in parameters], parameters, group))
+                kept.append((parameters, [p.clone() for p in parameters]))
+        norms = [norm for gradients in scaled for norm in torch._foreach_norm(gradients)]
+        length = torch.stack(norms).norm() + _TINY
+        for (parameters, group), gradients in zip(moved, scaled, strict=True):
+            ascents = torch._foreach_mul(_scaled(gradients, parameters, group), group["rho"])
+            torch._foreach_add_(parameters, torch._foreach_div(ascents, length))
+        return kept
+
+
+def _scaled(tensors: list[Tensor], parameters: list[Tensor], group: dict[str, Any]) -> list[Tensor]:
+    """Return T·*tensors*."""
+    if not group["adaptive"]:
+        return tensors
+    return list(torch._foreach_mul(tensors, torch._foreach_abs(parameters)))
 
 
 def sam(

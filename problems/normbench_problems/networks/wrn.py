@@ -11,7 +11,7 @@ from functools import partial
 from normbench import Sites
 from normbench_problems.networks.building import NormLayer, build
 from normbench_problems.networks.residual import Architecture
-from normbench_problems.networks.resnet import ResNet
+from normbench_problems.networks.residual_network import ResNet
 
 
 def wrn_16_4(

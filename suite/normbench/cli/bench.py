@@ -10,6 +10,7 @@ import click
 from normbench.cli import complete
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import print_fields, print_json, print_table, shown
+from normbench.errors import UsageError
 
 if TYPE_CHECKING:
     from normbench.bench.measure import BenchReport, BenchRow
@@ -71,6 +72,11 @@ def command(
     if chosen.type == "cpu":
         torch.set_num_threads(1)
     dataset = invocation.catalogue.get(Dataset, spec.problem.dataset.name)
+    if dataset.content in ("tokens", "files"):
+        raise UsageError(
+            f"normbench bench {problem}: the plain loop reads images and tables in memory, but the "
+            f"content of dataset {dataset.name} is {dataset.content}. Time another problem."
+        )
     data = load_data(dataset, data_folder(invocation.data_dir))
     report = bench(spec, invocation.catalogue, data, chosen, examples=examples, rounds=rounds)
     if as_json:

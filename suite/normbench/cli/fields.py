@@ -137,7 +137,9 @@ def _dataset(dataset: Dataset) -> dict[str, str]:
         "examples": f"{dataset.train_size} train, {dataset.test_size} test",
         "mean": shown(dataset.mean),
         "std": shown(dataset.std),
-        "files": "\n".join(f"{file.path}  MD5 {file.md5}" for file in dataset.files),
+        "files": "\n".join(
+            f"{file.path}  MD5 {file.md5}" if file.md5 else file.path for file in dataset.files
+        ),
         "download": size(dataset.download_size) if dataset.download_size else "nothing",
     }
 

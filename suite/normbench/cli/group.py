@@ -59,6 +59,9 @@ COMMANDS: Mapping[str, Entry] = {
     "deepobs": Entry(
         "normbench.cli.deepobs:command", "Read results of DeepOBS, or write ours in its form."
     ),
+    "check-plugin": Entry(
+        "normbench.cli.check_plugin:command", "Check a plugin against normbench's contracts."
+    ),
     "completion": Entry("normbench.cli.completion:command", "Print a shell completion script."),
     "worker": Entry("normbench.cli.worker:command", "Train pending runs of a store.", hidden=True),
 }

@@ -49,6 +49,7 @@ _PARAMETERS = ("gamma", "beta")
 )
 @click.option("--sort", is_flag=True, help="Sort channels by their last value.")
 @click.option("--quantity", default="", metavar="NAME", help="Which series of an observer to draw.")
+@click.option("--publish", is_flag=True, help="Put the figure into MLflow, too.")
 @common_options(store=True)
 @click.pass_obj
 def command(
@@ -58,6 +59,7 @@ def command(
     figure: str,
     list_only: bool,
     out: Path,
+    publish: bool,
     **choices: Any,
 ) -> None:
     """Draw a figure of the runs in a store.
@@ -78,3 +80,7 @@ def command(
     plots.save(plots.draw_figure(figure, chosen, plots.Look(**choices)), out)
     rows = len({run.spec.row for run in chosen})
     click.echo(f"{out}: {rows} rows, {len(chosen)} runs")
+    if publish:
+        from normbench.tracking import publish_figure
+
+        click.echo(f"MLflow: {publish_figure(store, chosen, out)}")

@@ -21,12 +21,14 @@ seen, what is expected, and what to change. Problems and datasets are checked as
 
 from __future__ import annotations
 
+from normbench.testing.cases import ProblemCase, problem_case
 from normbench.testing.checking import Check, ContractError, Finding
 from normbench.testing.datasets import DatasetCase, check_dataset, dataset_checks
 from normbench.testing.networks import check_network, network_checks
 from normbench.testing.norms import check_norm, norm_checks
 from normbench.testing.optimizers import check_optimizer, optimizer_checks
-from normbench.testing.problems import ProblemCase, check_problem, problem_case, problem_checks
+from normbench.testing.plugins import check_components, check_names, is_checked
+from normbench.testing.problems import check_problem, problem_checks
 
 __all__ = [
     "Check",
@@ -34,12 +36,15 @@ __all__ = [
     "DatasetCase",
     "Finding",
     "ProblemCase",
+    "check_components",
     "check_dataset",
+    "check_names",
     "check_network",
     "check_norm",
     "check_optimizer",
     "check_problem",
     "dataset_checks",
+    "is_checked",
     "network_checks",
     "norm_checks",
     "optimizer_checks",

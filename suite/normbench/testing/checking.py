@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
@@ -101,7 +101,9 @@ class Finding:
         check: Name of the check.
         fact: What the check holds it to.
         outcome: How it went.
-        message: For a failure what was seen, expected and to be changed; else why it was left out.
+        message: For a failure what was seen; else why it does not apply.
+        expected: For a failure, what should have been seen.
+        change: For a failure, what to change in the plugin.
     """
 
     kind: str
@@ -110,6 +112,8 @@ class Finding:
     fact: str
     outcome: Outcome
     message: str = ""
+    expected: str = ""
+    change: str = ""
 
 
 def findings(
@@ -135,21 +139,21 @@ def findings(
 
 
 def _finding(check: Check[T], subject: T, kind: str, name: str, skipped: bool) -> Finding:
-    outcome: Outcome = "skipped"
-    message = ""
-    if not skipped:
-        outcome, message = _outcome(check, subject)
-    return Finding(
-        kind=kind, name=name, check=check.name, fact=check.fact, outcome=outcome, message=message
-    )
-
-
-def _outcome(check: Check[T], subject: T) -> tuple[Outcome, str]:
+    finding = Finding(kind=kind, name=name, check=check.name, fact=check.fact, outcome="skipped")
+    if skipped:
+        return finding
     try:
         reason = check(subject)
-    except ContractError as defect:
-        return "failed", str(defect)
-    return ("does not apply", reason) if reason else ("passed", "")
+    except ContractError as error:
+        return replace(
+            finding,
+            outcome="failed",
+            message=error.seen,
+            expected=error.expected,
+            change=error.change,
+        )
+    outcome: Outcome = "does not apply" if reason else "passed"
+    return replace(finding, outcome=outcome, message=reason or "")
 
 
 def _place(error: Exception) -> str:

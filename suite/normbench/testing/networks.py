@@ -24,7 +24,7 @@ def build(
     parameters: Mapping[str, Value] | None = None,
     mask: Sequence[int] | None = None,
 ) -> Built:
-    """Return *network* with *norm* at its sites, or at those of *mask*, and its initial values."""
+    """Return *network* with *norm* at its sites, or at those of *mask*."""
     sites = Sites.for_norm(norm, defaults(norm.parameters), mask)
     values = {**defaults(network.parameters), **(parameters or {})}
     module = network.load()(sites, **values)
@@ -34,7 +34,12 @@ def build(
             "a torch.nn.Module.",
             "return the network itself.",
         )
-    built = describe_network(module, sites, f"network {network.name}")
+    return describe_network(module, sites, f"network {network.name}")
+
+
+def started(network: Network, norm: Norm, parameters: Mapping[str, Value] | None = None) -> Built:
+    """Return *network* with *norm* at its sites, and the initial values of seed 0."""
+    built = build(network, norm, parameters)
     initialise(built.network, 0)
     return built
 
@@ -84,9 +89,10 @@ def numbers_its_sites(network: Network) -> str | None:
 
 def starts_from_the_seed_alone(network: Network) -> None:
     """Initial values depend on the seed alone, and a norm leaves all shared ones as they are."""
-    first = build(network, NOTHING)
-    torch.rand(7)
-    for again in (build(network, NOTHING), build(network, OVER_BATCH)):
+    first = started(network, NOTHING)
+    for norm in (NOTHING, OVER_BATCH) if first.sites else (NOTHING,):
+        torch.rand(7)
+        again = started(network, norm)
         there = dict(again.network.named_parameters())
         moved = [
             info.name

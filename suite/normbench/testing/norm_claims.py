@@ -126,7 +126,8 @@ def centres_as_it_says(norm: Norm) -> None:
             f"{'stays' if unchanged else 'changes'} when 500 is added to every input.",
             "centres=True exactly if a common shift of the input has no effect; networks then "
             "drop the bias before the norm.",
-            f"set centres={unchanged} in the description, or subtract the mean in forward.",
+            f"set centres={unchanged} in the description"
+            f"{'.' if unchanged else ', or subtract the mean in forward.'}",
         )
 
 

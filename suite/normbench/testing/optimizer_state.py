@@ -51,19 +51,12 @@ def keeps_its_groups(optimizer: Optimizer) -> None:
     """Groups keep parameters, order, rates and extra keys, also through a saved state."""
     built = small_network()
     given = network_groups(optimizer, built)
-    expected = [_facts(group) for group in network_groups(optimizer, built)]
+    # Copies, since an optimizer may write into the groups it is given.
+    expected = [dict(group) for group in network_groups(optimizer, built)]
     stepper = Stepper(optimizer, given)
-    found = [_facts(group) for group in stepper.optimizer.param_groups]
+    _require_groups(expected, stepper.optimizer.param_groups, "after construction")
     stepper.optimizer.load_state_dict(saved(stepper.optimizer.state_dict()))
-    loaded = [_facts(group) for group in stepper.optimizer.param_groups]
-    for when, facts in (("after construction", found), ("after loading its own state", loaded)):
-        require(
-            facts == expected,
-            f"{when} param_groups differ from what was given: {_first_difference(expected, facts)}"
-            ".",
-            "the same groups in the same order, with role, lr, weight_decay and invariances.",
-            "hand the groups to torch.optim.Optimizer.__init__ as they are.",
-        )
+    _require_groups(expected, stepper.optimizer.param_groups, "after loading its own state")
 
 
 def keeps_dtype(optimizer: Optimizer) -> None:
@@ -172,23 +165,27 @@ def saved(content: Any) -> Any:
     return torch.load(io.BytesIO(file.getvalue()), weights_only=True)
 
 
-def _facts(group: dict[str, Any]) -> dict[str, Any]:
-    names = ("role", "lr", "weight_decay", "invariances")
-    facts: dict[str, Any] = {name: group[name] for name in names if name in group}
-    return {**facts, "params": [id(parameter) for parameter in group["params"]]}
+def _require_groups(expected: list[dict[str, Any]], found: list[dict[str, Any]], when: str) -> None:
+    difference = _first_difference(expected, found)
+    require(
+        not difference,
+        f"{when} param_groups are not what was given: {difference}.",
+        "the same groups in the same order, with role, lr, weight_decay and invariances.",
+        "hand the groups to torch.optim.Optimizer.__init__ as they are.",
+    )
 
 
 def _first_difference(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
+    """Return what the groups given have and those found lack, or nothing."""
     if len(expected) != len(found):
         return f"{len(found)} groups instead of {len(expected)}"
     for index, (given, kept) in enumerate(zip(expected, found, strict=True)):
+        if list(map(id, given["params"])) != list(map(id, kept["params"])):
+            return f"group {index} has other parameters"
         for name, value in given.items():
-            if kept.get(name) != value:
-                shown = (
-                    "other tensors" if name == "params" else f"{kept.get(name)!r}, not {value!r}"
-                )
-                return f"group {index} has {name} {shown}"
-    return "keys were added to what is compared"
+            if name != "params" and kept.get(name) != value:
+                return f"group {index} has {name}={kept.get(name)!r} instead of {value!r}"
+    return ""
 
 
 def _coarse(value: Any, dtype: torch.dtype) -> bool:

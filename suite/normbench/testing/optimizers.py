@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from normbench.descriptions import Optimizer
-from normbench.testing import optimizer_claims, optimizer_progress, optimizer_state, ranges
+from normbench.testing import descent, optimizer_claims, optimizer_state, optimizer_steps, ranges
 from normbench.testing.checking import Check, Finding, findings
 
 OPTIMIZER_CHECKS: tuple[Check[Optimizer], ...] = (
@@ -16,14 +16,14 @@ OPTIMIZER_CHECKS: tuple[Check[Optimizer], ...] = (
     Check(optimizer_claims.needs_a_closure_as_it_says),
     Check(optimizer_claims.foreach_equals_loop),
     Check(optimizer_claims.refuses_what_it_cannot_do),
-    Check(optimizer_progress.minimises_a_quadratic),
-    Check(optimizer_progress.minimises_rosenbrock),
-    Check(optimizer_progress.stands_still_at_rate_zero),
-    Check(optimizer_progress.follows_its_learning_rate),
-    Check(optimizer_progress.keeps_rates_of_groups_apart),
-    Check(optimizer_progress.decays_where_it_is_told),
-    Check(optimizer_progress.leaves_gradients_alone),
-    Check(optimizer_progress.passes_over_missing_gradients),
+    Check(descent.minimises_a_quadratic),
+    Check(descent.minimises_rosenbrock),
+    Check(optimizer_steps.stands_still_at_rate_zero),
+    Check(optimizer_steps.follows_its_learning_rate),
+    Check(optimizer_steps.keeps_rates_of_groups_apart),
+    Check(optimizer_steps.decays_where_it_is_told),
+    Check(optimizer_steps.leaves_gradients_alone),
+    Check(optimizer_steps.passes_over_missing_gradients),
     Check(optimizer_state.resumes_bit_for_bit),
     Check(optimizer_state.keeps_its_groups),
     Check(optimizer_state.keeps_dtype),

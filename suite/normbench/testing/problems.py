@@ -2,68 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from normbench.data import data_folder
-from normbench.descriptions import Dataset, Network, Problem
-from normbench.parameters import Value, checked
-from normbench.plugins import Catalogue, load_catalogue
+from normbench.descriptions import Problem
+from normbench.plugins import Catalogue
 from normbench.tasks import Batch, Scores, Task
 from normbench.testing import networks
+from normbench.testing.cases import BATCH, ProblemCase, batch_of, problem_case
 from normbench.testing.checking import Check, ContractError, Finding, findings, require
-from normbench.testing.datasets import DatasetCase
 from normbench.testing.stand_ins import NOTHING, STAND_INS
 
-BATCH = 4
 _PARTS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class ProblemCase:
-    """A problem with its dataset and network looked up."""
-
-    problem: Problem
-    dataset: Dataset
-    network: Network
-    folder: Path
-
-    @property
-    def parameters(self) -> Mapping[str, Value]:
-        """All parameters of the network, as the problem sets them."""
-        owner = f"problem {self.problem.name}"
-        return checked(self.network.parameters, self.problem.network_parameters, owner)
-
-    def task(self) -> Task:
-        """Return the task."""
-        task: Task = self.problem.load()()
-        return task
-
-
-def problem_case(
-    problem: Problem, catalogue: Catalogue | None = None, folder: Path | None = None
-) -> ProblemCase:
-    """Return *problem* together with its dataset and network.
-
-    Args:
-        problem: The description.
-        catalogue: Where they are looked up; None for all that is installed.
-        folder: Where data files may lie; None for the default data folder.
-
-    Raises:
-        UsageError: If there is no dataset or network of the name.
-    """
-    known = load_catalogue() if catalogue is None else catalogue
-    return ProblemCase(
-        problem,
-        known.get(Dataset, problem.dataset),
-        known.get(Network, problem.network),
-        data_folder(folder),
-    )
 
 
 def is_scored_by_its_task(case: ProblemCase) -> None:
@@ -92,7 +45,7 @@ def trains_with_any_norm(case: ProblemCase) -> str | None:
         return "there are no examples to try: its data files are missing and it has no classes"
     sites = networks.build(case.network, NOTHING, case.parameters).sites
     for norm in STAND_INS if sites else (NOTHING,):
-        built = networks.build(case.network, norm, case.parameters)
+        built = networks.started(case.network, norm, case.parameters)
         built.network.to(memory_format=torch.channels_last)
         _train(case.task(), built.network, batch, norm.name)
     return None
@@ -104,7 +57,7 @@ def scores_sums(case: ProblemCase) -> str | None:
     if batch is None:
         return "there are no examples to try: its data files are missing and it has no classes"
     task = case.task()
-    network = networks.build(case.network, NOTHING, case.parameters).network.eval()
+    network = networks.started(case.network, NOTHING, case.parameters).network.eval()
     double = Batch(torch.cat((batch.inputs,) * 2), torch.cat((batch.targets,) * 2))
     with torch.no_grad():
         once, twice = (_scores(task, network, given) for given in (batch, double))
@@ -123,33 +76,6 @@ def scores_sums(case: ProblemCase) -> str | None:
     return None
 
 
-def batch_of(case: ProblemCase) -> Batch | None:
-    """Return a batch of real examples where they are at hand, else of made-up ones, or nothing."""
-    dataset = case.dataset
-    if not dataset.files and dataset.content != "tokens":
-        return _real_batch(case)
-    if not dataset.classes:
-        return None
-    if dataset.content == "tokens":
-        inputs, targets = torch.randint(dataset.classes, (2, BATCH, *dataset.shape))
-        return Batch(inputs, targets)
-    targets = torch.randint(dataset.classes, (BATCH,))
-    values = torch.randn(BATCH, *dataset.shape)
-    return Batch(values if dataset.content == "table" else values.permute(0, 3, 1, 2), targets)
-
-
-def _real_batch(case: ProblemCase) -> Batch | None:
-    data = DatasetCase(case.dataset, case.folder).load()
-    if data is None:
-        return None
-    inputs = torch.from_numpy(data.train.inputs[:BATCH])
-    targets = torch.from_numpy(data.train.targets[:BATCH])
-    if case.dataset.content == "table":
-        return Batch(inputs, targets)
-    mean, std = torch.tensor(case.dataset.mean), torch.tensor(case.dataset.std)
-    return Batch(((inputs / 255 - mean) / std).permute(0, 3, 1, 2), targets)
-
-
 def _train(task: Task, network: nn.Module, batch: Batch, norm: str) -> None:
     state = task.initial_state(BATCH, torch.device("cpu"))
     stepper = torch.optim.SGD(network.parameters(), lr=1e-4)
@@ -158,6 +84,8 @@ def _train(task: Task, network: nn.Module, batch: Batch, norm: str) -> None:
         scores = task(network.train(), batch, state)
         _require_loss(scores, norm)
         scores.loss.backward()  # type: ignore[no-untyped-call]
+        # Deep networks without a norm have gradients so large that a step would overflow.
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         stepper.step()
         state = scores.state
     idle = [name for name, weight in network.named_parameters() if weight.grad is None]

@@ -140,18 +140,24 @@ def has(optimizer: Optimizer, parameter: str) -> bool:
     return any(known.name == parameter for known in optimizer.parameters)
 
 
+def default_rate(optimizer: Optimizer) -> float:
+    """Return the default learning rate, 0.01 if it has none."""
+    value = defaults(optimizer.parameters).get("lr")
+    return float(value) if isinstance(value, int | float) else 0.01
+
+
 def rates(optimizer: Optimizer) -> Iterator[float]:
-    """Yield learning rates worth trying: the default, then six that span the search space."""
+    """Yield learning rates worth trying, large ones first: those that diverge cost little."""
+    default = default_rate(optimizer)
     known = next((p for p in optimizer.parameters if p.name == "lr"), None)
-    default = float(known.default) if known and isinstance(known.default, int | float) else 0.01
-    yield default
     search = known.search if known else None
     if search is not None and search.choices:
         yield from (float(choice) for choice in search.choices if isinstance(choice, int | float))
-        return
-    low, high = (search.low, search.high) if search else (default / 100, default * 100)
-    low = max(low, high * 1e-6)
-    yield from (high * (low / high) ** (i / 5) for i in range(6))
+    else:
+        low, high = (search.low, search.high) if search else (default / 100, default * 100)
+        low = max(low, high * 1e-6)
+        yield from (high * (low / high) ** (i / 5) for i in range(6))
+    yield default
 
 
 def _group_values(optimizer: Optimizer, values: dict[str, Any]) -> dict[str, Any]:

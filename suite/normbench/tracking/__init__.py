@@ -7,8 +7,9 @@ rebuild from nothing. This is the only package that imports mlflow, and only whe
 from __future__ import annotations
 
 from normbench.tracking.collector import Collector
+from normbench.tracking.figures import publish_figure
 from normbench.tracking.report import SyncReport
 from normbench.tracking.server import serve
 from normbench.tracking.sync import sync
 
-__all__ = ["Collector", "SyncReport", "serve", "sync"]
+__all__ = ["Collector", "SyncReport", "publish_figure", "serve", "sync"]

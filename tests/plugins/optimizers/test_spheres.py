@@ -140,3 +140,17 @@ def test_transport_along_the_step_needs_the_new_parameter_alone(case, rate, eps)
     transport_lists([momentum], [new], squares, divisors_of(squares, eps), [spheres])
 
     near(momentum, expected, expected.norm())
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.5])
+def test_nothing_is_transported_to_or_from_zero(eps):
+    """A divisor is infinite where the norm is 0, so that moments restart from 0."""
+    spheres = spheres_of((2, 2), None, True)
+    new = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+
+    (divisor,) = divisors_of(squared_norms([new], [spheres]), eps)
+    result = transport(torch.ones(2, 2), torch.tensor([[1.0, 0.0]] * 2), new, spheres, eps)
+
+    torch.testing.assert_close(divisor, torch.tensor([[float("inf")], [5.0 + eps]]))
+    assert [0.0, 0.0] == result[0].tolist()
+    assert (result[1] != 0).all()

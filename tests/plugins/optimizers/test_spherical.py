@@ -287,6 +287,29 @@ def test_adam_g_stays_on_unit_spheres(foreach):
     assert (weights[3].abs() != 1).all()
 
 
+@both_forms
+def test_adam_g_decays_element_wise_parameters_alone(foreach):
+    """Weight decay moves what is not on a sphere and leaves the spheres as they were."""
+    plain, decayed = parameters(), parameters()
+
+    walk(plain, AdamG(plain, foreach=foreach), 3)
+    walk(decayed, AdamG(decayed, foreach=foreach, weight_decay=0.5), 3)
+
+    close(plain[:3], decayed[:3], rtol=0, atol=0)
+    assert all((one != other).all() for one, other in zip(plain[3:], decayed[3:], strict=True))
+
+
+@both_forms
+def test_dampening_acts_on_the_first_step_too(foreach):
+    """The first step is η(1 - τ) times the gradient."""
+    weight = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+    weight.grad = torch.arange(3, dtype=torch.float64)
+
+    SGDMRT([weight], lr=0.1, dampening=0.25, foreach=foreach).step()
+
+    torch.testing.assert_close(weight.detach(), -0.075 * weight.grad)
+
+
 @over_classes
 @both_forms
 def test_spheres_at_zero_stay_finite(kind, foreach):

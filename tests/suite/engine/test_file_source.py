@@ -210,9 +210,9 @@ def test_broken_image_is_named(damage, processes, tmp_path):
     else:
         broken.unlink()
 
-    with pytest.raises(DataError, match=r"5\.png cannot be read: .*unpack it again") as caught:
+    # One line: the traceback of a loader process is not part of the message.
+    with pytest.raises(DataError, match=r"^image .*5\.png cannot be read: .*unpack it again.*\Z"):
         epoch_of(make_source(part, processes), 1)
-    assert "Traceback" not in str(caught.value)
     with pytest.raises(DataError, match=r"5\.png"):
         list(FileEvaluation(part, DATASET, 3, CPU, processes=processes))
 

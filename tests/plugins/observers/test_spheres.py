@@ -1,0 +1,71 @@
+"""Radius, effective learning rate and angle of scale-invariant weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from normbench.engine.loop import EagerLoop
+
+
+def seen(observe, optimizer, *words, problem="digits_cnn_bn", **request):
+    """Return what is seen at every step."""
+    return observe("spheres:every_steps=1", problem, optimizer, words, **request)
+
+
+def test_sphere_of_sgd_turns_at_its_effective_learning_rate(observe):
+    """η_e = η / r², and radii and angles are those of the weights."""
+    moments = seen(observe, "sgd", "lr=0.25", "protocol.schedule=linear")
+    radii, rates = moments.arrays["weight_norm"], moments.arrays["effective_learning_rate"]
+
+    for step, radius, rate in zip(moments.steps, radii, rates, strict=True):
+        eta = 0.25 * (1 - max(step - 1, 0) / 4)
+        assert np.allclose(eta / radius**2, rate, rtol=1e-12)
+    assert not moments.arrays["angle"][0].any()
+    assert all((angle > 0).all() for angle in moments.arrays["angle"][1:])
+
+
+def test_angle_is_that_between_successive_weights(observe, monkeypatch):
+    """The arc cosine of the normalized weights of two moments, computed another way."""
+    weights = []
+    step = EagerLoop._step
+
+    def remember(loop, batch, state):
+        weights.append(loop._network.conv1.weight.detach().double().clone())
+        return step(loop, batch, state)
+
+    monkeypatch.setattr(EagerLoop, "_step", remember)
+    moments = seen(observe, "momentum", "lr=0.5")
+    for index in (1, 2, 3):
+        here, there = (w.flatten(1) for w in (weights[index], weights[index - 1]))
+        cosines = torch.cosine_similarity(here, there).clamp(-1, 1)
+        angles = moments.arrays["angle"][index][: len(cosines)]
+        assert np.allclose(torch.acos(cosines), angles, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adam_s", "rmsprop"])
+def test_divisor_of_adaptive_optimizers_counts(optimizer, observe, session, monkeypatch):
+    """η_e divides by the root mean square of what the step divides by; unknown before a step."""
+    moments = seen(observe, optimizer, "lr=0.001")
+    radii, rates = moments.arrays["weight_norm"], moments.arrays["effective_learning_rate"]
+
+    assert np.isnan(rates[0]).all()
+    implied = 0.001 / (rates[1] * radii[1] ** 2)
+    assert np.isfinite(implied).all()
+    # After one step the divisor is that of one gradient: Adam turns by about √d·η / r.
+    lengths = {"conv1": 9, "conv2": 144, "dense1": 512}
+    sizes = np.array([lengths[n.split(".")[0]] for n in moments.fixed["weight_name"]])
+    expected = np.sqrt(sizes)[moments.fixed["sphere_weight"]] * 0.001 / radii[0]
+    if optimizer == "adam_s":
+        assert np.allclose(expected, moments.arrays["angle"][1], rtol=1e-2)
+
+
+def test_spheres_are_counted_as_the_norm_says(observe):
+    """One for each channel under batch norm, one for each group under group norm, none without."""
+    counts = {
+        norm: len(observe("spheres", "digits_cnn", norm=norm, train=False).fixed["sphere_weight"])
+        for norm in ("batch_norm", "group_norm", "layer_norm", "none")
+    }
+
+    assert {"batch_norm": 80, "group_norm": 24, "layer_norm": 3, "none": 0} == counts
