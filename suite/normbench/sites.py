@@ -234,8 +234,9 @@ class Sites:
         if fitting is not None and fitting.weight is not None and weighted is not None:
             parametrize.register_parametrization(weighted, "weight", fitting.weight)
         if fitting is not None and (owner := weight_owner(site, fitting)) is not None:
-            owner.invariant_groups = fitting.groups  # type: ignore[assignment] # says parameter_groups
-            owner.is_centred = getattr(fitting.norm, "centres", True)
+            # Read by parameter_groups.
+            owner.invariant_groups = fitting.groups  # type: ignore[assignment]
+            owner.is_centred = getattr(fitting.norm, "centres", True)  # type: ignore[assignment]
         self.fitted.append((site, fitting))
         return fitting
 

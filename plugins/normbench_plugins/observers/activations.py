@@ -74,7 +74,10 @@ class Activations:
     def observe(self, view: View) -> dict[str, Any]:
         """Pass the batch forward and back once through the copy, and return what was seen."""
         with _recording(view) as record:
-            view.scores().loss.backward()  # type: ignore[no-untyped-call]
+            loss = view.scores().loss
+            # Without a layer there is nothing to go back to.
+            if loss.requires_grad:
+                loss.backward()  # type: ignore[no-untyped-call]
         return record.arrays()
 
 

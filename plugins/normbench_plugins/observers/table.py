@@ -156,7 +156,8 @@ OBSERVERS = (
         name="norm_parameters",
         summary="γ and β of every channel at every norm site, and the biases without a norm",
         source=Source(
-            title="DissectBatchNorm, code on DeepOBS 1.2",
+            title="DissectBatchNorm",
+            reference="code on DeepOBS 1.2",
             deviations=("Read behind the optimizer's step, where the source reads before it.",),
         ),
         measures=(

@@ -56,8 +56,11 @@ class SphericalOptimizer(Optimizer):
 
     Args:
         params: Parameters or groups.
-        options: The defaults of all group options. ``lr``, ``weight_decay``, ``decoupled``,
-            ``channel_dims``, ``channel_wise``, ``foreach`` and ``capturable`` must be among them.
+        options: The defaults of all group options, among them ``lr``, ``weight_decay``,
+            ``decoupled``, ``channel_dims``, ``channel_wise`` and ``foreach``.
+
+    Attributes:
+        decays_spheres: Whether weight decay acts on spheres too.
 
     Raises:
         UsageError: If an option is out of range, or ``channel_dims`` do not fit a parameter.

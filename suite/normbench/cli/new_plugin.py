@@ -27,10 +27,10 @@ from normbench.errors import UsageError
 @common_options()
 @click.pass_obj
 def command(invocation: Invocation, name: str, kind: str | None, to: Path) -> None:
-    """Write the package normbench-NAME, which offers NAME.
+    """Write a plugin package to start from.
 
-    It works as it is: it installs, passes its own tests and can be run by name. Change the code,
-    the description beside it, and the tests.
+    The package normbench-NAME offers NAME. It works as it is: it installs, passes its own tests
+    and can be run by name. Change the code, the description beside it, and the tests.
     """
     from normbench.cli.group import COMMANDS
     from normbench.scaffold import KINDS, write_package

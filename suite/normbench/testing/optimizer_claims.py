@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import torch
@@ -10,12 +9,12 @@ from torch import Tensor, nn
 
 from normbench.descriptions import Optimizer
 from normbench.errors import UsageError
-from normbench.parameters import defaults
+from normbench.roles import Built
 from normbench.testing.checking import ContractError, require
 from normbench.testing.ranges import range_to_add, values_to_try
 from normbench.testing.stepping import (
+    Stepper,
     has,
-    network_groups,
     over,
     over_network,
     regression,
@@ -82,15 +81,12 @@ def needs_a_closure_as_it_says(optimizer: Optimizer) -> str | None:
 
 def foreach_equals_loop(optimizer: Optimizer) -> str | None:
     """With foreach on and off the weights agree to 1e-12 in float64."""
-    described = has(optimizer, "foreach")
-    if not described and "foreach" not in inspect.signature(optimizer.load()).parameters:
-        return "its factory has no keyword foreach"
     ends = []
     for foreach in (True, False):
         built = small_network()
-        values = {**defaults(optimizer.parameters), "foreach": foreach}
-        stepper = over_network(optimizer, built)
-        stepper.optimizer = optimizer.load()(network_groups(optimizer, built), **values)
+        stepper = _with_foreach(optimizer, built, foreach)
+        if stepper is None:
+            return "it has no foreach, neither as a parameter nor in its groups"
         for step in range(5):
             stepper.step(regression(built, step))
         ends.append(weights_of(list(built.network.parameters())))
@@ -129,6 +125,21 @@ def refuses_what_it_cannot_do(optimizer: Optimizer) -> None:
                 "finite weights, or a UsageError that says what to give instead.",
                 range_to_add(parameter, value),
             )
+
+
+def _with_foreach(optimizer: Optimizer, built: Built, foreach: bool) -> Stepper | None:
+    """Return the optimizer with foreach on or off, or None where it has no such switch."""
+    described = has(optimizer, "foreach")
+    values: dict[str, Any] = {"foreach": foreach} if described else {}
+    stepper = over_network(optimizer, built, **values)
+    groups = stepper.optimizer.param_groups
+    if not described and "foreach" not in groups[0]:
+        return None
+    for group in groups:
+        # As in torch: the switch lies in the groups, and fused would go before it.
+        given = {"foreach": foreach, "fused": False}
+        group.update({name: value for name, value in given.items() if name in group})
+    return stepper
 
 
 def _require_step_without(optimizer: torch.optim.Optimizer, weight: nn.Parameter) -> None:

@@ -30,7 +30,7 @@ def test_rows_are_the_parameters_behind_each_step(session, observe):
     words = ("digits_cnn_bn", "momentum", ["lr=0.3"])
     moments = observe("norm_parameters:every_steps=1", *words)
 
-    assert [0, 1, 2, 3, 4] == moments.steps
+    assert [0, 1, 2, 3, 4, 5] == moments.steps
     initial = session(*words).built
     scales = [info for info in initial.parameters if info.role == "norm_scale"]
     numbers = np.concatenate([info.parameter.detach().numpy() for info in scales])

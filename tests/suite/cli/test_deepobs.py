@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -87,3 +90,36 @@ def test_nothing_to_do_is_wrong_usage(words, invoke, filler):
 
     assert 2 == done.exit_code
     assert "Traceback" not in done.stderr
+
+
+ANALYSE = """
+import sys, warnings
+import matplotlib
+matplotlib.use("Agg")
+warnings.simplefilter("ignore")
+from deepobs.analyzer import analyze
+results, targets = sys.argv[1:]
+analyze.check_output(results)
+analyze.plot_testset_performances(results, show=False)
+table = analyze.get_performance_dictionary(results + "/cifar10_3c3d/sgd", conv_perf_file=targets)
+print("performance", table["Performance"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("deepobs") is None, reason="deepobs 1.2.0b0 is not installed")
+def test_deepobs_reads_what_we_write(invoke, filler, tmp_path):
+    """DeepOBS's own analyzer finds nothing corrupt, draws the curves, and takes the mean."""
+    for problem in ("cifar10_3c3d", "fmnist_2c2d"):
+        filler.ended("finished", 2, problem=problem)
+        filler.ended("diverged", 1, "adam", problem=problem)
+    invoke("deepobs", "write", tmp_path / "out", "--store", filler.root)
+    targets = tmp_path / "targets.json"
+    targets.write_text(json.dumps({"cifar10_3c3d": 0.5, "fmnist_2c2d": 0.5}))
+    command = [sys.executable, "-c", ANALYSE, str(tmp_path / "out"), str(targets)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    assert 0 == done.returncode, done.stderr
+    assert "corrupted" not in done.stdout
+    means = [run.final for run in read_results(tmp_path / "out" / "cifar10_3c3d" / "sgd")]
+    assert pytest.approx(sum(means) / 2) == float(done.stdout.split()[-1])

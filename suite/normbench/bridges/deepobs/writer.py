@@ -79,7 +79,8 @@ def _write(run: StoredRun, folder: Path) -> Path:
     content = _content(run)
     finished = (run.result() or {}).get("finished_at", 0.0)
     stamp = time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime(finished))
-    home = folder / content["testproblem"] / content["optimizer_name"] / setting_folder(content)
+    names = (content["testproblem"], content["optimizer_name"], setting_folder(content))
+    home = folder.joinpath(*names)
     name = f"random_seed__{content['random_seed']}__{stamp}.json"
     with explained("write", home / name):
         home.mkdir(parents=True, exist_ok=True)
@@ -115,11 +116,13 @@ def _training_parameters(spec: RunSpec) -> dict[str, Any]:
 def _curves(points: Iterable[Mapping[str, Any]], epochs: int) -> dict[str, list[float]]:
     """Return DeepOBS's lists: a value before training and one after each epoch."""
     by_epoch = {point["epoch"]: point for point in points}
-    first = by_epoch.get(0, {})
+    first: Mapping[str, Any] = by_epoch.get(0, {})
     curves = {}
     for prefix, sources in _SOURCES.items():
         part = next((s for s in sources if any(s in p for p in by_epoch.values())), "")
-        start = next((first[s] for s in (part, "validation", "test") if s in first), {})
+        start: Mapping[str, float] = next(
+            (first[s] for s in (part, "validation", "test") if s in first), {}
+        )
         for suffix, metric in METRICS.items():
             rest = [by_epoch[e].get(part, {}).get(metric, math.nan) for e in sorted(by_epoch) if e]
             values = [start.get(metric, math.nan), *rest]
