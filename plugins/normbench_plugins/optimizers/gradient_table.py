@@ -54,7 +54,7 @@ OPTIMIZERS = (
             "(Defazio, Yang, Mehta, Mishchenko, Khaled, Cutkosky 2024)",
             reference="arXiv:2405.15682",
             deviations=(
-                "Warm-up is the protocol's.",
+                "Warm-up and schedule are the protocol's; the paper's schedule is constant.",
                 "The average is stored, so that switching to it and back loses no bit.",
             ),
         ),

@@ -28,7 +28,9 @@ class LBFGS(optim.Optimizer):
         values: What ``torch.optim.LBFGS`` takes.
     """
 
-    def __init__(self, groups: Groups, *, lr: float, weight_decay: float, **values: Any) -> None:
+    def __init__(
+        self, groups: Groups, *, lr: float = 1.0, weight_decay: float = 0.0, **values: Any
+    ) -> None:
         super().__init__(groups, {"lr": lr, "weight_decay": weight_decay})
         parameters = [p for group in self.param_groups for p in group["params"]]
         self._solver = optim.LBFGS(parameters, lr=self._rate(), **values)

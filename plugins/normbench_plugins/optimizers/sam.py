@@ -23,7 +23,11 @@ _TINY = 1e-12
 
 
 class SAM(SGD):
-    """SAM over torch's SGD; formula and arguments: :func:`sam`."""
+    """SAM over torch's SGD; formula and arguments: :func:`sam`.
+
+    Args:
+        fused: Whether SGD's step is fused; None lets torch decide.
+    """
 
     def __init__(
         self,
@@ -34,10 +38,9 @@ class SAM(SGD):
         rho: float = 0.05,
         adaptive: bool = False,
         weight_decay: float = 0.0,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(
-            groups, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused(groups)
-        )
+        super().__init__(groups, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
         for group in self.param_groups:
             group.setdefault("rho", rho)
             group.setdefault("adaptive", adaptive)
@@ -130,4 +133,5 @@ def sam(
         rho=rho,
         adaptive=adaptive,
         weight_decay=weight_decay,
+        fused=fused(groups),
     )

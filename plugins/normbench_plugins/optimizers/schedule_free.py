@@ -106,7 +106,7 @@ class ScheduleFree(ListOptimizer):
 def _share(step: Tensor, group: Group) -> Tensor:
     """Return c; 0 as long as every learning rate was 0."""
     largest = counted(group, "largest_lr", step)
-    largest.copy_(torch.maximum(largest, torch.as_tensor(group["lr"]).to(largest)))
+    largest.clamp_(min=group["lr"])
     weight = step ** group["r"] * largest ** group["weight_lr_power"]
     weight = torch.where(largest > 0, weight, 0.0)
     total = counted(group, "weight_sum", step).add_(weight)

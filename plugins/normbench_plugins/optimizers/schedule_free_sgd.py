@@ -2,7 +2,8 @@
 
 The Road Less Scheduled, A. Defazio, X. Yang, H. Mehta, K. Mishchenko, A. Khaled and A. Cutkosky,
 NeurIPS 2024, arXiv:2405.15682. Warm-up is the protocol's (``protocol.warmup_epochs``); the authors'
-code has its own.
+code has its own. The protocol's schedule acts on the learning rate as for any optimizer; the
+paper's is ``protocol.schedule=constant``.
 """
 
 from __future__ import annotations

@@ -160,6 +160,9 @@ def _optimizer(optimizer: Optimizer) -> dict[str, str]:
         if has_decay
         else "none",
         "closure": "yes: step evaluates the loss itself" if optimizer.needs_closure else "no",
+        "averages": "yes: judged at an average of its weights"
+        if optimizer.averages_weights
+        else "no",
         "CUDA graph": "yes" if optimizer.capturable else "no",
         "elementwise": "yes" if optimizer.elementwise else "no",
     }

@@ -168,6 +168,7 @@ def _optimizer(optimizer: Any) -> dict[str, str]:
     traits = {
         "decoupled weight decay": optimizer.decoupled_weight_decay,
         "closure": optimizer.needs_closure,
+        "averaged weights": optimizer.averages_weights,
     }
     return {
         **_parameters(optimizer),

@@ -9,6 +9,15 @@ from torch import nn
 from normbench import Optimizer
 from normbench.parameters import checked
 from normbench.plugins import load_catalogue
+from normbench_plugins.optimizers.lamb import LAMB
+from normbench_plugins.optimizers.lars import LARS
+from normbench_plugins.optimizers.lbfgs import LBFGS
+from normbench_plugins.optimizers.lion import Lion
+from normbench_plugins.optimizers.muon import Muon
+from normbench_plugins.optimizers.sam import SAM
+from normbench_plugins.optimizers.schedule_free_adamw import ScheduleFreeAdamW
+from normbench_plugins.optimizers.schedule_free_sgd import ScheduleFreeSGD
+from normbench_plugins.optimizers.soap import SOAP
 
 CATALOGUE = load_catalogue()
 START = ((0.5, -0.25, 0.75), (-1.0, 0.3, 0.1))
@@ -324,3 +333,26 @@ def test_soap_leaves_large_dimensions_alone():
     adam = torch.optim.Adam([theirs], betas=(0.9, 0.95), **values)
 
     torch.testing.assert_close(descend(stepper, ours, 6), descend(adam, theirs, 5))
+
+
+CLASSES = (LAMB, LARS, LBFGS, Lion, Muon, SAM, SOAP, ScheduleFreeAdamW, ScheduleFreeSGD)
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_classes_work_without_the_harness(kind):
+    """A plain call over a network's parameters trains it; every parameter counts as a weight."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    inputs = torch.randn(64, 4)
+    stepper, values = kind(network.parameters(), lr=0.02), []
+
+    def closure():
+        stepper.zero_grad()
+        value = (network(inputs) - inputs.sum(1, keepdim=True)).square().mean()
+        value.backward()
+        values.append(value.item())
+        return value
+
+    for _ in range(60):
+        stepper.step(closure)
+    assert min(values) < 0.7 * values[0]

@@ -35,7 +35,7 @@ class MaxNorm(nn.Module):
         """Return the normalized *inputs*."""
         largest = inputs.abs().amax(tuple(range(1, inputs.ndim)), keepdim=True)
         scale = self.weight.view(1, -1, *(1 for _ in inputs.shape[2:]))
-        return inputs / (largest + self.eps) * scale
+        return (inputs / (largest + self.eps) * scale).to(inputs.dtype)
 
 
 def fit(site: Site, eps: float) -> Fitting:
