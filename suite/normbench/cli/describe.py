@@ -65,10 +65,10 @@ def command(
 ) -> None:
     """Show all there is to know about a name.
 
-    KIND (dataset, network, problem, norm, optimizer, protocol, launcher, observer) is needed only
-    to leave other kinds of the same name out. For a problem the network is built, and its norm
-    sites and parameter groups are shown; words such as network.bias=always or norm.num_groups=4
-    change it.
+    KIND (dataset, network, problem, norm, optimizer, protocol, launcher, observer, suite) is
+    needed only to leave other kinds of the same name out. For a problem the network is built, and
+    its norm sites and parameter groups are shown; words such as network.bias=always or
+    norm.num_groups=4 change it.
     """
     inquiry = _inquiry(terms, norm, sites)
     catalogue = invocation.catalogue

@@ -200,4 +200,5 @@ _FIELDS: Mapping[str, Callable[[Any], dict[str, str]]] = {
     "optimizer": _optimizer,
     "problem": _problem,
     "protocol": _protocol,
+    "suite": lambda suite: {"cells": f"normbench suite describe {suite.name}"},
 }

@@ -31,8 +31,8 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 def command(invocation: Invocation, what: str | None, as_json: bool) -> None:
     """List what plugins offer.
 
-    WHAT is datasets, networks, problems, norms, optimizers, protocols, launchers, observers or
-    plugins; without it, the names of all.
+    WHAT is datasets, networks, problems, norms, optimizers, protocols, launchers, observers,
+    suites or plugins; without it, the names of all.
     """
     catalogue = invocation.catalogue
     chosen = (*PLURALS, PLUGINS) if what is None else (what,)
@@ -200,4 +200,5 @@ _DETAILS: Mapping[str, Callable[[Any], dict[str, str]]] = {
     "protocol": _protocol,
     "launcher": _parameters,
     "observer": _observer,
+    "suite": lambda suite: {"source": suite.source.reference},
 }

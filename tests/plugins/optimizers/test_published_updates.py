@@ -344,7 +344,7 @@ def test_classes_work_without_the_harness(kind):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
     inputs = torch.randn(64, 4)
-    stepper, values = kind(network.parameters(), lr=0.02), []
+    stepper, values = kind(network.parameters(), lr=2.0 if kind is LARS else 0.02), []
 
     def closure():
         stepper.zero_grad()
