@@ -39,6 +39,7 @@ class Report:
         trained: Runs that ended with a result during the call; the others had one before, or have
             none yet.
         tracking: What was sent to MLflow, in words; empty if nothing was.
+        observed: Runs that had a result before and got series during the call.
         lacking: The series that were asked for and are not there, in a sentence for each run.
     """
 
@@ -46,6 +47,7 @@ class Report:
     store: Path
     trained: int = 0
     tracking: str = ""
+    observed: int = 0
     lacking: tuple[str, ...] = ()
 
     @property
@@ -58,6 +60,7 @@ class Report:
         return {
             "store": str(self.store),
             "trained": self.trained,
+            "observed": self.observed,
             "rows": [row.to_dict() for row in self.rows],
             "lacking": list(self.lacking),
         }
@@ -214,7 +217,9 @@ def _train(
     store: RunStore, runs: Sequence[StoredRun], catalogue: Catalogue, launching: Launching
 ) -> Report:
     unfinished = [run for run in runs if run.state() not in _DONE]
-    fingerprints = tuple(run.fingerprint for run in runs if run in unfinished or run.lacking())
+    unobserved = [run for run in runs if run.lacking()]
+    waiting = [run for run in runs if run in unfinished or run in unobserved]
+    fingerprints = tuple(run.fingerprint for run in waiting)
     collector = _collector(store, launching)
     with collector or nullcontext():
         if fingerprints:
@@ -225,6 +230,7 @@ def _train(
         store=store.root,
         trained=sum(run.state() in _DONE for run in unfinished),
         tracking=tracking,
+        observed=sum(not run.lacking() for run in unobserved),
         lacking=tuple(words for run in runs if (words := _lacking(run))),
     )
 

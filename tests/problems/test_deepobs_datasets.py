@@ -13,7 +13,7 @@ import scipy.io
 from torchvision import datasets
 
 from normbench import DataError, DataFile, DataRequest, check_files
-from normbench_problems.datasets import table, tolstoi
+from normbench_problems.datasets import streamed_table, table, tolstoi
 from normbench_problems.datasets.imagenet import imagenet
 from normbench_problems.datasets.mnist import mnist
 from normbench_problems.datasets.svhn import svhn
@@ -98,8 +98,8 @@ def _write_folder(folder: Path, train: int = 3, test: int = 2, classes: str = "a
 @pytest.fixture
 def two_classes(monkeypatch):
     """Let ImageNet have two classes of three train and two test images."""
-    small = replace(table.IMAGENET, classes=2, train_size=6, test_size=4)
-    monkeypatch.setattr(table, "IMAGENET", small)
+    small = replace(streamed_table.IMAGENET, classes=2, train_size=6, test_size=4)
+    monkeypatch.setattr(streamed_table, "IMAGENET", small)
 
 
 def test_imagenet_lists_files_by_class(two_classes, tmp_path):
@@ -158,8 +158,8 @@ TEXT = "abacabad\r\nbe é\r\n" * 25
 @pytest.fixture
 def short_text(monkeypatch):
     """Let War and Peace have 400 characters, nine different ones."""
-    small = replace(table.TOLSTOI, classes=9, train_size=319, test_size=79)
-    monkeypatch.setattr(table, "TOLSTOI", small)
+    small = replace(streamed_table.TOLSTOI, classes=9, train_size=319, test_size=79)
+    monkeypatch.setattr(streamed_table, "TOLSTOI", small)
     return small
 
 
@@ -188,9 +188,12 @@ def test_test_part_of_the_real_length():
     """The last fifth of the book's 3 266 185 characters is the 653 237 of the references."""
     train, test = encode("x" * 3_266_185)
 
-    assert (table.TOLSTOI.train_size + 1, table.TOLSTOI.test_size + 1) == (len(train), len(test))
+    assert (streamed_table.TOLSTOI.train_size + 1, streamed_table.TOLSTOI.test_size + 1) == (
+        len(train),
+        len(test),
+    )
     assert 653_237 == len(test)
-    assert 1045 == table.TOLSTOI.train_size // (50 * 50)
+    assert 1045 == streamed_table.TOLSTOI.train_size // (50 * 50)
 
 
 def test_cuts_are_deepobs_lines():
@@ -237,7 +240,7 @@ def test_corrupt_array_is_named(content, short_text, tmp_path):
 def test_missing_arrays(tmp_path):
     """Without files the first is named, without a checksum as none is known."""
     with pytest.raises(DataError, match=r"train\.npy is missing\. Fetch it with") as caught:
-        check_files(table.TOLSTOI, tmp_path)
+        check_files(streamed_table.TOLSTOI, tmp_path)
     assert "MD5" not in str(caught.value)
 
 

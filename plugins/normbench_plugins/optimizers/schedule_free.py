@@ -104,11 +104,10 @@ class ScheduleFree(ListOptimizer):
 
 
 def _share(step: Tensor, group: Group) -> Tensor:
-    """Return c; 0 as long as every learning rate was 0."""
+    """Return c; 0 as long as all weights of the average are 0, as at a learning rate of 0."""
     largest = counted(group, "largest_lr", step)
     largest.clamp_(min=group["lr"])
     weight = step ** group["r"] * largest ** group["weight_lr_power"]
-    weight = torch.where(largest > 0, weight, 0.0)
     total = counted(group, "weight_sum", step).add_(weight)
     return torch.where(total > 0, weight / total, 0.0)
 

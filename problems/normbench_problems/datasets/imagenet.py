@@ -6,7 +6,7 @@ ImageNet Large Scale Visual Recognition Challenge. Russakovsky et al. IJCV 2015,
 from __future__ import annotations
 
 from normbench import Data, DataRequest
-from normbench_problems.datasets import image_folder, table
+from normbench_problems.datasets import image_folder, streamed_table
 
 BY_HAND = (
     "Get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org, which "
@@ -23,4 +23,4 @@ def imagenet(request: DataRequest) -> Data:
     Raises:
         DataError: If a folder is missing, or holds other numbers of classes or images.
     """
-    return image_folder.read(table.IMAGENET, request, BY_HAND)
+    return image_folder.read(streamed_table.IMAGENET, request, BY_HAND)

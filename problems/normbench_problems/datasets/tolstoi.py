@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normbench import Data, DataError, DataRequest, Dataset, Part, check_files
-from normbench_problems.datasets import table
+from normbench_problems.datasets import streamed_table
 
 ADDRESS = (
     "https://github.com/AllenDowney/fluent-python-notebooks/raw/master/attic/sequences/"
@@ -40,7 +40,7 @@ def tolstoi(request: DataRequest) -> Data:
     Raises:
         DataError: If a file is missing, or holds another text.
     """
-    dataset: Dataset = table.TOLSTOI
+    dataset: Dataset = streamed_table.TOLSTOI
     if request.download:
         _prepare(dataset, request.folder)
     check_files(dataset, request.folder)

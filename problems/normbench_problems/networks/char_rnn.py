@@ -111,10 +111,11 @@ def _zeros(codes: Tensor, like: Tensor) -> State:
 
 def _draw_lstm(layer: nn.LSTM) -> None:
     bound = math.sqrt(6 / (layer.input_size + layer.hidden_size + 4 * layer.hidden_size))
-    for weight in (layer.weight_ih_l0, layer.weight_hh_l0):
-        nn.init.uniform_(weight, -bound, bound)
-    for bias in (layer.bias_ih_l0, layer.bias_hh_l0):
-        nn.init.zeros_(bias)
+    for name, parameter in layer.named_parameters():
+        if name.startswith("weight"):
+            nn.init.uniform_(parameter, -bound, bound)
+        else:
+            nn.init.zeros_(parameter)
     with torch.no_grad():
         # Gates come in the order input, forget, cell, output.
-        layer.bias_ih_l0[layer.hidden_size : 2 * layer.hidden_size] = 1.0
+        layer.get_parameter("bias_ih_l0")[layer.hidden_size : 2 * layer.hidden_size] = 1.0

@@ -14,7 +14,10 @@ _PLAIN = Source(
 _WRN = Source(
     title="Wide Residual Networks, Zagoruyko and Komodakis, BMVC 2016",
     reference="arXiv:1605.07146",
-    deviations=("Initial values are DeepOBS's (arXiv:1903.05499).",),
+    deviations=(
+        "Initial values are DeepOBS's (arXiv:1903.05499).",
+        "Strided 3x3 convolutions pad both sides alike; DeepOBS pads right and below.",
+    ),
 )
 
 

@@ -264,7 +264,7 @@ def _counts(report: Report) -> str:
     ended = sum(row.n for row in report.rows)
     unfinished = sum(sum(row.outcomes.values()) for row in report.rows) - ended
     parts = [(report.trained, "finished now"), (ended - report.trained, "finished before")]
-    parts.append((unfinished, "unfinished"))
+    parts += [(unfinished, "unfinished"), (report.observed, "got their series")]
     shown = [f"{count} {words}" for count, words in parts if count]
     return f"Runs: {', '.join(shown)}"
 

@@ -22,6 +22,7 @@ from normbench.engine.sources import (
     TokenEvaluation,
     TokenSource,
 )
+from normbench.engine.sources.processes import loader_processes
 from normbench.engine.split import Indices, split_tail, split_train_part
 from normbench.errors import UsageError
 from normbench.layers import Stochastic
@@ -92,7 +93,7 @@ def _source(
             training.batch_size,
             words,
             device,
-            processes=files.loader_processes(device),
+            processes=loader_processes(device),
         )
         return source
     if dataset.content == "images":
@@ -141,7 +142,7 @@ def _evaluation(
     if dataset.content == "files":
         files = _files()
         size = rules.evaluation_batch_size or FILE_EVALUATION_BATCH[device.type]
-        processes = files.loader_processes(device)
+        processes = loader_processes(device)
         source: EvaluationSource = files.FileEvaluation(
             part, dataset, size, device, processes=processes
         )

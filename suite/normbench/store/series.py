@@ -72,10 +72,10 @@ def declared(run: Path) -> dict[str, dict[str, Any]]:
     Raises:
         StoreError: If one is damaged.
     """
-    result = read_json(run / RESULT_FILE)
+    names = [name.removesuffix(_DECLARATION) for name in _names(run, _DECLARATION)]
+    result = read_json(run / RESULT_FILE) if names else None
     if result is None:
         return {}
-    names = (name.removesuffix(_DECLARATION) for name in _names(run, _DECLARATION))
     found = {name: _declaration(run, name) for name in names}
     weights = result.get("weights_sha256")
     return {
@@ -90,10 +90,11 @@ def lacking(run: Path) -> list[ComponentSpec]:
 
     Of a run without a result nothing is lacking yet: what is asked for comes with it.
     """
-    if not (run / RESULT_FILE).exists():
+    wanted = asked(run)
+    if not wanted or not (run / RESULT_FILE).exists():
         return []
     there = {name: _component(content["observer"]) for name, content in declared(run).items()}
-    return [observer for observer in asked(run) if there.get(observer.name) != observer]
+    return [observer for observer in wanted if there.get(observer.name) != observer]
 
 
 def series_path(run: Path, observer: str) -> Path:

@@ -118,11 +118,12 @@ def test_overflowing_network_gives_no_numbers():
     assert torch.isnan(values[2:]).all()
 
 
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.Identity])
 @pytest.mark.parametrize("inplace", [False, True])
-def test_layer_outputs_are_those_before_norm_and_activation(inplace):
+def test_layer_outputs_are_those_before_norm_and_activation(inplace, norm):
     """An activation that works in place spoils neither spread nor gradient of the layer."""
     torch.manual_seed(0)
-    network = Flat(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace), nn.Conv2d(2, 2, 3))
+    network = Flat(nn.Conv2d(3, 2, 3), norm(2), nn.ReLU(inplace), nn.Conv2d(2, 2, 3))
     inputs = torch.randn(6, 3, 5, 5)
     seen = Activations().observe(make_view(network, inputs, Classification()))
     outputs = network[0](inputs)

@@ -325,6 +325,23 @@ def test_soap_commutes_with_rotations():
     torch.testing.assert_close(ends[plain], ends[turned], rtol=1e-5, atol=1e-6)
 
 
+def test_soap_keeps_moments_with_their_direction():
+    """Where gradients never mix it is Adam, also when another direction becomes the largest."""
+    sizes = ((3.0, 1.0), (3.0, 1.0), (0.5, 2.0), (0.1, 4.0), (0.1, 3.0), (2.0, 0.3), (1.0, 1.5))
+    ours, theirs = (nn.Parameter(torch.zeros(2, 2, dtype=torch.float64)) for _ in range(2))
+    values = {"lr": 0.1, "eps": 1e-8, "weight_decay": 0.0}
+    soap = make("soap", [ours], beta1=0.9, beta2=0.5, precondition_every=1, **values)
+    adam = torch.optim.Adam([theirs], betas=(0.9, 0.5), **values)
+
+    for step, pair in enumerate(sizes):
+        for weight, stepper in ((ours, soap), (theirs, adam)):
+            weight.grad = torch.diag(tensor(pair))
+            if step or stepper is soap:
+                stepper.step()
+
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9)
+
+
 def test_soap_leaves_large_dimensions_alone():
     """With no dimension small enough it is Adam, a step behind."""
     ours, theirs = nn.Parameter(tensor(START)), nn.Parameter(tensor(START))

@@ -58,7 +58,7 @@ def test_observer_is_described_with_its_series(invoke):
     for words in ("every_steps", "batch_size", "angle", "moment, sphere", "rad", "2006.13382"):
         assert words in shown
     (record,) = json.loads(invoke("describe", "observer", "spheres", "--json").stdout)
-    assert ["sphere"] == [m["dims"] for m in record["measures"] if m["name"] == "angle"][0]
+    assert ["sphere"] == next(m["dims"] for m in record["measures"] if m["name"] == "angle")
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_series_of_finished_runs_are_made_by_asking(tmp_path):
     later = normbench.run("digits_cnn_bn", "sgd", seeds=2, observe=["spheres"], **options)
     runs = list(RunStore.open(tmp_path).runs())
 
-    assert (2, 0) == (first.trained, later.trained)
+    assert (2, 0, 0, 2) == (first.trained, first.observed, later.trained, later.observed)
     assert later.complete
     assert [()] * 2 == [tuple(run.lacking()) for run in runs]
     assert {(2, 80)} == {run.series("spheres")["angle"].shape for run in runs}

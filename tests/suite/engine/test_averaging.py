@@ -224,14 +224,18 @@ def test_statistics_take_fifty_batches_at_most(catalogue, batch_size, expected):
 
 
 def test_statistics_see_other_batches_than_training(catalogue):
-    """Their order is that of no epoch of training."""
-    session = opened(catalogue)
-    orders = []
+    """Their order is one of its own, and that of no epoch of training."""
+    session, taken, firsts = opened(catalogue), [], []
+    take = session.source.batch
     for epoch in (averaging.STREAM, 1, 2, 3):
         session.source.start_epoch(epoch)
-        orders.append(session.source.batch(torch.tensor(0), 16).inputs.clone())
+        firsts.append(take(torch.tensor(0), 16).inputs.clone())
 
-    assert not any(torch.equal(orders[0], order) for order in orders[1:])
+    session.source.batch = lambda *where: taken.append(take(*where)) or taken[-1]
+    session.averaged.refresh()
+
+    assert torch.equal(firsts[0], taken[0].inputs[:16])
+    assert not any(torch.equal(firsts[0], first) for first in firsts[1:])
 
 
 @pytest.mark.parametrize("norm", ["batch_norm", "batch_renorm", "ghost_batch_norm", "evonorm_b0"])
@@ -307,10 +311,17 @@ def test_noise_in_training_is_the_same_each_time(catalogue):
 
 def test_diverged_run_is_closed(catalogue):
     """Bad numbers end the run, whose hash is that of the weights that trained."""
-    session = opened(catalogue, "schedule_free_sgd", ("lr=1e30",))
-    result = trained(session)
+    session = opened(catalogue, "schedule_free_sgd")
 
-    assert "diverged" == result["outcome"]
+    class Spoiling(Recorder):
+        def point(self, point):
+            super().point(point)
+            if point["epoch"] == 1:
+                nn.init.constant_(session.network.dense2.bias, torch.nan)
+
+    result = trained(session, Spoiling())
+
+    assert ("diverged", 41) == (result["outcome"], result["diverged_at_step"])
     assert checkpoint.weights_hash(session.network) == result["weights_sha256"]
 
 

@@ -17,7 +17,8 @@ from normbench.augmentation import Augmentation
 from normbench.engine.session import assemble
 from normbench.engine.sources import Order
 from normbench.engine.sources.decoding import centre_view, crop_box, random_view, read_image
-from normbench.engine.sources.files import FileEvaluation, FileSource, loader_processes
+from normbench.engine.sources.files import FileEvaluation, FileSource
+from normbench.engine.sources.processes import loader_processes
 from normbench.engine.trainer import Trainer
 from normbench.planning import plan
 from normbench.plugins import load_catalogue

@@ -60,9 +60,11 @@ class Seen:
         self.views = []
 
     def observe(self, view):
-        """Return what must be the same, and what must not."""
+        """Return what must be the same, and what must not; then spoil the batch."""
         self.views.append(view)
-        return {"value": torch.stack((view.batch.inputs.sum(), torch.rand(())))}
+        value = torch.stack((view.batch.inputs.sum(), torch.rand(())))
+        view.batch.inputs.zero_()
+        return {"value": value}
 
 
 class Recorder:
@@ -226,6 +228,31 @@ def test_batch_is_no_larger_than_the_training_part():
     opened = session("cifar100_allcnnc_bn", "sgd", "problem.batch_size=8")
 
     assert opened.source.examples // 8 * 8 <= len(opened.probe_batch(5000).inputs) <= 48
+
+
+def test_global_generators_are_put_back():
+    """Layers that draw from torch's own generator draw in training what they would have drawn."""
+    opened = session("digits_cnn", "sgd")
+    watches = [watch(opened, CATALOGUE, spec) for spec in asked_observers(["rude"], CATALOGUE)]
+    before = torch.get_rng_state()
+    Observing(opened, watches).begin()
+
+    assert [0] == watches[0].kept.steps
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_moments_behind_the_first_bad_step_are_dropped():
+    """The last one kept is that of the network which went into the bad step."""
+    opened = session("digits_cnn", "sgd", "protocol.epochs=2")
+    specs = asked_observers(["norm_parameters:every_steps=1"], CATALOGUE)
+    observing = Observing(opened, [watch(opened, CATALOGUE, spec) for spec in specs])
+    observing.begin()
+    observe = observing.start_epoch(1)
+    for step in range(6):
+        observe(step)
+    observing.end_epoch(bad_step=4)
+
+    assert [0, 1, 2, 3] == observing.watches[0].kept.steps
 
 
 def test_diverged_run_keeps_what_was_seen_before():

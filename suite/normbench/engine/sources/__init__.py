@@ -12,7 +12,7 @@ from __future__ import annotations
 from normbench.engine.sources.evaluation import Evaluation
 from normbench.engine.sources.images import ImageSource
 from normbench.engine.sources.order import BatchSource, EvaluationSource, Order
-from normbench.engine.sources.table import TableSource
+from normbench.engine.sources.tables import TableSource
 from normbench.engine.sources.tokens import TokenEvaluation, TokenSource
 
 __all__ = [

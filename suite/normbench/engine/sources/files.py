@@ -8,7 +8,6 @@ cross to the device as uint8, from pinned memory on CUDA, and are normalized the
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -24,12 +23,10 @@ from normbench.descriptions import Dataset
 from normbench.engine.sources.decoding import centre_view, random_view, read_image
 from normbench.engine.sources.images import normalization
 from normbench.engine.sources.order import Order
-from normbench.errors import DataError, PluginError, UsageError
+from normbench.errors import DataError, PluginError
 from normbench.streams import stream_seed
 from normbench.tasks import Batch
 
-PROCESSES_VARIABLE = "NORMBENCH_LOADER_PROCESSES"
-MOST_PROCESSES = 16
 AHEAD = 2
 
 Key = tuple[int, NDArray[np.int64]]
@@ -117,27 +114,6 @@ class FileEvaluation:
         """
         for pixels in _loader(self._views, self._keys, self._device, self._processes, keep=False):
             yield self._arrival.batch(pixels)
-
-
-def loader_processes(device: torch.device) -> int:
-    """Return how many processes decode images for a run on *device*; of no effect on its numbers.
-
-    ``$NORMBENCH_LOADER_PROCESSES`` if it is set. Else none on a processor, where every core has a
-    run of its own, and one for each core but one beside a GPU, up to 16.
-
-    Raises:
-        UsageError: If the variable is not a whole number.
-    """
-    given = os.environ.get(PROCESSES_VARIABLE)
-    if given:
-        if not given.isdecimal():
-            raise UsageError(
-                f"{PROCESSES_VARIABLE}={given}: expected a whole number, 0 or more. Set it to the "
-                "number of processes that decode images, or unset it."
-            )
-        return int(given)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return 0 if device.type == "cpu" else min((cores or 1) - 1, MOST_PROCESSES)
 
 
 class _Views(Examples[Pixels | DataError]):
