@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 
 from normbench.errors import UsageError
 from normbench.plots import FIGURES, Look, draw_figure, save
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
+from normbench.series import Series
 from normbench.specs import RunSpec
 from normbench.store import RunState
 
 CATALOGUE = load_catalogue()
+
+
+def trajectories(gamma: float, *, norm: bool = True) -> Series:
+    """Return γ and β of two channels at each of two sites, or the biases without a norm."""
+    sites, empty = np.array([0, 0, 1, 1]), np.array([], dtype=int)
+    rising = np.linspace([0.0] * 4, [1.0, 2.0, 3.0, 4.0], 3)
+    arrays = {"step": np.array([0, 10, 20]), "epoch": np.array([0.0, 0.5, 1.0])}
+    for name, values, present in (
+        ("gamma", 1 + gamma * rising, norm),
+        ("beta", rising, norm),
+        ("bias", -rising, not norm),
+    ):
+        arrays[name] = values if present else values[:, :0]
+        arrays[f"{name}_site"] = sites if present else empty
+    return Series(arrays, {}, {}, {}, {})
+
+
+def activations(scale: float) -> Series:
+    """Return variances of three activations, and a number for each of two channels of a layer."""
+    arrays = {
+        "step": np.array([0, 10, 20]),
+        "epoch": np.array([0.0, 1.0, 2.0]),
+        "activation_variance": scale * np.arange(9.0).reshape(3, 3),
+        "channel_std": np.arange(12.0).reshape(3, 4),
+        "channel_layer": np.array([0, 0, 1, 1]),
+    }
+    dims = {
+        "activation_variance": ("moment", "activation"),
+        "channel_std": ("moment", "channel"),
+    }
+    return Series(arrays, dims, {"activation_variance": "activation²"}, {}, {})
 
 
 @dataclass
@@ -25,6 +58,13 @@ class Run:
     loss: float = 1.0
     score: float | None = 0.9
     epochs: int = 3
+    left: dict[str, Series] = field(default_factory=dict)
+
+    def observed(self) -> dict[str, Series]:
+        return self.left
+
+    def series(self, observer: str) -> Series:
+        return self.left[observer]
 
     @property
     def fingerprint(self) -> str:
@@ -140,6 +180,89 @@ def test_batch_sizes_run_from_large_to_small_with_students_band():
     )
 
 
+def observed(**options: Any) -> list[Run]:
+    """Return a batch norm whose γ trains, one whose γ does not, and a network without norm."""
+    return [
+        Run(specs(norm="batch_norm")[0], left={"norm_parameters": trajectories(1.0)}),
+        Run(
+            specs(norm="batch_norm", ablation="fixed_gamma")[0],
+            left={"norm_parameters": trajectories(0.0)},
+        ),
+        Run(specs()[0], left={"norm_parameters": trajectories(0.0, norm=False)}),
+    ]
+
+
+def test_parameter_means_have_a_line_of_panels_for_each_site():
+    """β beside γ at each site, as means over channels; the bias without norm is dashed."""
+    figure = draw_figure("parameter_means", observed())
+    beta, gamma = figure.axes[2:4]
+
+    assert ["site 0", "", "site 1", ""] == [axis.get_ylabel() for axis in figure.axes]
+    assert [[0.0, 1.75, 3.5]] * 2 == [
+        line.get_ydata().tolist() for line in beta.lines if line.get_linestyle() == "-"
+    ]
+    assert [[0.0, -1.75, -3.5]] == [
+        line.get_ydata().tolist() for line in beta.lines if line.get_linestyle() == "--"
+    ]
+    assert [[1.0, 2.75, 4.5], [1.0] * 3] == [line.get_ydata().tolist() for line in gamma.lines]
+
+
+def test_contour_shares_one_centred_range_of_colours():
+    """Every panel spans the same range around 1 for γ, and a row without γ has no panel."""
+    figure = draw_figure("contour", observed()[:2])
+    meshes = [axis.collections[0] for axis in figure.axes[:4]]
+
+    assert {(-3.0, 5.0)} == {mesh.get_clim() for mesh in meshes}
+    assert (3, 2) == meshes[0].get_array().shape
+
+
+def test_sorted_channels_end_in_ascending_order():
+    """Sorting orders the channels of a panel by their last value, at every step alike."""
+    runs = [Run(specs(norm="batch_norm")[0], left={"norm_parameters": trajectories(-1.0)})]
+    plain = draw_figure("contour", runs).axes[0].collections[0].get_array()
+    ordered = draw_figure("contour", runs, Look(sort=True)).axes[0].collections[0].get_array()
+
+    assert [0.0, -1.0] == plain[-1].tolist()
+    assert [-1.0, 0.0] == ordered[-1].tolist()
+
+
+def test_surface_has_three_dimensions_and_survives_a_constant():
+    """γ that never moves is a flat surface, not an error."""
+    figure = draw_figure("surface", observed()[1:2])
+
+    assert {"3d"} == {axis.name for axis in figure.axes[:2]}
+
+
+def test_biases_stand_for_beta_without_a_norm():
+    """Beside β of a norm stand the biases of the network without one."""
+    figure = draw_figure("contour", observed(), Look(parameter="beta"))
+    titles = [axis.get_title() for axis in figure.axes[:3]]
+
+    assert ["no norm, site 0", "γ and β train, site 0", "β trains, site 0"] == titles
+    assert [-1.0, -2.0] == figure.axes[0].collections[0].get_array()[-1].tolist()
+
+
+def test_probes_are_drawn_by_depth_at_three_moments():
+    """Start, halfway and end stand side by side, with the mean over seeds against the depth."""
+    runs = [
+        Run(spec, left={"activations": activations(scale)})
+        for spec, scale in zip(specs(norm="batch_norm", seeds=2), (1.0, 3.0), strict=True)
+    ]
+    figure = draw_figure("probes", runs)
+
+    assert ["epoch 0", "epoch 1", "epoch 2"] == [axis.get_title() for axis in figure.axes]
+    assert [[(1.0, 12.0), (2.0, 14.0), (3.0, 16.0)]] == lines(figure.axes[2])
+    assert "activation variance [activation²]" == figure.axes[0].get_ylabel()
+
+
+def test_channels_are_drawn_as_the_mean_of_their_layer():
+    """A quantity of every channel is drawn for each layer as a mean."""
+    runs = [Run(specs(norm="batch_norm")[0], left={"activations": activations(1.0)})]
+    figure = draw_figure("probes", runs, Look(quantity="channel_std"))
+
+    assert [[(1.0, 0.5), (2.0, 2.5)]] == lines(figure.axes[0])
+
+
 @pytest.mark.parametrize(
     ("name", "runs", "message"),
     [
@@ -154,6 +277,10 @@ def test_batch_sizes_run_from_large_to_small_with_students_band():
         ("sensitivity", [Run(specs()[0], score=None)], "0 learning rates with a result"),
         ("batch_size", modes(), "1 batch sizes with a result"),
         ("batch_size", [Run(specs(problem="quadratic_deep")[0])], "no accuracy"),
+        ("parameter_means", modes(), "--observe norm_parameters"),
+        ("contour", observed()[2:], "no gamma|has a gamma"),
+        ("probes", modes(), "--observe activations"),
+        ("probes", observed(), "go by depth"),
     ],
 )
 def test_runs_that_do_not_fit_are_refused(name, runs, message):

@@ -1,4 +1,4 @@
-"""What an observer saw, by depth: before training and at its end, a curve for each row."""
+"""What an observer saw, by depth: before training, halfway and at its end."""
 
 from __future__ import annotations
 
@@ -35,19 +35,32 @@ def figure(runs: Sequence[StoredRun], choice: Look) -> Figure:
     entries = [
         Entry(f"{row.label}: n={len(row.runs)}", *look(number)) for number, row in enumerate(rows)
     ]
-    drawn = new_figure(1, 2, entries)
-    axes = drawn.subplots(1, 2, squeeze=False, sharex=True, sharey=True)[0]
-    for axis, moment, title in zip(axes, (0, -1), ("before training", "at its end"), strict=True):
+    moments = _moments(rows)
+    drawn = new_figure(1, len(moments), entries, panel=(2.9, 2.7))
+    axes = drawn.subplots(1, len(moments), squeeze=False, sharex=True, sharey=True)[0]
+    for axis, share in zip(axes, moments, strict=True):
         for entry, row in zip(entries, rows, strict=True):
-            _draw_row(axis, row, quantity, moment, entry)
-        axis.set_title(title)
+            _draw_row(axis, row, quantity, _moment(row, share), entry)
+        epochs = {row.series[0]["epoch"][_moment(row, share)] for row in rows}
+        axis.set_title(" or ".join(f"epoch {epoch:g}" for epoch in sorted(epochs)))
         axis.set_xlabel(f"{_along(rows[0].series[0], quantity)}, in forward order")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         add_grid(axis)
     axes[0].set_ylabel(_label(rows[0].series[0], quantity))
     _scale(axes[0])
     drawn.suptitle(title_of(runs))
     add_legend(drawn, entries, "line: mean over n seeds; band: smallest to largest seed")
     return drawn
+
+
+def _moments(rows: Sequence[Row]) -> tuple[float, ...]:
+    """Return the shares of the way at which to draw: start and end, and halfway if there is one."""
+    fewest = min(len(row.series[0]["step"]) for row in rows)
+    return (0.0, 0.5, 1.0) if fewest > 2 else (0.0, 1.0) if fewest > 1 else (0.0,)
+
+
+def _moment(row: Row, share: float) -> int:
+    return round(share * (len(row.series[0]["step"]) - 1))
 
 
 def _observer_of(runs: Sequence[StoredRun], quantity: str) -> str:

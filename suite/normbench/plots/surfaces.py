@@ -107,10 +107,19 @@ def _paint_contour(axis: Any, steps: Numbers, values: Numbers, centre: float, re
 def _paint_surface(axis: Any, steps: Numbers, values: Numbers, centre: float, reach: float) -> Any:
     channels, moments = np.meshgrid(np.arange(values.shape[1]), steps)
     axis.view_init(*_VIEW)
+    axis.set_box_aspect(None, zoom=0.84)
     axis.set_zlim(centre - reach, centre + reach)
     limits = {"vmin": centre - reach, "vmax": centre + reach}
     return axis.plot_surface(
-        channels, moments, values, cmap=_COLOURS, rcount=100, ccount=100, **limits
+        channels,
+        moments,
+        values,
+        cmap=_COLOURS,
+        rcount=100,
+        ccount=100,
+        edgecolor="#00000040",
+        linewidth=0.2,
+        **limits,
     )
 
 

@@ -49,7 +49,8 @@ def rows_with(runs: Sequence[StoredRun], observer: str) -> list[Row]:
             f"none of the {len(runs)} runs chosen has the series of observer {observer}. Record "
             f"it: normbench run ... --observe {observer}"
         )
-    members = list(groups.values())
+    order = list(MODES)
+    members = sorted(groups.values(), key=lambda some: order.index(mode_of(some[0].spec)))
     labels = _labels([some[0].spec for some in members])
     return [
         Row(label, some, [run.series(observer) for run in some])
