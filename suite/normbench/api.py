@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from normbench.cadence import asked_observers
 from normbench.data import data_folder
-from normbench.descriptions import Launcher
+from normbench.descriptions import Launcher, Observer
 from normbench.errors import UsageError
 from normbench.launchers.base import Launch, LaunchRequest
 from normbench.launchers.local import devices
@@ -219,6 +219,7 @@ def _train(
     unfinished = [run for run in runs if run.state() not in _DONE]
     unobserved = [run for run in runs if run.lacking()]
     waiting = [run for run in runs if run in unfinished or run in unobserved]
+    _check_observers(waiting, catalogue)
     fingerprints = tuple(run.fingerprint for run in waiting)
     collector = _collector(store, launching)
     with collector or nullcontext():
@@ -233,6 +234,19 @@ def _train(
         observed=sum(not run.lacking() for run in unobserved),
         lacking=tuple(words for run in runs if (words := _lacking(run))),
     )
+
+
+def _check_observers(runs: Iterable[StoredRun], catalogue: Catalogue) -> None:
+    """Raise :class:`UsageError` if a run is to be observed by what no plugin offers."""
+    for run in runs:
+        for observer in run.asked():
+            try:
+                catalogue.get(Observer, observer.name)
+            except UsageError as error:
+                raise UsageError(
+                    f"run {run.fingerprint[:8]} is to be observed by what no plugin offers now: "
+                    f"{error} If it came from a one-off file, give it again: --plugin FILE."
+                ) from None
 
 
 def _lacking(run: StoredRun) -> str:

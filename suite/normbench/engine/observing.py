@@ -6,21 +6,20 @@ streams of their own, and torch's global random state is put back behind them.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from normbench.cadence import Cadence, own_parameters
-from normbench.descriptions import Measure, Observer
+from normbench.descriptions import Observer
+from normbench.engine.measured import as_numpy, check_arrays, finite
 from normbench.engine.precision import forward_context
 from normbench.engine.session import Session
 from normbench.errors import NormbenchError, PluginError
@@ -179,7 +178,7 @@ class Observing:
         with self._aside(seed):
             try:
                 returned = watch.probe.observe(self._view(watch, step, seed))
-                arrays = {name: _array(value) for name, value in returned.items()}
+                arrays = {name: as_numpy(value) for name, value in returned.items()}
             except (NormbenchError, MemoryError, torch.OutOfMemoryError):
                 raise
             except Exception as error:
@@ -187,7 +186,7 @@ class Observing:
                     f"observer {watch.spec.name!r} failed at step {step}: {type(error).__name__}: "
                     f"{error}. Repair it, or leave it out."
                 ) from error
-        _check(watch.description, arrays, watch.lengths)
+        check_arrays(watch.description, arrays, watch.lengths)
         return arrays
 
     def _view(self, watch: Watch, step: int, seed: int) -> View:
@@ -225,43 +224,3 @@ class Observing:
         """Let the device finish, so that what is timed is the observation alone."""
         if self._session.device.type == "cuda":
             torch.cuda.synchronize(self._session.device)
-
-
-def _array(value: Tensor | NDArray[Any]) -> NDArray[Any]:
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    return np.array(value)
-
-
-def finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether every number in *tensors* is finite; waits for the device."""
-    norms = torch._foreach_norm([tensor.detach() for tensor in tensors], math.inf)
-    return bool(torch.isfinite(torch.stack(norms)).all().item())
-
-
-def _check(observer: Observer, arrays: Mapping[str, NDArray[Any]], lengths: dict[str, int]) -> None:
-    """Raise :class:`PluginError` unless *arrays* are those described."""
-    described = {measure.name: measure for measure in observer.measures}
-    if arrays.keys() != described.keys():
-        wrong = sorted(arrays.keys() ^ described.keys())
-        raise PluginError(
-            f"observer {observer.name!r} returned {', '.join(sorted(arrays)) or 'nothing'}, but "
-            f"describes {', '.join(described)}: {', '.join(wrong)} must be in both or neither."
-        )
-    for name, array in arrays.items():
-        _check_dims(observer, described[name], array, lengths)
-
-
-def _check_dims(
-    observer: Observer, measure: Measure, array: NDArray[Any], lengths: dict[str, int]
-) -> None:
-    fits = array.ndim == len(measure.dims) and array.dtype.kind in "biufU"
-    for dim, length in zip(measure.dims, array.shape, strict=False):
-        fits = fits and lengths.setdefault(dim, length) == length
-    if not fits:
-        raise PluginError(
-            f"observer {observer.name!r} returned {measure.name} as {array.dtype} of shape "
-            f"{array.shape}, but describes its dimensions as ({', '.join(measure.dims)}), of the "
-            "lengths that its other arrays have, and holding numbers or text."
-        )

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import normbench
+from normbench.specs import ComponentSpec
 from normbench.store import RunStore
 
 SHORT = ("run", "digits_cnn", "sgd", "--seeds", "1", "protocol.epochs=1")
@@ -59,6 +60,19 @@ def test_observer_is_described_with_its_series(invoke):
         assert words in shown
     (record,) = json.loads(invoke("describe", "observer", "spheres", "--json").stdout)
     assert ["sphere"] == next(m["dims"] for m in record["measures"] if m["name"] == "angle")
+
+
+def test_observer_that_is_gone_is_named_before_anything_trains(invoke, tmp_path):
+    """A run that was to be observed by a one-off plugin needs its file again."""
+    invoke(*SHORT, "--enqueue", "--store", tmp_path)
+    (run,) = RunStore.open(tmp_path).runs()
+    run.ask([ComponentSpec(name="of_a_file", parameters={"every": 1.0})])
+    done = invoke("resume", "--store", tmp_path, "--no-track")
+
+    assert 2 == done.exit_code
+    assert "unknown observer 'of_a_file'" in done.stderr
+    assert "--plugin FILE" in done.stderr
+    assert [] == run.attempts()
 
 
 @pytest.mark.slow
