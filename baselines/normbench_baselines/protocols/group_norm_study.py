@@ -13,8 +13,8 @@ GROUP_NORM_STUDY = Protocol(
             "Training examples are shuffled; the code trains in one fixed order.",
             "Test images are left alone; Keras pads them and shrinks them back.",
             "Each image has a crop of its own; the code draws one for a batch.",
-            "Blocks are He et al.'s; the code puts the ReLU before the norm, leaves the norm out of "
-            "projections, and starts the last γ of a block at 0 with group norm alone.",
+            "Blocks are He et al.'s; the code puts the ReLU before the norm, leaves the norm out "
+            "of projections, and starts the last γ of a block at 0 with group norm alone.",
             "Initial values are drawn for each layer; the code's seeded initialisers give layers "
             "of the same shape the same values.",
             "There is no validation part, as in the source: the last epoch is reported.",

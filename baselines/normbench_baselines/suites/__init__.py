@@ -45,7 +45,7 @@ def normbench_suites() -> Sequence[Suite]:
         _suite(
             "beyond_batchnorm",
             "beyond_batchnorm",
-            "eleven norms and eight group sizes, at every depth of plain and residual networks, on CIFAR-100",
+            "eleven norms and eight group sizes, over plain and residual networks on CIFAR-100",
         ),
         _suite(
             "bn_init",

@@ -1,4 +1,4 @@
-"""Norms that act on weights: recorded numbers, every kind of layer, with and without the harness."""
+"""Norms that act on weights: recorded numbers, every kind of layer, use without the harness."""
 
 from __future__ import annotations
 
