@@ -123,10 +123,8 @@ def _divisor(
     one_each = moments.numel() == count and size > 1
     rows = moments.double().reshape(-1, 1) if one_each else _rows(moments, invariance)
     divisors = (rows / _bias_correction(settings, state)).sqrt() + float(settings.get("eps", 0.0))
-    if one_each:
-        return divisors[:, 0] / size**0.5
-    means: Tensor = divisors.square().mean(dim=1)
-    return means.sqrt()
+    divisor: Tensor = divisors.square().mean(dim=1).sqrt()
+    return divisor / size**0.5 if one_each else divisor
 
 
 def _bias_correction(settings: Mapping[str, Any], state: Mapping[str, Any]) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from normbench.cli.launching import launch_options, make_launching, resume_hint, show_report
 from normbench.cli.options import Invocation, common_options, json_option
-from normbench.cli.run import launch_options, make_launching, resume_hint, show_report
 from normbench.cli.selection import find_runs
 
 

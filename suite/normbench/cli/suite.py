@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from normbench.cli import complete
+from normbench.cli.launching import request_options, train
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import plain, print_json, print_table
-from normbench.cli.run import launch_options, make_launching, resume_hint, show_plan, show_report
 from normbench.descriptions import Suite
 from normbench.errors import UsageError
 
@@ -76,9 +76,7 @@ def describe(invocation: Invocation, name: str, as_json: bool) -> None:
     metavar="AXIS=NAME",
     help="Only cells with this problem, norm or optimizer; may be given several times.",
 )
-@click.option("--dry-run", is_flag=True, help="Resolve and check, show the runs, train nothing.")
-@click.option("--enqueue", is_flag=True, help="Add the runs to the store, train nothing.")
-@launch_options
+@request_options
 @json_option
 @common_options(store=True, data=True)
 @click.pass_obj
@@ -89,10 +87,7 @@ def run(
     words: Sequence[str],
     seeds: str | None,
     only: Sequence[str],
-    dry_run: bool,
-    enqueue: bool,
-    as_json: bool,
-    **options: Any,
+    **training: Any,
 ) -> int:
     """Train all cells of a suite; runs that the store already has are kept.
 
@@ -102,7 +97,6 @@ def run(
     normbench suite run group_norm_study --only norm=group_norm
     normbench suite run my_suite.yaml protocol.epochs=1 --seeds 2
     """  # noqa: D301 - click reads the backspace character
-    from normbench.api import launch
     from normbench.planning import plan_all
 
     plan = _expanded(invocation, name, words, seeds)
@@ -113,13 +107,7 @@ def run(
             f"See its cells: normbench suite describe {name}"
         )
     specs = plan_all(requests, invocation.catalogue, invocation.data_dir)
-    if dry_run or enqueue:
-        return show_plan(invocation, specs, as_json=as_json, add=enqueue)
-    invocation.resume_hint = resume_hint(invocation)
-    track = not options.pop("no_track")
-    launching = make_launching(invocation, track=track, **options)
-    report = launch(specs, invocation.catalogue, launching)
-    return show_report(invocation, report, as_json=as_json)
+    return train(invocation, specs, **training)
 
 
 _COLUMNS = ("problem", "norm", "optimizer", "protocol", "setting", "epochs")

@@ -15,14 +15,18 @@ import random
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from conftest import _make_spec
 from normbench.errors import LeaseLostError
+from normbench.specs import ComponentSpec
 from normbench.store import Attempt, RunState, RunStore, StoredRun
 
 EPOCHS = 6
 FIRST_CHECKPOINT = 2
+OBSERVER = ComponentSpec(name="angles", parameters={"every": 1.0})
+WEIGHTS = {"weights_sha256": "ab" * 32}
 # What the store asks of the system; a process is killed before each, or half-way through a write.
 CALLS = [
     *("open", "mkdir", "rename", "replace", "link", "unlink", "rmdir", "utime"),
@@ -35,21 +39,31 @@ def train(run: StoredRun, *, until: int = EPOCHS, publish: bool = True) -> bool:
     attempt = run.claim({"host": "here"})
     assert attempt is not None, "a run without a living worker could not be claimed"
     start = check_continuation(attempt)
+    run.ask([OBSERVER])
+    if start == 0:
+        attempt.append_moments({"observers": [asdict(OBSERVER)]})
     for epoch in range(start, until):
         attempt.append({"epoch": epoch, "attempt": attempt.number})
+        attempt.append_moments({"epoch": epoch})
         if epoch >= FIRST_CHECKPOINT and epoch % 2 == 0:
             attempt.save_checkpoint(lambda path, e=epoch: path.write_bytes(bytes([e])), epoch=epoch)
-    return publish and attempt.publish({"outcome": "finished", "score": 1.0})
+    if not publish:
+        return False
+    attempt.write_series(OBSERVER.name, b"all moments")
+    attempt.publish_series(OBSERVER.name, {"observer": asdict(OBSERVER), **WEIGHTS})
+    return attempt.publish({"outcome": "finished", "score": 1.0, **WEIGHTS})
 
 
 def check_continuation(attempt: Attempt) -> int:
-    """Check that checkpoint and points belong together; return the epoch to go on with."""
+    """Check that checkpoint, points and moments go together; return the epoch to go on with."""
     epochs = [point["epoch"] for point in attempt.points]
+    moments = [line.get("epoch", "observers") for line in attempt.moments]
     if attempt.checkpoint is None:
-        assert not epochs, f"points {epochs} without a checkpoint"
+        assert not epochs + moments, f"points {epochs}, moments {moments} without a checkpoint"
         return 0
     (epoch,) = attempt.checkpoint.read_bytes()
     assert epochs == list(range(epoch + 1)), f"points {epochs} for the checkpoint of {epoch}"
+    assert moments == ["observers", *epochs], f"moments {moments} for the checkpoint of {epoch}"
     return epoch + 1
 
 
@@ -71,6 +85,9 @@ def check_and_finish(store: RunStore, seed: int) -> str:
     else:
         assert train(run)
     assert run.state() is RunState.FINISHED
+    assert run.asked()
+    assert not run.lacking()
+    assert (run.path / "probes" / "angles.npz").read_bytes() == b"all moments"
     assert [point["epoch"] for point in run.points()] == list(range(EPOCHS))
     # Between publishing and deleting it, a worker may die; then the checkpoint stays, unused.
     assert whole or not list(run.path.rglob("checkpoint*"))
@@ -167,7 +184,7 @@ def kill_at_random(work: Callable[[], object], draw: random.Random) -> None:
 
     child = in_child(stepwise)
     os.close(writer)
-    steps = draw.randrange(1, 5000)
+    steps = draw.randrange(1, 8000)
     while steps > 0 and (read := os.read(reader, min(steps, 512))):
         steps -= len(read)
     os.kill(child, signal.SIGKILL)
@@ -209,12 +226,14 @@ def takeovers(store: RunStore, rounds: int) -> str:
     for _ in range(rounds):
         run = store.add(_make_spec(next(seeds)))
         slow = run.claim({})
+        slow.append_moments({"observers": [asdict(OBSERVER)]})
         silence(slow)
 
         def save_until_lost(slow: Attempt = slow) -> int:
             try:
                 for epoch in range(250):
                     slow.append({"epoch": epoch})
+                    slow.append_moments({"epoch": epoch})
                     slow.save_checkpoint(lambda p, e=epoch: p.write_bytes(bytes([e])), epoch=epoch)
             except LeaseLostError:
                 return 1

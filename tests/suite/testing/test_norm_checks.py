@@ -241,7 +241,9 @@ def test_every_check_has_a_norm_that_breaks_it():
     assert set(CHECKS) == {check for check, _ in MUTANTS}
 
 
-@pytest.mark.parametrize("component", [*SOUND, norm(), power_norm(low=0.0, high=0.9)], ids=str)
+@pytest.mark.parametrize(
+    "component", [*SOUND, norm(), power_norm(low=0.0, high=0.9)], ids=lambda one: one.name
+)
 def test_sound_norms_pass(component):
     """Norms of our own, and the one that all mutants are made of, fail no check."""
     assert [] == [one for one in check_norm(component) if one.outcome == "failed"]
