@@ -46,5 +46,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     names = sorted(known)
     nearest = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    if len(names) > _MOST_LISTED:
+        return UsageError(
+            f"unknown {kind} {name!r}.{hint} There are {len(names)}: normbench list shows them."
+        )
     listing = ", ".join(names) if names else "none"
     return UsageError(f"unknown {kind} {name!r}.{hint} Known: {listing}.")
+
+
+_MOST_LISTED = 40

@@ -40,12 +40,15 @@ COMMANDS: Mapping[str, Entry] = {
     "run": Entry(
         "normbench.cli.run:command", "Train PROBLEM with OPTIMIZER, one run for each seed."
     ),
-    "suite": Entry("normbench.cli.suite:command", "Train or show a whole set of cells."),
+    "suite": Entry(
+        "normbench.cli.suite:command",
+        "Train or show a whole set of cells.",
+    ),
     "list": Entry("normbench.cli.listing:command", "List what plugins offer."),
     "describe": Entry("normbench.cli.describe:command", "Show all there is to know about a name."),
     "status": Entry("normbench.cli.status:command", "Show how far the runs of a store are."),
     "resume": Entry("normbench.cli.resume:command", "Continue the unfinished runs of a store."),
-    "plot": Entry("normbench.cli.plot:command", "Draw training curves."),
+    "plot": Entry("normbench.cli.plot:command", "Draw a figure of the runs in a store."),
     "prepare": Entry("normbench.cli.prepare:command", "Fetch and check the data of problems."),
     "sync": Entry("normbench.cli.sync:command", "Bring MLflow up to date with a store."),
     "ui": Entry("normbench.cli.ui:command", "Open MLflow's web page on a store."),
@@ -60,7 +63,8 @@ COMMANDS: Mapping[str, Entry] = {
         "normbench.cli.deepobs:command", "Read results of DeepOBS, or write ours in its form."
     ),
     "check-plugin": Entry(
-        "normbench.cli.check_plugin:command", "Check a plugin against normbench's contracts."
+        "normbench.cli.check_plugin:command",
+        "Check what a plugin offers against normbench's contracts.",
     ),
     "completion": Entry("normbench.cli.completion:command", "Print a shell completion script."),
     "worker": Entry("normbench.cli.worker:command", "Train pending runs of a store.", hidden=True),

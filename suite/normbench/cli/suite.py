@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @click.group("suite")
 def command() -> None:
-    """Train or show a whole set of cells, such as those of a paper's tables.
+    """Train or show a whole set of cells.
 
-    NAME_OR_FILE is a registered suite (normbench suite list) or a YAML file with lists of problems,
+    A set may be those of a paper's tables. NAME_OR_FILE is a registered suite (normbench suite list) or a YAML file with lists of problems,
     norms, ablations and optimizers, whose every combination is a cell.
     """
 

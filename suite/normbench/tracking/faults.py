@@ -78,6 +78,7 @@ _SENTENCES = (
     ("Max retries exceeded", _AWAY),
     ("Connection refused", _AWAY),
     ("Connection aborted", _AWAY),
+    ("onnection broken", _AWAY),
     ("timeout exception", _AWAY),
     ("too many 50", _AWAY),
 )
