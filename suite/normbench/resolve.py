@@ -14,6 +14,7 @@ from typing import Any
 from normbench.augmentation import Augmentation
 from normbench.descriptions import Component, Dataset, Network, Norm, Optimizer, Problem, Training
 from normbench.errors import UsageError
+from normbench.identity import ablation_identity, carries_nothing, difference, idle_rules, shown
 from normbench.overrides import OPTIONS, chosen_seeds, parse_mask, read_overrides
 from normbench.parameters import Value, changed, checked, rules_of
 from normbench.plugins import Catalogue
@@ -85,12 +86,12 @@ class _Resolution:
         self.seeds = options.get("seeds") if request.seeds is None else request.seeds
         self.ablation = self._resolved_ablation(request, options)
         norm = request.norm or options.get("norm") or problem.norm
-        if norm == "none" and _difference(vars(self.ablation), vars(Ablation()), _INPUT_FIELDS):
+        if norm == "none" and difference(vars(self.ablation), vars(Ablation()), _INPUT_FIELDS):
             raise UsageError(
                 f"an ablation or a mask of norm sites was given, but problem {problem.name} runs "
                 "without a norm. Give a norm with --norm, or leave them out."
             )
-        if _carries_nothing(self.ablation):
+        if carries_nothing(self.ablation):
             # The mask stays, so that its length is checked; to the run it means nothing.
             kept = {name: getattr(self.ablation, name) for name in ("sites", *_INPUT_FIELDS)}
             norm, self.ablation = "none", Ablation(**kept)
@@ -105,7 +106,7 @@ class _Resolution:
         _refuse_contradictions(self.rules)
         words = Augmentation.parse(self.training.augmentation).words
         self.training = replace(self.training, augmentation=words)
-        self._refuse_idle_decay()
+        self._refuseidle_rules_decay()
 
     def specs(self) -> list[RunSpec]:
         """Return one spec for each seed."""
@@ -122,11 +123,11 @@ class _Resolution:
                 "version": self.norm.version,
                 "parameters": changed(self.norm.parameters, self.norm_values),
             },
-            "ablation": _ablation_identity(self.ablation),
+            "ablation": ablation_identity(self.ablation),
             "optimizer": {
                 "name": self.optimizer.name,
                 "version": self.optimizer.version,
-                "parameters": _difference(values, defaults),
+                "parameters": difference(values, defaults),
             },
             "protocol": self._protocol_identity(),
         }
@@ -156,7 +157,7 @@ class _Resolution:
         names = {parameter.name for parameter in self.optimizer.parameters}
         return "weight_decay" in names and not self.optimizer.decoupled_weight_decay
 
-    def _refuse_idle_decay(self) -> None:
+    def _refuseidle_rules_decay(self) -> None:
         changed_here = _decay(self.training, self.rules) != _decay(
             self.base_training, self.base_rules
         )
@@ -169,14 +170,14 @@ class _Resolution:
 
     def _deviations(self, network: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the words that make this row differ from its problem and protocol as written."""
-        left_out = (_NOT_IDENTITY - {"as_published"}) | _idle(self.rules)
+        left_out = (_NOT_IDENTITY - {"as_published"}) | idle_rules(self.rules)
         parts = {
-            "protocol": _difference(vars(self.rules), vars(self.base_rules), left_out),
-            "problem": _difference(vars(self.training), vars(self.base_training)),
-            "network": _difference(network, self._network_values({})),
+            "protocol": difference(vars(self.rules), vars(self.base_rules), left_out),
+            "problem": difference(vars(self.training), vars(self.base_training)),
+            "network": difference(network, self._network_values({})),
         }
         return tuple(
-            f"{section}.{name}={_shown(value)}"
+            f"{section}.{name}={shown(value)}"
             for section, values in parts.items()
             for name, value in sorted(values.items())
             if (section, name) not in self.published
@@ -198,8 +199,8 @@ class _Resolution:
             "version": self.problem.version,
             "dataset": [self.dataset.name, self.dataset.version],
             "network": [self.network.name, self.network.version],
-            "network_parameters": _difference(network, self._network_values({})),
-            "training": _difference(
+            "network_parameters": difference(network, self._network_values({})),
+            "training": difference(
                 vars(self.training), vars(self.base_training), leave_out=_ELSEWHERE
             ),
         }
@@ -208,10 +209,10 @@ class _Resolution:
         return {
             "name": self.protocol.name,
             "version": self.protocol.version,
-            "rules": _difference(
+            "rules": difference(
                 vars(self.rules),
                 vars(self.base_rules),
-                leave_out=_NOT_IDENTITY | _ELSEWHERE | _idle(self.rules),
+                leave_out=_NOT_IDENTITY | _ELSEWHERE | idle_rules(self.rules),
             ),
             "precision": self.rules.precision,
         }
@@ -315,7 +316,7 @@ class _Resolution:
             self.catalogue,
             problem=self.problem.name,
             norm="" if self._norm_changed() else self.norm.name,
-            ablation=_ablation_identity(self.ablation),
+            ablation=ablation_identity(self.ablation),
             optimizer=optimizer.name,
             protocol=self.protocol,
             setting_of=self.setting_of,
@@ -350,31 +351,6 @@ def _component(component: Component, values: Mapping[str, Value]) -> ComponentSp
     return ComponentSpec(name=component.name, version=component.version, parameters=values)
 
 
-def _carries_nothing(ablation: Ablation) -> bool:
-    return ablation.sites is not None and not any(ablation.sites)
-
-
-def _ablation_identity(ablation: Ablation) -> dict[str, Any]:
-    """Return what *ablation* changes; a mask of all ones or zeros is none."""
-    values = _difference(vars(ablation), vars(Ablation()))
-    if not ablation.trains("norm_scale"):
-        values.pop("scale_lr_divisor", None)
-    if ablation.sites is not None and len(set(ablation.sites)) == 1:
-        del values["sites"]
-    return values
-
-
-def _difference(
-    values: Mapping[str, Any], base: Mapping[str, Any], leave_out: frozenset[str] = frozenset()
-) -> dict[str, Any]:
-    """Return the *values* that differ from *base*, in the types that JSON gives back."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in values.items()
-        if value != base[name] and name not in leave_out
-    }
-
-
 def _refuse_contradictions(rules: Rules) -> None:
     if rules.select == "best" and rules.validation_share == 0:
         raise UsageError(
@@ -385,29 +361,3 @@ def _refuse_contradictions(rules: Rules) -> None:
 
 def _decay(training: Training, rules: Rules) -> float:
     return training.weight_decay if rules.weight_decay is None else rules.weight_decay
-
-
-def _idle(rules: Rules) -> frozenset[str]:
-    """Return the fields that the schedule in force does not look at."""
-    idle = set()
-    if rules.lr_batch_size is None:
-        idle.add("lr_batch_rule")
-    if not rules.validation_share:
-        idle |= {"validation_rule", "validation_leak", "validation_driven_by"}
-    if rules.schedule != "step":
-        idle |= {"milestones", "step_factor"}
-    if rules.schedule not in ("cosine", "linear"):
-        idle.add("final_factor")
-    if not rules.warmup_epochs:
-        idle.add("warmup_factor")
-        if rules.schedule == "constant":
-            idle.add("schedule_per")
-    return frozenset(idle)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(str(item) for item in value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 def command() -> None:
     """Train or show a whole set of cells.
 
-    A set may be those of a paper's tables. NAME_OR_FILE is a registered suite (normbench suite list) or a YAML file with lists of problems,
-    norms, ablations and optimizers, whose every combination is a cell.
+    A set may be that of a paper's tables. NAME_OR_FILE is a registered suite (normbench suite list)
+    or a YAML file with lists of problems, norms, ablations and optimizers, whose every combination
+    is a cell.
     """
 
 
