@@ -132,6 +132,7 @@ def draw(
             _mark_diverged(axes[line, column], rows, part, metric)
     for axis in axes[-1]:
         axis.set_xlabel("epochs trained")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlim(left=0)
     if title:
         figure.suptitle(title)
