@@ -15,7 +15,10 @@ from normbench_problems.references import (
     accuracy,
 )
 
-_LIGHT = "Training images are cropped and flipped; DeepOBS also changes their colours."
+_LIGHT = (
+    "Training images are padded by 4, cropped and flipped; DeepOBS pads by 2 and also changes "
+    "their colours."
+)
 _NO_LENGTH = "DeepOBS gives no batch size and epochs; these are those of its cifar10_3c3d."
 _AS_SPHERICAL = "Batch size and weight decay follow the experiments of arXiv:2006.13382."
 _RESNET = Source(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from normbench import Problem, Source, Training
-from normbench_problems.references import CLASSIFICATION, accuracy
+from normbench_problems.references import CLASSIFICATION, UNMEASURED, accuracy
 
 _RESNET = Source(
     title="Deep Residual Learning for Image Recognition, He et al., CVPR 2016",
     reference="arXiv:1512.03385",
     deviations=(
+        UNMEASURED,
         "Epochs and augmentation are torchvision's reference training: 90 epochs, a random "
         "resized crop and a flip.",
         "Initial values are torch's own, as in arXiv:2006.13382; network.init=kaiming_fan_out "
@@ -24,7 +25,7 @@ IMAGENET = accuracy(1000, 0.005)
 def _resnet(depth: int) -> Problem:
     return Problem(
         name=f"imagenet_resnet{depth}",
-        summary=f"ResNet-{depth} on ImageNet",
+        summary=f"ResNet-{depth} on ImageNet; unmeasured",
         source=_RESNET,
         factory=CLASSIFICATION,
         dataset="imagenet",

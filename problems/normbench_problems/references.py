@@ -12,6 +12,7 @@ DEEPOBS = Source(
     reference="arXiv:1903.05499",
     licence="MIT",
 )
+UNMEASURED = "Unmeasured: its data were not at hand, so nobody has trained it here."
 SPLIT = "Validation examples are held out of the train part; test examples are never dropped."
 L2 = "The L2 term acts on weights through the gradient and is not part of the reported loss."
 

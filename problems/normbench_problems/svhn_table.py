@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from normbench import Metric, Problem, Source, Training
-from normbench_problems.references import CLASSIFICATION, DEEPOBS, L2, SPLIT, accuracy
+from normbench_problems.references import CLASSIFICATION, DEEPOBS, L2, SPLIT, UNMEASURED, accuracy
 
 _LIGHT = "Training images are cropped; DeepOBS also changes their colours."
 _BRANCH = "Batch size and epochs are those of DeepOBS's unreleased development branch."
@@ -34,8 +34,8 @@ def _problem(
     """Return the problem ``svhn_<name>`` on the network of that name."""
     return Problem(
         name=f"svhn_{name}",
-        summary=f"{title} on SVHN",
-        source=source,
+        summary=f"{title} on SVHN; unmeasured",
+        source=replace(source, deviations=(UNMEASURED, *source.deviations)),
         factory=CLASSIFICATION,
         dataset="svhn",
         network=network or name,

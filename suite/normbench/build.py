@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 import torch
 from torch import Tensor, nn
 
 from normbench.descriptions import Dataset, Network, Norm
 from normbench.errors import UsageError
+from normbench.identity import refuse_changed_files
 from normbench.initial_values import initialise
 from normbench.plugins import Catalogue
 from normbench.roles import Built, Role, apply_ablation, describe_network
@@ -24,6 +28,7 @@ def build_network(spec: RunSpec, catalogue: Catalogue) -> Built:
     Raises:
         UsageError: If the norm, the mask or a parameter does not fit the network.
     """
+    refuse_changed_files(spec, catalogue)
     norm = catalogue.get(Norm, spec.norm.name)
     network = catalogue.get(Network, spec.problem.network.name)
     sites = Sites.for_norm(norm, spec.norm.parameters, spec.ablation.sites)
@@ -45,6 +50,24 @@ def build_network(spec: RunSpec, catalogue: Catalogue) -> Built:
     return built
 
 
+def try_shapes(built: Built, shape: Sequence[int], batch_size: int) -> None:
+    """Pass a training batch of images without numbers through a network, which is spent by it.
+
+    Args:
+        built: The network.
+        shape: Height, width and channels of an image.
+        batch_size: Images in a batch.
+
+    Raises:
+        UsageError: If a layer refuses the batch, as batch norm does a single value.
+    """
+    height, width, channels = shape
+    network = built.network.to("meta").train()
+    with suppress(NotImplementedError, RuntimeError, TypeError):
+        # A stranger's layer may compute what needs numbers; then its worker will tell.
+        network(torch.empty((batch_size, channels, height, width), device="meta"))
+
+
 def _put_input_norm(module: nn.Module, spec: RunSpec, catalogue: Catalogue) -> nn.Module | None:
     """Let *module* normalize its input first, if the ablation says so; its names stay."""
     if spec.ablation.input_norm is None:
@@ -57,8 +80,20 @@ def _put_input_norm(module: nn.Module, spec: RunSpec, catalogue: Catalogue) -> n
         )
     norm = catalogue.get(Norm, spec.ablation.input_norm)
     sites = Sites.for_norm(norm, {p.name: p.default for p in norm.parameters})
-    layer, _ = sites.before(dataset.shape[-1], "conv")
-    sites.finish("the input")
+    channels = dataset.shape[-1]
+    try:
+        layer, _ = sites.before(channels, "conv")
+        sites.finish("the input")
+    except UsageError:
+        raise UsageError(
+            f"ablation.input_norm={norm.name}: at its default parameters it does not fit an input "
+            f"of {channels} channels. Give a norm that works on each channel, such as batch_norm."
+        ) from None
+    if isinstance(layer, nn.Identity):
+        raise UsageError(
+            f"ablation.input_norm={norm.name} leaves the input as it is. Leave it out, or give a "
+            "norm that acts on activations."
+        )
     if isinstance(module, nn.Sequential):
         # What a chain holds it runs, in this order.
         rest = dict(module._modules)

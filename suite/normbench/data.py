@@ -83,9 +83,10 @@ def check_files(dataset: Dataset, folder: Path, problem: str = "") -> None:
         reason = _defect(folder / file.path, file)
         if reason:
             expected = f"; expected MD5 {file.md5}" if file.md5 else ""
+            fetch = f"Fetch it with: normbench prepare {problem or dataset.name}"
             raise DataError(
                 f"dataset {dataset.name}: {folder / file.path} {reason}{expected}. "
-                f"Fetch it with: normbench prepare {problem or dataset.name} --data-dir {folder}"
+                f"{dataset.by_hand or f'{fetch} --data-dir {folder}'}"
             )
 
 

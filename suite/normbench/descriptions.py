@@ -167,6 +167,7 @@ class Dataset(Component):
         std: Per-channel standard deviation used to normalize.
         files: What must lie in the data folder; empty for embedded and generated data.
         download_size: Bytes that ``normbench prepare`` fetches.
+        by_hand: Where normbench cannot fetch the files: what a user has to do, in a sentence.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -180,6 +181,7 @@ class Dataset(Component):
     std: tuple[float, ...] = (1.0,)
     files: tuple[DataFile, ...] = ()
     download_size: int = 0
+    by_hand: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ class LeaseLostError(NormbenchError):
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a *name* that is not among the *known* ones of its *kind*."""
-    names = sorted(known)
+    names = sorted(set(known))
     nearest = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     if len(names) > _MOST_LISTED:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from normbench.augmentation import Augmentation
+from normbench.descriptions import Component, Dataset, Network, Norm, Optimizer, Problem
+from normbench.errors import UsageError
+from normbench.plugins import Catalogue
 from normbench.rules import Ablation, Rules
+from normbench.specs import RunSpec
 
 
 def carries_nothing(ablation: Ablation) -> bool:
@@ -16,7 +21,7 @@ def carries_nothing(ablation: Ablation) -> bool:
 def ablation_identity(ablation: Ablation) -> dict[str, Any]:
     """Return what *ablation* changes; a mask of all ones or zeros is none."""
     values = difference(vars(ablation), vars(Ablation()))
-    if not ablation.trains("norm_scale"):
+    if not ablation.trains("norm_scale") and ablation.input_norm is None:
         values.pop("scale_lr_divisor", None)
     if ablation.sites is not None and len(set(ablation.sites)) == 1:
         del values["sites"]
@@ -36,9 +41,21 @@ def difference(
     }
 
 
-def idle_rules(rules: Rules) -> frozenset[str]:
-    """Return the fields that have no effect beside the others."""
+def idle_rules(rules: Rules, content: str, augmentation: Sequence[str]) -> frozenset[str]:
+    """Return the fields that have no effect beside the others.
+
+    Args:
+        rules: The fields.
+        content: What the dataset holds.
+        augmentation: What is done to training images.
+    """
     idle = set()
+    if content != "images" or not (rules.augment and Augmentation.parse(augmentation).pad):
+        idle.add("crop_per")
+    if content not in ("images", "files"):
+        idle |= {"input_scaling", "augment"}
+    if content == "tokens":
+        idle |= {"validation_rule", "validation_leak", "validation_driven_by", "shuffle"}
     if rules.lr_batch_size is None:
         idle.add("lr_batch_rule")
     if not rules.validation_share:
@@ -61,3 +78,26 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "null" if value is None else str(value)
+
+
+def refuse_changed_files(spec: RunSpec, catalogue: Catalogue) -> None:
+    """Refuse to train *spec* with a one-off file that has changed since it was resolved.
+
+    Raises:
+        UsageError: Naming the component.
+    """
+    kinds: Mapping[str, tuple[type[Component], str]] = {
+        "problem": (Problem, spec.problem.name),
+        "dataset": (Dataset, spec.problem.dataset.name),
+        "network": (Network, spec.problem.network.name),
+        "norm": (Norm, spec.norm.name),
+        "optimizer": (Optimizer, spec.optimizer.name),
+    }
+    for kind, digest in spec.identity.get("files", {}).items():
+        component = catalogue.get(*kinds[kind])
+        if catalogue.digest(component) != digest:
+            raise UsageError(
+                f"run {spec.fingerprint[:8]}: the plugin file that offers {kind} "
+                f"{component.name!r} is not the one that the run was asked for with. Give that "
+                "file, or ask again: with the changed file it is another run."
+            )

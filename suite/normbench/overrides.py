@@ -91,6 +91,11 @@ def _take_file(overrides: Overrides, path: Path) -> None:
             _take_section(overrides, name, value)
         elif name in OPTIONS:
             overrides.options[name] = value
+        elif name in ("problem", "optimizer"):
+            raise UsageError(
+                f"{name}: {value} does not belong here. Name the {name} on the command line: "
+                "normbench run PROBLEM OPTIMIZER --config FILE"
+            )
         else:
             overrides.put(name, value)
 

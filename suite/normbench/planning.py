@@ -38,16 +38,18 @@ def _plan(
     """Return the specs of *request*; the files of the datasets *checked* are taken to be there."""
     specs = resolve(request, catalogue)
     problem = catalogue.get(Problem, request.problem)
-    if _unusual(specs[0], problem) or _addresses_dimensions(specs[0]):
+    dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
+    if _unusual(specs[0], problem) or _depends_on_parameters(specs[0]):
         # Only a built network knows its sites; torch is imported for nothing else before a launch.
-        from normbench.build import build_network
+        from normbench.build import build_network, try_shapes
 
         built = build_network(specs[0], catalogue)
-        if _addresses_dimensions(specs[0]):
+        if _depends_on_parameters(specs[0]):
             from normbench.engine.session import build_optimizer
 
             build_optimizer(specs[0], built, catalogue)
-    dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
+        if dataset.content == "images":
+            try_shapes(built, dataset.shape, specs[0].problem.training.batch_size)
     _check_validation(specs[0], dataset)
     _check_batch_size(specs[0], dataset)
     _check_augmentation(specs[0], dataset)
@@ -164,11 +166,14 @@ def _unusual(spec: RunSpec, problem: Problem) -> bool:
     return bool(
         spec.norm.name != problem.norm
         or spec.ablation.sites is not None
+        or spec.ablation.input_norm is not None
+        or spec.problem.training.batch_size != problem.training.batch_size
         or identity["norm"]["parameters"]
         or identity["problem"]["network_parameters"]
     )
 
 
-def _addresses_dimensions(spec: RunSpec) -> bool:
-    """Whether a value of the optimizer may or may not fit the parameters' shapes."""
-    return any(isinstance(value, tuple) for value in spec.optimizer.parameters.values())
+def _depends_on_parameters(spec: RunSpec) -> bool:
+    """Whether the optimizer may or may not take the parameters' shapes or learning rates."""
+    addresses = any(isinstance(value, tuple) for value in spec.optimizer.parameters.values())
+    return addresses or spec.ablation.scale_lr_divisor != 1.0

@@ -87,11 +87,19 @@ class PluginInfo:
 
 @dataclass(frozen=True)
 class Offer:
-    """A description together with the plugin that offers it."""
+    """A description together with the plugin that offers it.
+
+    Attributes:
+        component: The description.
+        plugin: The plugin's name.
+        origin: Where the plugin comes from.
+        digest: Of a one-off file: what its content is told by, since it has no version.
+    """
 
     component: Component
     plugin: str
     origin: str
+    digest: str = ""
 
 
 @dataclass
@@ -140,10 +148,16 @@ class Catalogue:
         """Return all known settings."""
         return tuple(self._settings)
 
-    def add(self, component: Component, plugin: str, origin: str) -> None:
+    def add(self, component: Component, plugin: str, origin: str, digest: str = "") -> None:
         """File *component* under its kind and name."""
         by_name = self._offers.setdefault(component.kind, {})
-        by_name.setdefault(component.name, []).append(Offer(component, plugin, origin))
+        offer = Offer(component, plugin, origin, digest)
+        by_name.setdefault(component.name, []).append(offer)
+
+    def digest(self, component: Component) -> str:
+        """Return what tells the content of the one-off file that *component* is from, or ''."""
+        offers = self._offers.get(component.kind, {}).get(component.name, [])
+        return offers[0].digest if offers else ""
 
     def add_settings(self, settings: Iterable[Setting]) -> None:
         """File known settings."""
@@ -197,7 +211,9 @@ def load_catalogue(plugin_files: Iterable[Path] = ()) -> Catalogue:
             _take_guarded(catalogue, entry_point.load, entry_point.name, _origin(entry_point))
     _note_misspelt(disabled, {*BRIDGES, *(entry_point.name for entry_point in found)})
     for file in files:
-        _take(catalogue, _import_file(file), file.name, "file")
+        plugin = _import_file(file)
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+        _take(catalogue, plugin, file.name, "file", digest)
     return catalogue
 
 
@@ -229,7 +245,7 @@ def _take_guarded(catalogue: Catalogue, load: Callable[[], Any], name: str, orig
         )
 
 
-def _take(catalogue: Catalogue, plugin: Any, name: str, origin: str) -> None:
+def _take(catalogue: Catalogue, plugin: Any, name: str, origin: str, digest: str = "") -> None:
     """Ask *plugin* for all it offers and file it; a plugin is taken whole or not at all."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -248,7 +264,7 @@ def _take(catalogue: Catalogue, plugin: Any, name: str, origin: str) -> None:
     ]
     settings = [s for offered in _called(manager, "normbench_settings", name) for s in offered]
     for component in components:
-        catalogue.add(component, name, origin)
+        catalogue.add(component, name, origin, digest)
     catalogue.add_settings(settings)
     catalogue.plugins.append(PluginInfo(name=name, origin=origin))
 
@@ -265,6 +281,12 @@ def _called(manager: pluggy.PluginManager, hook: str, plugin: str) -> list[Any]:
 
 
 def _offered(results: list[Any], kind: type[Component], plugin: str) -> list[Component]:
+    for offered in results:
+        if isinstance(offered, Component) or not isinstance(offered, Iterable):
+            raise PluginError(
+                f"plugin {plugin!r} returned {offered!r} from {_HOOKS[kind]}: expected a list of "
+                f"normbench.{kind.__name__} descriptions. Put it into brackets."
+            )
     components = [component for offered in results for component in offered]
     for component in components:
         if not isinstance(component, kind):

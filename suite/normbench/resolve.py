@@ -26,8 +26,10 @@ _KNOWN = ("known", "published")
 _AS_PUBLISHED = "protocol.as_published=true"
 # Their effect is in the identity as epochs and as the optimizer's weight decay.
 _ELSEWHERE = frozenset({"epochs", "epoch_share", "weight_decay"})
+# Spellings of one thing: where the user gives one, a protocol's word for another has no place.
+_RIVALS = {"num_groups": frozenset({"group_size", "p_grouping"})}
 _NOT_IDENTITY = frozenset({"seeds", "first_seed", "evaluation_batch_size", "as_published"})
-_INPUT_FIELDS = frozenset({"input_norm", "input_scale_init"})
+_INPUT_FIELDS = frozenset({"input_norm", "input_scale_init", "scale_init", "scale_lr_divisor"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +88,18 @@ class _Resolution:
         self.seeds = options.get("seeds") if request.seeds is None else request.seeds
         self.ablation = self._resolved_ablation(request, options)
         norm = request.norm or options.get("norm") or problem.norm
-        if norm == "none" and difference(vars(self.ablation), vars(Ablation()), _INPUT_FIELDS):
+        idle = difference(vars(self.ablation), vars(Ablation()), self._kept_fields() - {"sites"})
+        if norm == "none" and idle:
             raise UsageError(
                 f"an ablation or a mask of norm sites was given, but problem {problem.name} runs "
                 "without a norm. Give a norm with --norm, or leave them out."
             )
         if carries_nothing(self.ablation):
             # The mask stays, so that its length is checked; to the run it means nothing.
-            kept = {name: getattr(self.ablation, name) for name in ("sites", *_INPUT_FIELDS)}
-            norm, self.ablation = "none", Ablation(**kept)
+            norm = "none"
+            self.ablation = replace(
+                Ablation(), **{name: getattr(self.ablation, name) for name in self._kept_fields()}
+            )
         self.published = self._take_published_words(norm)
         self.norm = catalogue.get(Norm, norm)
         self.norm_values = checked(self.norm.parameters, self.given["norm"], f"norm {norm}")
@@ -103,6 +108,9 @@ class _Resolution:
         self.rules = _built(
             Rules, self.base_rules, self.given["protocol"], f"protocol {self.protocol.name}"
         )
+        if "epochs" in self.given["protocol"] and "epoch_share" not in self.given["protocol"]:
+            # Whoever says how many epochs means so many.
+            self.rules = replace(self.rules, epoch_share=1.0)
         _refuse_contradictions(self.rules)
         words = Augmentation.parse(self.training.augmentation).words
         self.training = replace(self.training, augmentation=words)
@@ -131,6 +139,8 @@ class _Resolution:
             },
             "protocol": self._protocol_identity(),
         }
+        if files := self._files():
+            identity["files"] = files
         epochs = epochs_of(self.training, self.rules)
         if epochs != epochs_of(self.base_training, self.base_rules):
             identity["epochs"] = epochs
@@ -152,6 +162,16 @@ class _Resolution:
         )
 
     @property
+    def _idle(self) -> frozenset[str]:
+        words = self.training.augmentation
+        return idle_rules(self.rules, self.dataset.content, words)
+
+    def _files(self) -> dict[str, str]:
+        """Return the digests of the one-off files that components come from, by kind."""
+        parts = (self.problem, self.dataset, self.network, self.norm, self.optimizer)
+        return {part.kind: digest for part in parts if (digest := self.catalogue.digest(part))}
+
+    @property
     def _takes_decay(self) -> bool:
         """Whether the problem's L2 coefficient reaches the optimizer."""
         names = {parameter.name for parameter in self.optimizer.parameters}
@@ -170,7 +190,9 @@ class _Resolution:
 
     def _deviations(self, network: Mapping[str, Value]) -> tuple[str, ...]:
         """Return the words that make this row differ from its problem and protocol as written."""
-        left_out = (_NOT_IDENTITY - {"as_published"}) | idle_rules(self.rules)
+        left_out = (_NOT_IDENTITY - {"as_published"}) | self._idle
+        if "epoch_share" not in self.given["protocol"]:
+            left_out |= {"epoch_share"}
         parts = {
             "protocol": difference(vars(self.rules), vars(self.base_rules), left_out),
             "problem": difference(vars(self.training), vars(self.base_training)),
@@ -212,7 +234,7 @@ class _Resolution:
             "rules": difference(
                 vars(self.rules),
                 vars(self.base_rules),
-                leave_out=_NOT_IDENTITY | _ELSEWHERE | idle_rules(self.rules),
+                leave_out=_NOT_IDENTITY | _ELSEWHERE | self._idle,
             ),
             "precision": self.rules.precision,
         }
@@ -261,6 +283,12 @@ class _Resolution:
         values = changed(self.norm.parameters, self.norm_values)
         return any(("norm", name) not in self.published for name in values)
 
+    def _kept_fields(self) -> frozenset[str]:
+        """Return the fields of the ablation that act where no site carries a norm."""
+        if self.ablation.input_norm is None:
+            return frozenset({"sites", "input_norm"})
+        return _INPUT_FIELDS | {"sites"}
+
     def _take_published_words(self, norm: str) -> set[tuple[str, str]]:
         """Give what the protocol's source did the rank of words, below the user's own.
 
@@ -272,8 +300,8 @@ class _Resolution:
             return set()
         if not self.protocol.published:
             raise UsageError(
-                f"{_AS_PUBLISHED}: protocol {self.protocol.name} corrects nothing that its source "
-                "did. Leave it out."
+                f"{_AS_PUBLISHED}: protocol {self.protocol.name} holds no words for what its "
+                "source did. Leave it out."
             )
         words: dict[str, Value] = {}
         for name in ("*", self.dataset.name, self.problem.name, norm, self.optimizer.name):
@@ -281,9 +309,15 @@ class _Resolution:
         places = [
             (word.rpartition(".")[0] or "optimizer", word.rpartition(".")[2]) for word in words
         ]
+        known = {
+            "network": {parameter.name for parameter in self.network.parameters},
+            "norm": {p.name for p in self.catalogue.get(Norm, norm).parameters},
+        }
         taken = set()
         for (section, name), value in zip(places, words.values(), strict=True):
-            if name not in self.given[section]:
+            rivals = _RIVALS.get(name, frozenset())
+            fits = name in known.get(section, {name}) and not rivals & self.given[section].keys()
+            if fits and name not in self.given[section]:
                 self.given[section][name] = value
                 taken.add((section, name))
         return taken
@@ -299,10 +333,22 @@ class _Resolution:
             "norm": self.norm_values,
             "network": self.problem.network_parameters,
         }
-        for name in values.keys() - known:
-            if hint := _elsewhere(name, places):
+        for name in sorted(values.keys() - known):
+            if hint := self._owners(name) or _elsewhere(name, places):
                 raise UsageError(f"unknown parameter of {owner} {name!r}.{hint}")
         return checked(parameters, values, owner)
+
+    def _owners(self, name: str) -> str:
+        """Return which built-in optimizers have a parameter *name*, in words."""
+        owners = [
+            offer.component.name
+            for offer in self.catalogue.offers(Optimizer)
+            if offer.origin == "built-in"
+            and any(parameter.name == name for parameter in offer.component.parameters)
+        ]
+        if not owners:
+            return ""
+        return f" Of these it is one: {', '.join(owners[:5])}{', ...' * (len(owners) > 5)}."
 
     def _optimizer_values(self) -> tuple[dict[str, Value], dict[str, Value], str]:
         """Return the hyper-parameters, their defaults in this problem, and where they come from."""

@@ -298,7 +298,14 @@ def _invariant_groups(norm: nn.Module, features: int) -> int | None:
 
 
 def _fit_described(norm: Norm, parameters: Mapping[str, Any], site: Site) -> Fitting:
-    fitting = norm.load()(site, **parameters)
+    try:
+        fitting = norm.load()(site, **parameters)
+    except TypeError as error:
+        raise PluginError(
+            f"norm {norm.name!r} could not be put at site {site.index} with {dict(parameters)}: "
+            f"{error}. Its factory takes a normbench.Site and, by keyword, each parameter that its "
+            "description lists."
+        ) from error
     if not isinstance(fitting, Fitting):
         raise PluginError(
             f"norm {norm.name!r} returned {type(fitting).__name__} for site {site.index}: expected "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from normbench import Network, Norm, Sites, Suite
+from normbench import Network, Norm, Protocol, Sites, Suite
 from normbench.plugins import load_catalogue
 from normbench.resolve import resolve
 from normbench.roles import describe_network
@@ -57,10 +57,21 @@ def test_ablations_of_batch_norm_use_the_committed_learning_rates():
     assert {0.022610510812765} == rates
 
 
-@pytest.mark.parametrize("name", CATALOGUE.names(Suite))
-def test_every_cell_s_network_can_be_built(name):
-    """Each cell's norm, mask and network options fit together."""
-    plan = expand(find_suite(name, CATALOGUE), CATALOGUE)
+def published(name: str) -> bool:
+    """Whether a suite's protocol holds words for what its source did."""
+    protocol = "deepobs" if name.startswith("deepobs") else name
+    return bool(CATALOGUE.get(Protocol, protocol).published)
+
+
+CASES = [(name, ()) for name in CATALOGUE.names(Suite)] + [
+    (name, ("protocol.as_published=true",)) for name in CATALOGUE.names(Suite) if published(name)
+]
+
+
+@pytest.mark.parametrize(("name", "words"), CASES)
+def test_every_cell_s_network_can_be_built(name, words):
+    """Each cell's norm, mask and network options fit together, corrected and as published."""
+    plan = expand(find_suite(name, CATALOGUE), CATALOGUE, words)
     specs = [resolve(request, CATALOGUE)[0] for request in plan.requests]
     blueprints = {repr((s.problem.network, s.norm, s.ablation.sites)): s for s in specs}
 

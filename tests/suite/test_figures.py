@@ -19,11 +19,12 @@ from normbench.store import RunState
 CATALOGUE = load_catalogue()
 
 
-def trajectories(gamma: float, *, norm: bool = True) -> Series:
+def trajectories(gamma: float, *, norm: bool = True, moments: int = 3) -> Series:
     """Return γ and β of two channels at each of two sites, or the biases without a norm."""
     sites, empty = np.array([0, 0, 1, 1]), np.array([], dtype=int)
     rising = np.linspace([0.0] * 4, [1.0, 2.0, 3.0, 4.0], 3)
-    arrays = {"step": np.array([0, 10, 20]), "epoch": np.array([0.0, 0.5, 1.0])}
+    rising = rising[:moments]
+    arrays = {"step": 10 * np.arange(moments), "epoch": np.arange(moments) / 2}
     for name, values, present in (
         ("gamma", 1 + gamma * rising, norm),
         ("beta", rising, norm),
@@ -233,6 +234,16 @@ def test_surface_has_three_dimensions_and_survives_a_constant():
     assert {"3d"} == {axis.name for axis in figure.axes[:2]}
 
 
+def test_row_without_the_parameter_has_no_column():
+    """A network without norm has no γ: the rows that have one fill the figure, with all labels."""
+    figure = draw_figure("contour", observed())
+
+    assert ["training step", "", "training step", ""] == [
+        axis.get_ylabel() for axis in figure.axes[:4]
+    ]
+    assert 2 == sum(axis.get_title().endswith("site 0") for axis in figure.axes)
+
+
 def test_biases_stand_for_beta_without_a_norm():
     """Beside β of a norm stand the biases of the network without one."""
     figure = draw_figure("contour", observed(), Look(parameter="beta"))
@@ -270,15 +281,38 @@ def test_channels_are_drawn_as_the_mean_of_their_layer():
         ("curves", [], "no runs were chosen"),
         ("curves", [modes()[0], Run(specs(problem="quadratic_deep")[0])], "share no axis"),
         ("ablations", [*modes(), *modes(sites=(1, 0, 0))], "sites=all,none"),
-        ("ablations", [*modes(), Run(specs("lr=3", norm="batch_norm")[0])], "same ablation"),
+        (
+            "ablations",
+            [*modes(), Run(specs("lr=3", norm="batch_norm")[0])],
+            "rows would be drawn as one",
+        ),
         ("masks", modes(), "none of these runs has a mask"),
-        ("learning_rates", modes()[:2], "differ in something else"),
+        ("learning_rates", modes()[:2], "rows would be drawn as one"),
         ("sensitivity", modes(), "1 learning rates with a result"),
         ("sensitivity", [Run(specs()[0], score=None)], "0 learning rates with a result"),
         ("batch_size", modes(), "1 batch sizes with a result"),
+        ("batch_size", [Run(specs(f"lr={r}")[0]) for r in (1, 2)], r"differ in lr=1, lr=2"),
+        (
+            "sensitivity",
+            [Run(specs(f"problem.batch_size={b}")[0]) for b in (8, 16)],
+            r"differ in problem\.batch_size=16, problem\.batch_size=8",
+        ),
+        (
+            "masks",
+            [*modes(sites=(1, 0, 0)), *(Run(specs(f"lr={r}")[0]) for r in (1, 2))],
+            "rows would be drawn as one",
+        ),
         ("batch_size", [Run(specs(problem="quadratic_deep")[0])], "no accuracy"),
         ("parameter_means", modes(), "--observe norm_parameters"),
-        ("contour", observed()[2:], "no gamma|has a gamma"),
+        ("contour", observed()[2:], "has a gamma at any norm site"),
+        (
+            "parameter_means",
+            [
+                Run(spec, left={"norm_parameters": trajectories(1.0, moments=moments)})
+                for spec, moments in zip(specs(norm="batch_norm", seeds=2), (2, 3), strict=True)
+            ],
+            "observed at different steps",
+        ),
         ("probes", modes(), "--observe activations"),
         ("probes", observed(), "go by depth"),
     ],

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from normbench import Parameter, Setting, UsageError
+from normbench import Parameter, PluginError, Setting, UsageError
+from normbench.build import build_network
 from normbench.overrides import parse_mask
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
@@ -368,3 +369,61 @@ def _check_search(parameter: Parameter, owner: str) -> None:
     ends = search.choices or (search.low, search.high)
     assert len(ends) >= 2
     assert all(parameter.check(end, owner) == end for end in ends)
+
+
+def test_epochs_that_are_given_are_not_shared_out():
+    """``quick`` takes a tenth of a problem's epochs, and all of those that the user gives."""
+    shared = resolve(Request(problem="digits_cnn", optimizer="sgd", protocol="quick"), CATALOGUE)
+    asked = resolve(
+        Request(
+            problem="digits_cnn", optimizer="sgd", protocol="quick", words=["protocol.epochs=3"]
+        ),
+        CATALOGUE,
+    )
+
+    assert (2, 3) == (shared[0].epochs, asked[0].epochs)
+    assert ("protocol.epochs=3",) == asked[0].deviations
+
+
+def test_changed_plugin_file_is_another_run(tmp_path):
+    """A one-off file has no version: with other content it offers another norm."""
+    text = (
+        "import normbench, torch\n"
+        "def fit(site):\n    return normbench.Fitting(norm=torch.nn.Identity())\n"
+        "@normbench.hookimpl\n"
+        "def normbench_norms():\n"
+        "    return [normbench.Norm(name='mine', summary='x', factory=fit)]\n"
+    )
+    specs = []
+    for content in (text, text + "\n# changed\n"):
+        file = tmp_path / "mine.py"
+        file.write_text(content)
+        catalogue = load_catalogue([file])
+        request = Request(problem="digits_cnn", optimizer="sgd", norm="mine")
+        specs.append((resolve(request, catalogue)[0], catalogue))
+    (before, _), (after, catalogue) = specs
+
+    assert before.fingerprint != after.fingerprint
+    build_network(after, catalogue)
+    with pytest.raises(UsageError, match="is not the one that the run was asked for with"):
+        build_network(before, catalogue)
+
+
+def test_hook_that_returns_one_description_is_told_to_return_a_list(tmp_path):
+    """A forgotten pair of brackets is named, with the hook and the plugin."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import normbench\n"
+        "@normbench.hookimpl\n"
+        "def normbench_norms():\n    return normbench.Norm(name='mine', summary='x')\n"
+    )
+    with pytest.raises(PluginError, match=r"normbench_norms: expected a list.*brackets"):
+        load_catalogue([file])
+
+
+def test_parameter_of_another_optimizer_is_told_as_such():
+    """momentum= given to plain sgd is answered with the optimizers that have it."""
+    with pytest.raises(UsageError, match=r"Of these it is one: .*momentum"):
+        resolve(
+            Request(problem="digits_cnn_bn", optimizer="sgd", words=["momentum=0.9"]), CATALOGUE
+        )

@@ -12,7 +12,7 @@ from normbench import Dataset, Part, UsageError
 from normbench.augmentation import Augmentation
 from normbench.build import build_network
 from normbench.data import Data
-from normbench.engine.session import assemble
+from normbench.engine.session import assemble, build_optimizer
 from normbench.engine.sources import Evaluation, ImageSource, Order
 from normbench.engine.split import split_train_part, train_test_split_indices
 from normbench.planning import plan
@@ -212,7 +212,7 @@ def test_published_words_give_a_row_of_their_own():
 
 def test_protocol_without_a_source_has_nothing_to_follow():
     """normbench's own protocol corrects nobody, and says so."""
-    with pytest.raises(UsageError, match="protocol standard corrects nothing"):
+    with pytest.raises(UsageError, match="protocol standard holds no words"):
         spec("protocol.as_published=true")
 
 
@@ -228,3 +228,131 @@ def test_protocol_words_apply_by_norm():
         plain.problem.training.augmentation,
     )
     assert 5.0 == spec(norm="filter_response_norm", **cell).protocol.rules.warmup_epochs
+
+
+@pytest.mark.parametrize("mode", ["fixed", "fixed_gamma"])
+def test_divisor_of_the_input_norm_makes_another_run(mode):
+    """Where the sites' γ is fixed the input's still trains, so its learning rate counts."""
+    words = ("ablation.input_norm=batch_norm",)
+    slow = spec(*words, "ablation.scale_lr_divisor=100", ablation=mode)
+
+    assert spec(*words, ablation=mode).fingerprint != slow.fingerprint
+    assert (
+        spec(ablation=mode).fingerprint
+        == spec("ablation.scale_lr_divisor=100", ablation=mode).fingerprint
+    )
+
+
+def test_input_norm_stays_where_no_site_carries_one():
+    """With a mask of zeros, or without a norm, the input's norm keeps its start and its rate."""
+    words = ("ablation.input_norm=batch_norm", "ablation.scale_init=0.1")
+    masked = spec(*words, sites=(0, 0, 0))
+    plain = spec(*words, problem="digits_cnn")
+    scale = dict(build_network(masked, CATALOGUE).network.named_parameters())["input_norm.weight"]
+
+    assert masked.fingerprint == plain.fingerprint
+    assert [pytest.approx(0.058)] == scale.tolist()
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        ("digits_cnn", ["protocol.crop_per=batch"]),
+        ("digits_cnn_bn", ["ablation.input_scale_init=0.7"]),
+        ("quadratic_deep", ["protocol.input_scaling=half"]),
+        ("tolstoi_char_rnn", ["protocol.validation_leak=true"]),
+        ("tolstoi_char_rnn", ["protocol.validation_rule=train_test_split"]),
+        ("digits_cnn", ["protocol.lr_batch_rule=inverse"]),
+        ("digits_cnn", ["protocol.validation_share=0", "protocol.validation_driven_by=fixed"]),
+    ],
+)
+def test_fields_without_effect_make_no_other_run(problem, words):
+    """What has nothing to act on neither tells a run from others nor shows up in its row."""
+    changed, usual = spec(*words, problem=problem), spec(*words[:-1], problem=problem)
+
+    assert usual.fingerprint == changed.fingerprint
+    assert usual.deviations == changed.deviations
+
+
+def test_published_words_of_an_optimizer_win_and_leave_the_setting_published():
+    """The paper's channel dims are taken as published, and its setting is still its own."""
+    cell = {"problem": "cifar10_resnet20", "optimizer": "adam_srt", "protocol": "spherical"}
+    corrected, published = spec(**cell), spec("protocol.as_published=true", **cell)
+
+    assert (None, (0,)) == tuple(
+        each.optimizer.parameters["channel_dims"] for each in (corrected, published)
+    )
+    assert "published" == corrected.setting_origin
+
+
+def test_published_norm_values_keep_the_published_setting():
+    """What the source gave the norm does not make its own learning rate untuned."""
+    cell = {"problem": "cifar10_resnet20", "optimizer": "momentum", "protocol": "group_norm_study"}
+
+    assert "published" == spec("protocol.as_published=true", **cell).setting_origin
+
+
+@pytest.mark.parametrize(
+    ("problem", "protocol", "norm"),
+    [
+        ("cifar10_3c3d_bn", "bn_init", "batch_norm"),
+        ("cifar10_vgg16", "group_norm_study", "group_norm"),
+    ],
+)
+def test_published_words_that_a_network_lacks_are_left_out(problem, protocol, norm):
+    """A cell that the source never had takes of its words those that it has parameters for."""
+    published = spec("protocol.as_published=true", problem=problem, protocol=protocol, norm=norm)
+
+    assert ("protocol.as_published=true",) == published.deviations
+
+
+def test_published_number_of_groups_gives_way_to_another_spelling():
+    """A group size of the user's is not joined by the source's number of groups."""
+    published = spec(
+        "protocol.as_published=true",
+        "norm.group_size=4",
+        problem="cifar100_plain10",
+        protocol="beyond_batchnorm",
+        norm="group_norm",
+    )
+
+    assert {"group_size": 4, "variance": "unbiased"} == published.identity["norm"]["parameters"]
+
+
+def test_validation_part_is_in_ascending_order():
+    """Both parts list their examples in the order of the file."""
+    for rule in ("stratified", "train_test_split"):
+        rules = Rules(validation_share=0.2, validation_rule=rule)
+        for part in split_train_part(rules, 0, TARGETS, 4):
+            assert sorted(part.tolist()) == part.tolist()
+
+
+def test_gain_decays_where_it_is_named_alone():
+    """The gain of SkipInit decays only under a protocol that says so."""
+    words = ("network.skip_init=true", "problem.weight_decay=0.1", "problem.batch_size=8")
+    decays = []
+    for roles in ("weight", "weight,gain"):
+        run = spec(*words, f"protocol.decayed_roles={roles}", problem="cifar10_resnet20")
+        groups = build_optimizer(run, build_network(run, CATALOGUE), CATALOGUE)[0].param_groups
+        decays.append({group["role"]: group["weight_decay"] for group in groups}["gain"])
+
+    assert [0.0, 0.1] == decays
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        (["ablation.input_norm=bogus"], {}, "unknown norm 'bogus'"),
+        (["ablation.input_norm=group_norm"], {}, "does not fit an input of 1 channels"),
+        (["ablation.input_norm=weight_norm"], {}, "does not fit an input of 1 channels"),
+        (["ablation.input_norm=none"], {}, "leaves the input as it is"),
+        (["problem.batch_size=1"], {}, "problem.batch_size to 2 or more"),
+        (["norm.virtual_batch_size=31"], {"norm": "ghost_batch_norm"}, "virtual_batch_size"),
+        (["ablation.scale_lr_divisor=10"], {"optimizer": "lbfgs"}, "lbfgs|LBFGS"),
+    ],
+)
+def test_what_cannot_train_is_refused_before_it_starts(words, options, message):
+    """What only a built network shows is found while planning, not by a worker."""
+    request = {"problem": "digits_cnn_bn", "optimizer": "sgd", "words": words, **options}
+    with pytest.raises(UsageError, match=message):
+        plan(Request(**request), CATALOGUE)

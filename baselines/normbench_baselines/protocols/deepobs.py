@@ -53,5 +53,6 @@ DEEPOBS = Protocol(
         "fmnist": _FASHION,
         "mnist": _FASHION,
         "quadratic_deep": {"protocol.validation_share": 0.0},
+        "tolstoi": {"protocol.validation_share": 653_237 / 2_612_948},
     },
 )

@@ -13,6 +13,8 @@ GROUP_NORM_STUDY = Protocol(
             "Training examples are shuffled; the code trains in one fixed order.",
             "Test images are left alone; Keras pads them and shrinks them back.",
             "Each image has a crop of its own; the code draws one for a batch.",
+            "Crops are padded with black, before images are normalized; the code pads with the "
+            "mean.",
             "Blocks are He et al.'s; the code puts the ReLU before the norm, leaves the norm out "
             "of projections, and starts the last γ of a block at 0 with group norm alone.",
             "Initial values are drawn for each layer; the code's seeded initialisers give layers "

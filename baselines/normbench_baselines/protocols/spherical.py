@@ -25,6 +25,8 @@ SPHERICAL = Protocol(
             "Every seed draws its own initial values and order; the code fixes seed 0.",
             "The number of seeds is not published; five are normbench's choice.",
             "Spheres follow the norm's true scale invariance; the code's are output channels.",
+            "On ImageNet 5 % are held out too, and the problem's epochs are trained; the code "
+            "selects on the test part.",
         ),
     ),
     rules=Rules(

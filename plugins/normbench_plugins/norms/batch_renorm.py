@@ -28,9 +28,9 @@ class BatchRenorm(RunningNorm):
     y = γ·(x - μ̄)/σ̄ + β.
 
     The limits grow with the training steps: R = 1 and D = 0 for *plain_steps*, then linearly to
-    *r_max* within *r_ramp_steps* and to *d_max* within *d_ramp_steps*. Since r and d depend on the
-    scale of the weight before, that weight is scale invariant in its gradient only: each output
-    channel's is orthogonal to it.
+    *r_max* within *r_ramp_steps* and to *d_max* within *d_ramp_steps*, at once where that is 0.
+    Since r and d depend on the scale of the weight before, that weight is scale invariant in its
+    gradient only: each output channel's is orthogonal to it.
 
     Buffers ``running_mean`` (start 0) and ``running_std`` (start 1): (C,); ``steps``: a number.
 
@@ -129,7 +129,7 @@ class BatchRenorm(RunningNorm):
         """Return how far a limit is on its way of *ramp* steps, in [0, 1]."""
         # On the device: a step count read on the host would stall it.
         passed = (self.steps - self.plain_steps).to(self.running_std.dtype)
-        return (passed / max(ramp, 1)).clamp(0.0, 1.0)
+        return (passed / ramp).clamp(0.0, 1.0) if ramp else (passed >= 0).to(passed.dtype)
 
 
 def fit(

@@ -101,8 +101,8 @@ _BATCH_RENORM = Norm(
             name="d_max", kind="float", default=5.0, summary="final limit on the size of d", low=0.0
         ),
         _step("plain_steps", 5000, "steps that are plain batch norm"),
-        _step("r_ramp_steps", 35000, "steps after those until r_max is reached"),
-        _step("d_ramp_steps", 20000, "steps after those until d_max is reached"),
+        _step("r_ramp_steps", 35000, "steps after those until r_max is reached; 0: at once"),
+        _step("d_ramp_steps", 20000, "steps after those until d_max is reached; 0: at once"),
     ),
     factory="normbench_plugins.norms.batch_renorm:fit",
     site_kinds=("conv", "dense", "sequence"),

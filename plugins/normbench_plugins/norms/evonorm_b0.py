@@ -29,6 +29,7 @@ from normbench_plugins.norms.moments import (
     wide,
 )
 from normbench_plugins.norms.nonlinear import place
+from normbench_plugins.norms.row_maximum import row_maximum
 from normbench_plugins.norms.running import RunningNorm
 
 
@@ -106,7 +107,7 @@ class EvoNormB0(RunningNorm):
         line = torch.addcmul(
             spread((own + self.eps).sqrt(), values), values, spread(self.slope, values)
         )
-        divisor = torch.maximum(line, spread((batch + self.eps).sqrt(), values))
+        divisor = row_maximum(line, (batch + self.eps).sqrt())
         outputs = torch.addcmul(
             spread(self.bias, values), values / divisor, spread(self.weight, values)
         )

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from normbench import Fitting, Role, Site
 from normbench_plugins.norms.affine import AffineNorm
 from normbench_plugins.norms.grouped import rescale_groups
-from normbench_plugins.norms.moments import keep_layout, spread
+from normbench_plugins.norms.moments import keep_layout
+from normbench_plugins.norms.row_maximum import row_maximum
 
 
 class FilterResponseNorm(AffineNorm):
@@ -90,9 +91,8 @@ class ThresholdedLinearUnit(nn.Module):
         nn.init.zeros_(self.threshold)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return max(*inputs*, τ)."""
-        threshold = spread(self.threshold.to(inputs.dtype), inputs)
-        return keep_layout(torch.maximum(inputs, threshold), inputs)
+        """Return max(*inputs*, τ); at a tie the gradient is τ's, as a ReLU has none at 0."""
+        return keep_layout(row_maximum(inputs, self.threshold), inputs)
 
     def extra_repr(self) -> str:
         """Return the channels for the printed module."""

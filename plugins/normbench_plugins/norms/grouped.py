@@ -163,6 +163,8 @@ def _statistics(
         return None, (over_groups(channel_means(squares), groups) + eps).rsqrt(), squares
     mean = over_groups(channel_means(values), groups)
     distance = values - spread(mean, values)
+    # Rounding has left a part of the mean behind, which counts where the mean is far from 0.
+    mean = mean + over_groups(channel_means(distance), groups)
     squares = distance.square() if torch.is_grad_enabled() else distance.square_()
     variance = over_groups(channel_means(squares), groups) * factor
     return mean, (variance + eps).rsqrt(), squares

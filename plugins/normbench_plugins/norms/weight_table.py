@@ -24,6 +24,8 @@ WEIGHT_NORMS = (
             deviations=(
                 "ε and the scaled ReLU are those of arXiv:2106.05956.",
                 "γ starts at 1: there is no data-dependent initialization.",
+                "The scaled ReLU is that of the exact π; the source's own numbers for it were "
+                "recorded with π in float32.",
             ),
         ),
         parameters=(
@@ -48,6 +50,8 @@ WEIGHT_NORMS = (
             deviations=(
                 "ε is added to the standard deviation, as in arXiv:2106.05956.",
                 "The factors α and β of residual blocks are left out.",
+                "g is that of the exact π; the numbers of arXiv:2106.05956's code for the scaled "
+                "ReLU were recorded with π in float32.",
             ),
         ),
         parameters=(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch.optim import Adadelta
 
-from normbench_plugins.optimizers.kernels import Groups, capturable
+from normbench_plugins.optimizers.kernels import Groups, capturable, listed
 
 
 def adadelta(
@@ -31,7 +31,7 @@ def adadelta(
     with u = v = 0 at the start.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         rho: ρ, decay of both means of squares.
         eps: ε, in units of the gradient squared and of the parameter squared.
@@ -40,6 +40,7 @@ def adadelta(
     Returns:
         ``torch.optim.Adadelta`` over lists of tensors; torch has no fused kernel for it.
     """
+    groups = listed(groups)
     return Adadelta(
         groups,
         lr=lr,

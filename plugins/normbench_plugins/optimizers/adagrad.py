@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch.optim import Adagrad
 
-from normbench_plugins.optimizers.kernels import Groups, capturable, fused
+from normbench_plugins.optimizers.kernels import Groups, capturable, fused, listed
 
 
 def adagrad(
@@ -30,7 +30,7 @@ def adagrad(
     in step t = 1, 2, ..., with s = s₀ at the start.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         lr_decay: κ, in the protocol's schedule on top of it.
         initial_accumulator_value: s₀.
@@ -40,6 +40,7 @@ def adagrad(
     Returns:
         ``torch.optim.Adagrad``, fused on a CPU and over lists of tensors elsewhere.
     """
+    groups = listed(groups)
     # torch's fused kernel for CUDA is newer than the oldest torch supported.
     on_cpu = not capturable(groups)
     return Adagrad(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch.optim import Adam
 
-from normbench_plugins.optimizers.kernels import Groups, capturable, fused
+from normbench_plugins.optimizers.kernels import Groups, capturable, fused, listed
 
 
 def adam(
@@ -31,7 +31,7 @@ def adam(
     in step t = 1, 2, ..., with m = v = 0 at the start.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         beta1: β₁, decay of the mean of gradients.
         beta2: β₂, decay of the mean of squared gradients.
@@ -41,6 +41,7 @@ def adam(
     Returns:
         ``torch.optim.Adam``, fused where torch can.
     """
+    groups = listed(groups)
     return Adam(
         groups,
         lr=lr,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from normbench_plugins.optimizers.adam_s import AdamS
-from normbench_plugins.optimizers.kernels import Groups, capturable
+from normbench_plugins.optimizers.kernels import Groups, capturable, listed
 from normbench_plugins.optimizers.spheres import (
     Spheres,
     divisors_of,
@@ -101,7 +101,7 @@ def adam_g(
     """Return :class:`AdamG`.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         beta1: β₁, decay of the mean of gradients.
         beta2: β₂, decay of the mean of squared gradient norms.
@@ -111,6 +111,7 @@ def adam_g(
         channel_dims: Dimensions that number the spheres of every scale-invariant weight; None for
             what the norm makes invariant.
     """
+    groups = listed(groups)
     return AdamG(
         groups,
         lr,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from normbench_plugins.optimizers.kernels import Groups, capturable
+from normbench_plugins.optimizers.kernels import Groups, capturable, listed
 from normbench_plugins.optimizers.spheres import Spheres, inner_product, squared_norms
 from normbench_plugins.optimizers.spherical import (
     Batch,
@@ -175,7 +175,7 @@ def adam_s(
     """Return :class:`AdamS`.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         beta1: β₁, decay of the mean of gradients.
         beta2: β₂, decay of the mean of squared gradient norms.
@@ -185,6 +185,7 @@ def adam_s(
         channel_dims: Dimensions that number the spheres of every scale-invariant weight; None for
             what the norm makes invariant.
     """
+    groups = listed(groups)
     return AdamS(
         groups,
         lr,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch.optim import AdamW
 
-from normbench_plugins.optimizers.kernels import Groups, capturable, fused
+from normbench_plugins.optimizers.kernels import Groups, capturable, fused, listed
 
 
 def adamw(
@@ -32,7 +32,7 @@ def adamw(
     with g = ∇f at the old w, in step t = 1, 2, ..., and m = v = 0 at the start.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         beta1: β₁, decay of the mean of gradients.
         beta2: β₂, decay of the mean of squared gradients.
@@ -42,6 +42,7 @@ def adamw(
     Returns:
         ``torch.optim.AdamW``, fused where torch can.
     """
+    groups = listed(groups)
     return AdamW(
         groups,
         lr=lr,

@@ -98,7 +98,7 @@ def lamb(
     ratio is 1 where a norm is 0, and for all parameters whose role is not weight.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, the relative change of a weight in a step.
         beta1: β₁, decay of the mean of gradients.
         beta2: β₂, decay of the mean of squared gradients.

@@ -91,7 +91,7 @@ def lars(
     and for all parameters whose role is not weight.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         momentum: μ.
         trust_coefficient: τ, the relative change of a weight in a step at η = 1.

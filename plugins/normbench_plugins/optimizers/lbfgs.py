@@ -35,6 +35,19 @@ class LBFGS(optim.Optimizer):
         parameters = [p for group in self.param_groups for p in group["params"]]
         self._solver = optim.LBFGS(parameters, lr=self._rate(), **values)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group while the optimizer is made; refuse one later, as the solver has begun.
+
+        Raises:
+            UsageError: Once the optimizer is made.
+        """
+        if hasattr(self, "_solver"):
+            raise UsageError(
+                "lbfgs received another group: it moves the parameters that it was made with along "
+                "one direction. Give all groups at once, to a new optimizer."
+            )
+        super().add_param_group(param_group)
+
     def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """Minimise the loss of *closure* and the L2 penalty for up to *max_iter* iterations.
 

@@ -82,7 +82,7 @@ def lion(
     with g = ∇f at the old w, and m = 0 at the start.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, the size of every number's step.
         beta1: β₁, share of the momentum in the direction.
         beta2: β₂, decay of the momentum.

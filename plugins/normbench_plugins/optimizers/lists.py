@@ -23,7 +23,7 @@ class ListOptimizer(Optimizer):
     """An optimizer whose subclass updates the parameters of a group together.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         defaults: Hyper-parameters, where a group has none of its own.
     """
 

@@ -142,7 +142,7 @@ def muon(
     iterations in bfloat16, whatever the precision of the run.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         momentum: μ.
         nesterov: Whether to look ahead.

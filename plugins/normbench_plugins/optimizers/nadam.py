@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch.optim import NAdam
 
-from normbench_plugins.optimizers.kernels import Groups, capturable
+from normbench_plugins.optimizers.kernels import Groups, capturable, listed
 
 
 def nadam(
@@ -35,7 +35,7 @@ def nadam(
     in step t = 1, 2, ..., with m = v = 0 at the start.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         beta1: β₁, decay of the mean of gradients.
         beta2: β₂, decay of the mean of squared gradients.
@@ -46,6 +46,7 @@ def nadam(
     Returns:
         ``torch.optim.NAdam`` over lists of tensors; torch has no fused kernel for it.
     """
+    groups = listed(groups)
     return NAdam(
         groups,
         lr=lr,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch.optim import SGD
 
-from normbench_plugins.optimizers.kernels import Groups, fused
+from normbench_plugins.optimizers.kernels import Groups, fused, listed
 
 
 def nesterov(
@@ -24,7 +24,7 @@ def nesterov(
     with b = 0 at the start. For μ = 0 it is plain SGD.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         momentum: μ.
         weight_decay: λ, where a group has none of its own.
@@ -32,6 +32,7 @@ def nesterov(
     Returns:
         ``torch.optim.SGD``, fused where torch can.
     """
+    groups = listed(groups)
     return SGD(
         groups,
         lr=lr,

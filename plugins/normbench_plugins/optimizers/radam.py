@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch.optim import RAdam
 
-from normbench_plugins.optimizers.kernels import Groups, capturable
+from normbench_plugins.optimizers.kernels import Groups, capturable, listed
 
 
 def radam(
@@ -42,7 +42,7 @@ def radam(
     momentum, so the rate is in their units too.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         beta1: β₁, decay of the mean of gradients.
         beta2: β₂, decay of the mean of squared gradients.
@@ -52,6 +52,7 @@ def radam(
     Returns:
         ``torch.optim.RAdam`` over lists of tensors; torch has no fused kernel for it.
     """
+    groups = listed(groups)
     return RAdam(
         groups,
         lr=lr,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch.optim import RMSprop
 
-from normbench_plugins.optimizers.kernels import Groups, capturable
+from normbench_plugins.optimizers.kernels import Groups, capturable, listed
 
 
 def rmsprop(
@@ -34,7 +34,7 @@ def rmsprop(
     under the root.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         alpha: α, decay of the mean of squared gradients.
         eps: ε, in units of the gradient.
@@ -45,6 +45,7 @@ def rmsprop(
     Returns:
         ``torch.optim.RMSprop`` over lists of tensors; torch has no fused kernel for it.
     """
+    groups = listed(groups)
     return RMSprop(
         groups,
         lr=lr,

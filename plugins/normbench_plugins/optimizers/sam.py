@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.optim import SGD
 
 from normbench import UsageError
-from normbench_plugins.optimizers.kernels import Groups, fused
+from normbench_plugins.optimizers.kernels import Groups, fused, listed
 from normbench_plugins.optimizers.lists import Closure
 
 _TINY = 1e-12
@@ -41,6 +41,7 @@ class SAM(SGD):
         fused: bool | None = None,
     ) -> None:
         super().__init__(groups, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
+        self.defaults.update(rho=rho, adaptive=adaptive)  # for groups added later
         for group in self.param_groups:
             group.setdefault("rho", rho)
             group.setdefault("adaptive", adaptive)
@@ -52,7 +53,7 @@ class SAM(SGD):
             closure: Sets all gradients and returns the loss; called twice.
 
         Returns:
-            The loss at the point before the step.
+            The loss at the point before the step; without any gradient nothing moves.
 
         Raises:
             UsageError: Without a closure.
@@ -65,6 +66,8 @@ class SAM(SGD):
         with torch.enable_grad():
             loss = closure()
         kept = self._climb()
+        if not kept:
+            return loss
         with torch.enable_grad():
             closure()
         with torch.no_grad():
@@ -83,6 +86,8 @@ class SAM(SGD):
                 moved.append((parameters, group))
                 scaled.append(_scaled([p.grad for p in parameters], parameters, group))
                 kept.append((parameters, [p.clone() for p in parameters]))
+        if not kept:
+            return kept
         norms = [norm for gradients in scaled for norm in torch._foreach_norm(gradients)]
         length = torch.stack(norms).norm() + _TINY
         for (parameters, group), gradients in zip(moved, scaled, strict=True):
@@ -119,13 +124,14 @@ def sam(
     statistics once more; normbench keeps those of the first.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         momentum: μ.
         rho: ρ, distance to the perturbed point; relative to the parameters if adaptive.
         adaptive: Whether to perturb each parameter in proportion to its size.
         weight_decay: λ, where a group has none of its own.
     """
+    groups = listed(groups)
     return SAM(
         groups,
         lr=lr,

@@ -94,7 +94,7 @@ def schedule_free_adamw(
     training; x is evaluated.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         beta1: β₁, which stands in for the mean of gradients.
         beta2: β₂, decay of the mean of squared gradients.

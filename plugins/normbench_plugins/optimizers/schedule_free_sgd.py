@@ -73,7 +73,7 @@ def schedule_free_sgd(
     learning rate and r = 0. The parameters hold y while training; x is evaluated.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         momentum: β.
         r: r, power of the step in the weights of the average.

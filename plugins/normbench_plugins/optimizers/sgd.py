@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch.optim import SGD
 
-from normbench_plugins.optimizers.kernels import Groups, fused
+from normbench_plugins.optimizers.kernels import Groups, fused, listed
 
 
 def sgd(groups: Groups, *, lr: float = 0.1, weight_decay: float = 0.0) -> SGD:
@@ -18,11 +18,12 @@ def sgd(groups: Groups, *, lr: float = 0.1, weight_decay: float = 0.0) -> SGD:
         g \leftarrow \nabla f(w) + \lambda w, \qquad w \leftarrow w - \eta g
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         weight_decay: λ, where a group has none of its own.
 
     Returns:
         ``torch.optim.SGD``, fused where torch can.
     """
+    groups = listed(groups)
     return SGD(groups, lr=lr, weight_decay=weight_decay, fused=fused(groups))

@@ -137,7 +137,7 @@ def sgd_mrt(
     """Return :class:`SGDMRT`.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         momentum: μ.
         dampening: τ.

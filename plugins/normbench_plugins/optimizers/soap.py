@@ -17,7 +17,6 @@ from normbench_plugins.optimizers.lists import (
     Group,
     ListOptimizer,
     adam_directions,
-    counted,
     descend,
     shrink,
 )
@@ -60,7 +59,7 @@ class SOAP(ListOptimizer):
         if not started:
             return
         self._rotated_adamw([p for p, _ in started], [g for _, g in started], group)
-        renews = int(group["step"].item()) % group["precondition_every"] == 0
+        renews = group["step"] % group["precondition_every"] == 0
         for parameter, gradient in started:
             _average_covariances(self.state[parameter], gradient, group["beta2"])
             if renews:
@@ -85,7 +84,9 @@ class SOAP(ListOptimizer):
         self, parameters: list[Tensor], gradients: list[Tensor], group: Group
     ) -> list[Tensor]:
         means, squares = self.buffers(parameters, "mean"), self.buffers(parameters, "square")
-        step = counted(group, "step", parameters[0]).add_(1)
+        # A plain number tells when to renew without waiting for the device.
+        group["step"] = int(group.get("step", 0)) + 1
+        step = gradients[0].new_full((), group["step"], dtype=torch.float64)
         return adam_directions(gradients, means, squares, step, group)
 
     def _start(self, parameter: Tensor, gradient: Tensor, group: Group) -> None:
@@ -191,7 +192,7 @@ def soap(
     matrix for each of them.
 
     Args:
-        groups: Parameter groups; extra keys in them are kept.
+        groups: Parameters or groups; extra keys in groups are kept.
         lr: η, where a group has none of its own.
         beta1: β₁, decay of the mean of gradients.
         beta2: β₂, decay of the mean of squared gradients and of L and R.

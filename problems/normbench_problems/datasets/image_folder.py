@@ -12,7 +12,7 @@ from normbench import Data, DataError, DataRequest, Dataset, Part, check_files
 SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
-def read(dataset: Dataset, request: DataRequest, by_hand: str) -> Data:
+def read(dataset: Dataset, request: DataRequest) -> Data:
     """Return the paths of the images below *dataset*'s two folders, and their classes.
 
     Classes are numbered in the order of their folders' names, images come in the order of theirs.
@@ -21,37 +21,35 @@ def read(dataset: Dataset, request: DataRequest, by_hand: str) -> Data:
         dataset: Its files are the folders of the train and of the test part; it says how many
             classes and images there are.
         request: Where they are. Nothing is fetched.
-        by_hand: What a user has to do to get the folders, a sentence.
 
     Raises:
         DataError: If a folder is missing, or holds other numbers of classes or images.
     """
     if request.download:
-        raise DataError(f"dataset {dataset.name} cannot be fetched by normbench. {by_hand}")
+        raise DataError(f"dataset {dataset.name} cannot be fetched by normbench. {dataset.by_hand}")
     check_files(dataset, request.folder)
     train, test = (request.folder / file.path for file in dataset.files)
     classes = _classes(train)
     for folder in (train, test):
-        _check(dataset, folder, "classes", len(_classes(folder)), dataset.classes, by_hand)
+        _check(dataset, folder, "classes", len(_classes(folder)), dataset.classes)
         if _classes(folder) != classes:
             raise DataError(
                 f"dataset {dataset.name}: {folder} and {train} hold folders of different names; "
-                f"expected one for each class, of the same names. {by_hand}"
+                f"expected one for each class, of the same names. {dataset.by_hand}"
             )
     parts = _part(train, classes), _part(test, classes)
     for folder, part, size in zip(
         (train, test), parts, (dataset.train_size, dataset.test_size), strict=True
     ):
-        _check(dataset, folder, "images", len(part), size, by_hand)
+        _check(dataset, folder, "images", len(part), size)
     return Data(*parts)
 
 
-def _check(
-    dataset: Dataset, folder: Path, what: str, found: int, expected: int, by_hand: str
-) -> None:
+def _check(dataset: Dataset, folder: Path, what: str, found: int, expected: int) -> None:
     if found != expected:
         raise DataError(
-            f"dataset {dataset.name}: {folder} holds {found} {what}; expected {expected}. {by_hand}"
+            f"dataset {dataset.name}: {folder} holds {found} {what}; expected {expected}. "
+            f"{dataset.by_hand}"
         )
 
 

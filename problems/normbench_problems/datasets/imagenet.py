@@ -8,12 +8,6 @@ from __future__ import annotations
 from normbench import Data, DataRequest
 from normbench_problems.datasets import image_folder, streamed_table
 
-BY_HAND = (
-    "Get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org, which "
-    "asks for an account, and unpack them into imagenet/train and imagenet/val of the data folder, "
-    "with a folder for each class in both."
-)
-
 
 def imagenet(request: DataRequest) -> Data:
     """Return the paths of 1 281 167 train and 50 000 validation images, and their classes.
@@ -23,4 +17,4 @@ def imagenet(request: DataRequest) -> Data:
     Raises:
         DataError: If a folder is missing, or holds other numbers of classes or images.
     """
-    return image_folder.read(streamed_table.IMAGENET, request, BY_HAND)
+    return image_folder.read(streamed_table.IMAGENET, request)

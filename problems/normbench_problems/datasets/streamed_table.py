@@ -51,4 +51,7 @@ IMAGENET = Dataset(
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
     files=(DataFile(path="imagenet/train/"), DataFile(path="imagenet/val/")),
+    by_hand="Get ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org, "
+    "which asks for an account, and unpack them into imagenet/train and imagenet/val of the data "
+    "folder, with a folder for each class in both.",
 )

@@ -169,7 +169,7 @@ def _show_plan(
         return 0
     rows = [Row(spec=spec, scores={}, outcomes={}) for spec in specs]
     print_table(
-        ("run", "seed", "problem", "norm", "optimizer", "setting", "epochs", "state"),
+        ("run", "seed", "problem", "norm", "optimizer", "setting", "epochs", "deviations", "state"),
         [
             (
                 spec.fingerprint[:12],
@@ -179,6 +179,7 @@ def _show_plan(
                 optimizer_cell(row),
                 row.setting,
                 str(spec.epochs),
+                " ".join(spec.deviations),
                 state.value,
             )
             for spec, row, state in zip(specs, rows, states, strict=True)

@@ -12,11 +12,9 @@ from normbench.errors import UsageError
 
 @click.command("new-plugin")
 @click.argument("name")
-@click.option("--norm", "kind", flag_value="norm", help="Write a normalization layer.")
-@click.option("--optimizer", "kind", flag_value="optimizer", help="Write an optimizer.")
-@click.option(
-    "--problem", "kind", flag_value="problem", help="Write a dataset, network and problem."
-)
+@click.option("--norm", is_flag=True, help="Write a normalization layer.")
+@click.option("--optimizer", is_flag=True, help="Write an optimizer.")
+@click.option("--problem", is_flag=True, help="Write a dataset, network and problem.")
 @click.option(
     "--to",
     type=click.Path(path_type=Path, file_okay=False),
@@ -26,7 +24,7 @@ from normbench.errors import UsageError
 )
 @common_options()
 @click.pass_obj
-def command(invocation: Invocation, name: str, kind: str | None, to: Path) -> None:
+def command(invocation: Invocation, /, name: str, to: Path, **kinds: bool) -> None:
     """Write a plugin package to start from.
 
     The package normbench-NAME offers NAME. It works as it is: it installs, passes its own tests
@@ -35,9 +33,10 @@ def command(invocation: Invocation, name: str, kind: str | None, to: Path) -> No
     from normbench.cli.group import COMMANDS
     from normbench.scaffold import KINDS, write_package
 
-    if kind is None:
+    chosen = [kind for kind in KINDS if kinds[kind]]
+    if len(chosen) != 1:
         options = ", ".join(f"--{kind}" for kind in KINDS)
         raise UsageError(f"say what {name!r} is to be: expected one of {options}.")
     checks = "check-plugin" in COMMANDS
-    folder = write_package(kind, name, to, invocation.catalogue, checks=checks)
+    folder = write_package(chosen[0], name, to, invocation.catalogue, checks=checks)
     click.echo(f"{folder}\nNext: pip install -e {folder} && pytest {folder}")

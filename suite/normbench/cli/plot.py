@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from normbench.cli.options import Invocation, common_options
 from normbench.cli.selection import find_runs
+
+if TYPE_CHECKING:
+    from normbench.store import StoredRun
 
 _BANDS = ("range", "interval")
 _PARAMETERS = ("gamma", "beta")
@@ -78,9 +82,16 @@ def command(
     store = invocation.open_store()
     chosen = find_runs(store, runs)
     plots.save(plots.draw_figure(figure, chosen, plots.Look(**choices)), out)
-    rows = len({run.spec.row for run in chosen})
-    click.echo(f"{out}: {rows} rows, {len(chosen)} runs")
+    click.echo(f"{out}: {_counted(chosen, plots.FIGURES[figure].observed)}")
     if publish:
         from normbench.tracking import publish_figure
 
         click.echo(f"MLflow: {publish_figure(store, chosen, out)}")
+
+
+def _counted(runs: Sequence[StoredRun], observed: bool) -> str:
+    """Return how many rows and runs a figure is of, and how many lack what it shows."""
+    seen = [run for run in runs if run.observed()] if observed else list(runs)
+    rows = len({run.spec.row for run in seen})
+    lacking = len(runs) - len(seen)
+    return f"{rows} rows, {len(seen)} runs" + (f"; {lacking} without series" if lacking else "")

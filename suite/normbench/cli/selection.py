@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from normbench.descriptions import Problem
 from normbench.errors import UsageError, unknown_name
+from normbench.identity import shown
 from normbench.plugins import load_catalogue
 from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun
@@ -16,6 +18,15 @@ _WORDS: Mapping[str, Callable[[RunSpec], tuple[str, ...]]] = {
     "optimizer": lambda spec: (spec.optimizer.name,),
     "protocol": lambda spec: (spec.protocol.name,),
     "sites": lambda spec: (spec.mask_label,),
+    "ablation": lambda spec: (spec.ablation.train,),
+}
+_SECTIONS: Mapping[str, Callable[[RunSpec], Mapping[str, Any]]] = {
+    "": lambda spec: spec.optimizer.parameters,
+    "norm": lambda spec: spec.norm.parameters,
+    "network": lambda spec: spec.problem.network.parameters,
+    "problem": lambda spec: vars(spec.problem.training),
+    "protocol": lambda spec: vars(spec.protocol.rules),
+    "ablation": lambda spec: vars(spec.ablation),
 }
 WORDS = tuple(_WORDS)
 
@@ -27,7 +38,8 @@ def find_runs(store: RunStore, terms: Sequence[str]) -> list[StoredRun]:
         store: Where to look.
         terms: Prefixes of fingerprints of runs or rows, any of which may match, and words
             ``NAME=VALUE``, all of which must; no prefix means every run. A word may give several
-            values, separated by commas: ``norm=none,batch_norm``.
+            values, separated by commas: ``norm=none,batch_norm``. Parameters are words, too:
+            ``lr=0.1``.
 
     Raises:
         UsageError: If a term matches nothing; the message says what there is.
@@ -56,7 +68,7 @@ def _by_prefix(store: RunStore, prefixes: Sequence[str]) -> list[StoredRun]:
 def _by_word(runs: Sequence[StoredRun], word: str) -> list[StoredRun]:
     name, _, value = word.partition("=")
     if name not in _WORDS:
-        raise unknown_name("word", name, _WORDS)
+        return _by_value(runs, name, value)
     if name == "problem" and (twin := _twin(value)):
         return _by_word(_by_word(runs, f"problem={twin.base}"), f"norm={twin.norm}")
     matching: dict[str, StoredRun] = {}
@@ -67,6 +79,34 @@ def _by_word(runs: Sequence[StoredRun], word: str) -> list[StoredRun]:
             raise unknown_name(f"{name} in this store", wanted, known)
         matching.update({run.fingerprint: run for run in found})
     return list(matching.values())
+
+
+def _by_value(runs: Sequence[StoredRun], name: str, value: str) -> list[StoredRun]:
+    """Return the runs in which a parameter, such as ``lr`` or ``problem.batch_size``, has a value.
+
+    Several values are separated by commas.
+    """
+    section, _, field = name.rpartition(".")
+    values = {
+        run.fingerprint: shown(_SECTIONS[section](run.spec)[field])
+        for run in runs
+        if section in _SECTIONS and field in _SECTIONS[section](run.spec)
+    }
+    if not values:
+        raise unknown_name("word", name, _WORDS)
+    wanted = {_typed(each) for each in value.split(",")}
+    matching = [run for run in runs if _typed(values.get(run.fingerprint, "")) in wanted]
+    if not matching:
+        raise unknown_name(f"{name} in this store", value, values.values())
+    return matching
+
+
+def _typed(text: str) -> str:
+    """Return a number in one spelling, other text as it is."""
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
 
 
 def _twin(problem: str) -> Problem | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from normbench.errors import UsageError
 from normbench.plots.curves import Curves, draw, gather_by
-from normbench.plots.figures import Look, title_of
+from normbench.plots.figures import Look, different_rows, title_of
 from normbench.specs import RunSpec
 from normbench.store import StoredRun
 
@@ -54,10 +54,8 @@ def rows_by_mode(runs: Sequence[StoredRun]) -> list[Curves]:
     """
     rows = gather_by(runs, lambda spec: MODES[mode_of(spec)])
     if len(rows) < len({run.spec.row for run in runs if run.points()}):
-        raise UsageError(
-            "some of these rows have the same ablation and differ in norm, optimizer, setting or "
-            "protocol. Choose one of each: normbench plot --figure ablations norm=batch_norm ..."
-        )
+        specs = {run.spec.row: run.spec for run in runs}
+        raise UsageError(different_rows(list(specs.values())))
     order = list(MODES.values())
     return sorted(rows, key=lambda curves: order.index(curves.label))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from normbench.errors import UsageError
-from normbench.plots.figures import Look
+from normbench.plots.figures import Look, refuse_pooling
 from normbench.plots.style import (
     Entry,
     add_grid,
@@ -35,6 +35,7 @@ def figure(runs: Sequence[StoredRun], choice: Look) -> Figure:  # noqa: ARG001 -
             f"problem {runs[0].spec.problem.name} is judged by {metric.name}, which is no accuracy "
             "and has no error. Choose another problem."
         )
+    refuse_pooling(runs, lambda spec: (spec.norm_label, spec.problem.training.batch_size))
     lines = _errors(runs)
     sizes = sorted({size for errors in lines.values() for size in errors}, reverse=True)
     if len(sizes) < 2:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from normbench.errors import UsageError, unknown_name
+from normbench.specs import RunSpec
 from normbench.store import StoredRun
 
 if TYPE_CHECKING:
@@ -36,10 +38,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of figure: what it shows, and ``module:function`` that draws it."""
+    """One kind of figure: what it shows, ``module:function`` that draws it, what it is made of."""
 
     summary: str
     target: str
+    observed: bool = False
 
 
 FIGURES: Mapping[str, Kind] = {
@@ -52,11 +55,13 @@ FIGURES: Mapping[str, Kind] = {
     "sensitivity": Kind("final score against the learning rate", "sensitivity:figure"),
     "batch_size": Kind("test error against the batch size", "batch_size:figure"),
     "parameter_means": Kind(
-        "mean γ and β of every norm site against steps", "parameter_means:figure"
+        "mean γ and β of every norm site against steps", "parameter_means:figure", observed=True
     ),
-    "contour": Kind("γ or β of every channel of every site against steps", "surfaces:contour"),
-    "surface": Kind("the same as a surface in three dimensions", "surfaces:surface"),
-    "probes": Kind("what an observer saw, by depth", "probes:figure"),
+    "contour": Kind(
+        "γ or β of every channel of every site against steps", "surfaces:contour", observed=True
+    ),
+    "surface": Kind("the same as a surface in three dimensions", "surfaces:surface", observed=True),
+    "probes": Kind("what an observer saw, by depth", "probes:figure", observed=True),
 }
 
 
@@ -75,11 +80,55 @@ def draw_figure(name: str, runs: Sequence[StoredRun], look: Look | None = None) 
     return figure
 
 
+def refuse_pooling(runs: Sequence[StoredRun], point: Callable[[RunSpec], object]) -> None:
+    """Refuse to average over rows that differ in what a figure does not show.
+
+    Args:
+        runs: What is to be drawn.
+        point: What of a run the figure shows; the runs of one point must be of one row.
+
+    Raises:
+        UsageError: With the words that tell rows apart.
+    """
+    rows: dict[object, dict[str, RunSpec]] = {}
+    for run in runs:
+        if run.result() is not None:
+            rows.setdefault(point(run.spec), {})[run.spec.row] = run.spec
+    for specs in rows.values():
+        if len(specs) > 1:
+            raise UsageError(different_rows(list(specs.values())))
+
+
+def different_rows(specs: Sequence[RunSpec]) -> str:
+    """Return the sentence on rows that a figure cannot tell apart, and how to choose one."""
+    counts = Counter(word for spec in specs for word in _words(spec))
+    told = sorted(word for word, count in counts.items() if count < len(specs))
+    words = ", ".join(told[:8]) or "their norms"
+    return (
+        f"{len(specs)} rows would be drawn as one; they differ in {words}. Choose one by such a "
+        "word, as in: normbench plot lr=0.1 problem.batch_size=32, or by its row: normbench status"
+    )
+
+
+def _words(spec: RunSpec) -> set[str]:
+    """Return what tells the row of *spec* from the default one of its norm and optimizer."""
+    values = {"lr": spec.optimizer.number("lr"), **spec.identity["optimizer"]["parameters"]}
+    named = {
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in values.items()
+    }
+    return named | {spec.protocol.name, *spec.deviations}
+
+
 def title_of(runs: Sequence[StoredRun]) -> str:
-    """Return the problem, and the protocol if there is but one."""
+    """Return the problem, and norm, optimizer and protocol where there is but one of each."""
+    norms = {run.spec.norm.name for run in runs} - {"none"}
+    optimizers = {run.spec.optimizer.name for run in runs}
     protocols = {" ".join([run.spec.protocol.name, *run.spec.deviations]) for run in runs}
-    problem = runs[0].spec.problem.name
-    return f"{problem}, protocol {protocols.pop()}" if len(protocols) == 1 else problem
+    words = [names.pop() for names in (norms, optimizers) if len(names) == 1]
+    if len(protocols) == 1:
+        words.append(f"protocol {protocols.pop()}")
+    return ", ".join([runs[0].spec.problem.name, *words])
 
 
 def _refuse_mixture(runs: Sequence[StoredRun]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from normbench.errors import UsageError
 from normbench.plots.curves import draw, gather_by
-from normbench.plots.figures import Look, title_of
+from normbench.plots.figures import Look, different_rows, title_of
 from normbench.store import StoredRun
 
 if TYPE_CHECKING:
@@ -24,11 +24,8 @@ def figure(runs: Sequence[StoredRun], look: Look) -> Figure:
     ordered = sorted(runs, key=lambda run: rates[run.fingerprint])
     rows = gather_by(ordered, lambda spec: f"η = {spec.learning_rate:.4g}")
     if len(rows) < len({run.spec.row for run in runs if run.points()}):
-        raise UsageError(
-            "some of these rows have the same learning rate and differ in something else. Choose "
-            "rows of one norm and optimizer: normbench plot --figure learning_rates "
-            "norm=batch_norm optimizer=sgd"
-        )
+        specs = {run.spec.row: run.spec for run in runs}
+        raise UsageError(different_rows(list(specs.values())))
     return draw(
         rows, band=look.band, log_loss=look.log_loss, title=title_of(runs), parts=("train",)
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from normbench.errors import UsageError
 from normbench.plots.ablations import MODES, mode_of, rows_by_mode
 from normbench.plots.curves import Curves, draw_row, gather_by, legend_title, limit
-from normbench.plots.figures import Look, title_of
+from normbench.plots.figures import Look, different_rows, title_of
 from normbench.plots.style import AXIS_LABELS, COLOURS, Entry, add_grid, add_legend, new_figure
 from normbench.store import StoredRun
 
@@ -54,12 +54,15 @@ def figure(runs: Sequence[StoredRun], look: Look) -> Figure:
     for index, axis in enumerate(axes[: len(masks)]):
         axis.set_xlabel("epochs trained")
         axis.tick_params(labelbottom=True)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         if index % columns == 0:
             axis.set_ylabel(f"training {AXIS_LABELS['loss']}")
     everything = [*references, *(row for rows in panels.values() for row in rows)]
     limit(axes[0], everything, "loss", log=True, parts=("train",))
     drawn.suptitle(title_of(runs))
-    add_legend(drawn, entries, legend_title(look.band))
+    seeds = sorted({len(row.finished) for row in everything})
+    counted = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    add_legend(drawn, entries, legend_title(look.band).replace(" n ", f" {counted} ", 1))
     return drawn
 
 
@@ -67,6 +70,10 @@ def _references(runs: Sequence[StoredRun]) -> list[Curves]:
     """Return the curves of the network without norm, and of the norm trained at every site."""
     without = [run for run in runs if mode_of(run.spec) == "none"]
     full = [run for run in runs if run.spec.mask_label == "all" and mode_of(run.spec) == "trained"]
+    for members in (without, full):
+        specs = {run.spec.row: run.spec for run in members if run.points()}
+        if len(specs) > 1:
+            raise UsageError(different_rows(list(specs.values())))
     return [
         *gather_by(without, lambda _: MODES["none"]),
         *gather_by(full, lambda _: _FULL),

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from normbench.plots.figures import Look, title_of
-from normbench.plots.style import Dash, Entry, add_grid, add_legend, look, new_figure
+from normbench.plots.style import Entry, add_grid, add_legend, look, new_figure
 from normbench.plots.trajectories import (
     PARAMETERS,
     SYMBOLS,
     Row,
     channels_at,
+    common_steps,
     rows_with,
     sites_of,
 )
@@ -60,17 +61,18 @@ def _sites(rows: Sequence[Row], parameter: str) -> list[int]:
 
 
 def _entry(row: Row, number: int) -> Entry:
-    colour, _ = look(number)
-    dash: Dash = "--" if row.runs[0].spec.norm.name == "none" else "-"
+    colour, dash = look(number)
+    if row.runs[0].spec.norm.name == "none":
+        dash = "--"
     return Entry(f"{row.label}: n={len(row.runs)}", colour, dash)
 
 
 def _draw_mean(axis: Axes, row: Row, parameter: str, site: int, entry: Entry) -> None:
+    steps = common_steps(row)
     means = [
         values.mean(1)
         for series in row.series
         if (values := channels_at(series, parameter, site)) is not None
     ]
     if means:
-        steps = row.series[0]["step"]
         axis.plot(steps, np.mean(means, 0), color=entry.colour, linestyle=entry.dash, linewidth=1.5)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from normbench.errors import UsageError
-from normbench.plots.figures import Look, title_of
+from normbench.plots.figures import Look, refuse_pooling, title_of
 from normbench.plots.style import (
     AXIS_LABELS,
     Entry,
@@ -18,6 +18,7 @@ from normbench.plots.style import (
     look,
     new_figure,
 )
+from normbench.specs import RunSpec
 from normbench.store import RunState, StoredRun
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def figure(runs: Sequence[StoredRun], choice: Look) -> Figure:  # noqa: ARG001 -
     Raises:
         UsageError: If no run has a result, or there is one learning rate only.
     """
+    refuse_pooling(runs, lambda spec: (_label(spec), spec.learning_rate))
     lines = _scores(runs)
     rates = {rate for scores in lines.values() for rate in scores}
     if len(rates) < 2:
@@ -65,9 +67,12 @@ def _scores(runs: Sequence[StoredRun]) -> dict[str, dict[float, list[float]]]:
         if result is None:
             continue
         metric = run.spec.problem.metric.name.partition("_")[2]
-        label = f"{run.spec.norm_label}, {run.spec.optimizer.name}"
-        found[label][run.spec.learning_rate].append(in_unit(metric, result["score"]))
+        found[_label(run.spec)][run.spec.learning_rate].append(in_unit(metric, result["score"]))
     return found
+
+
+def _label(spec: RunSpec) -> str:
+    return f"{spec.norm_label}, {spec.optimizer.name}"
 
 
 def _draw_line(axis: Axes, entry: Entry, scores: Scores) -> None:

@@ -18,6 +18,7 @@ from normbench.plots.trajectories import (
     PARAMETERS,
     SYMBOLS,
     Numbers,
+    Row,
     channels_at,
     rows_with,
     sites_of,
@@ -52,6 +53,8 @@ def surface(runs: Sequence[StoredRun], look: Look) -> Figure:
 
 
 def _figure(runs: Sequence[StoredRun], look: Look, *, solid: bool) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     rows = rows_with(runs, PARAMETERS)
     if len(rows) > _MOST_ROWS:
         raise UsageError(
@@ -59,6 +62,7 @@ def _figure(runs: Sequence[StoredRun], look: Look, *, solid: bool) -> Figure:
             "some: normbench plot --figure contour norm=batch_norm"
         )
     sites = sites_of(rows, look.parameter)
+    rows = [row for row in rows if _has(row, look.parameter, sites)]
     fields = {
         (site, column): _sorted(values, look)
         for column, row in enumerate(rows)
@@ -84,13 +88,16 @@ def _figure(runs: Sequence[StoredRun], look: Look, *, solid: bool) -> Figure:
             axis.set_title(where, fontsize=9)
             if solid or line == len(sites) - 1:
                 axis.set_xlabel("channel, sorted" if look.sort else "channel", fontsize=8)
-            if solid or column == 0:
+            if solid or column == 0 or (site, column - 1) not in fields:
                 axis.set_ylabel("training step", fontsize=8)
+                axis.tick_params(labelleft=True)
+            axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             axis.tick_params(labelsize=7)
     symbol = SYMBOLS[look.parameter]
     label = f"{symbol}, or the bias without norm" if look.parameter == "beta" else symbol
     drawn.colorbar(painted, ax=axes, label=label, shrink=0.8)
-    drawn.suptitle(_title(runs, [row.label for row in rows], rows[0].runs[0].spec.seed))
+    seeds = sorted({row.runs[0].spec.seed for row in rows})
+    drawn.suptitle(_title(runs, [row.label for row in rows], seeds))
     return drawn
 
 
@@ -131,6 +138,11 @@ def _edges(steps: Numbers) -> Numbers:
     return np.concatenate(([steps[0]], middle, [steps[-1]]))
 
 
-def _title(runs: Sequence[StoredRun], labels: Sequence[str], seed: int) -> str:
+def _has(row: Row, parameter: str, sites: Sequence[int]) -> bool:
+    return any(channels_at(row.series[0], parameter, site) is not None for site in sites)
+
+
+def _title(runs: Sequence[StoredRun], labels: Sequence[str], seeds: Sequence[int]) -> str:
     rows = f", {labels[0]}" if len(labels) == 1 else ""
-    return f"{title_of(runs)}{rows}, seed {seed}"
+    named = ", ".join(str(seed) for seed in seeds)
+    return f"{title_of(runs)}{rows}, seed {named}"

@@ -89,6 +89,21 @@ def sites_of(rows: Sequence[Row], parameter: str) -> list[int]:
     return sorted(found)
 
 
+def common_steps(row: Row) -> Numbers:
+    """Return the steps at which the runs of *row* were observed.
+
+    Raises:
+        UsageError: If they differ from run to run.
+    """
+    steps: Numbers = row.series[0]["step"]
+    if any(not np.array_equal(steps, series["step"]) for series in row.series):
+        raise UsageError(
+            f"the runs of row {row.label!r} were observed at different steps. Ask for one cadence "
+            "for all of them: normbench run ... --observe norm_parameters:every=0.1"
+        )
+    return steps
+
+
 def channels_at(series: Series, parameter: str, site: int) -> Numbers | None:
     """Return (moments, channels) of a *parameter* at a site; None where it has none.
 

@@ -90,7 +90,7 @@ def _files(kind: str, words: Mapping[str, str], *, checks: bool) -> Iterator[tup
     templates = files("normbench.scaffold") / "templates"
     for folder in ("common", kind):
         for template, path in _templates(templates / folder, Path()):
-            if checks or path.name != "test_checks.py":
+            if checks or not path.name.endswith("_checks.py"):
                 yield (
                     Path(Template(str(path)).substitute(words)),
                     Template(template.read_text(encoding="utf-8")).substitute(words),

@@ -68,7 +68,7 @@ def _expand(
     requests: dict[str, Request] = {}
     exclusions: list[Exclusion] = []
     for name in suite.includes:
-        included = find_suite(name, catalogue)
+        included = find_suite(name, catalogue, suite.folder)
         plan = _expand(included, catalogue, words, seeds, (*above, suite.name))
         requests |= {repr(request): request for request in plan.requests}
         exclusions += plan.exclusions

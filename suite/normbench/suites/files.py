@@ -24,7 +24,7 @@ top of the file::
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ class SuiteFile:
         overrides: Words for some cells.
         exclusions: Cells that are left out, with reasons.
         includes: Other suites whose cells come first.
+        folder: Folder of the file, where files that it includes are looked for.
     """
 
     name: str
@@ -95,6 +96,7 @@ class SuiteFile:
     overrides: Sequence[Rule] = ()
     exclusions: Sequence[Rule] = ()
     includes: Sequence[str] = ()
+    folder: Path = Path()
 
 
 def find_suite(name: str, catalogue: Catalogue, folder: Path | None = None) -> SuiteFile:
@@ -117,7 +119,7 @@ def find_suite(name: str, catalogue: Catalogue, folder: Path | None = None) -> S
 
 def _read(name: str, path: Path) -> SuiteFile:
     try:
-        return _suite(name, read_yaml(path))
+        return replace(_suite(name, read_yaml(path)), folder=path.parent)
     except UsageError as error:
         raise UsageError(f"suite {path}: {error}") from None
 

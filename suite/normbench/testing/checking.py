@@ -135,7 +135,22 @@ def findings(
     for wrong in skip:
         if wrong not in known:
             raise unknown_name(f"check of a {kind}", wrong, known)
-    return [_finding(check, subject, kind, name, check.name in skip) for check in checks]
+    found = [_finding(check, subject, kind, name, check.name in skip) for check in checks]
+    return _without_repetitions(found)
+
+
+def _without_repetitions(found: Sequence[Finding]) -> list[Finding]:
+    """Return *found* with each cause of failure told once; the other checks could not be made."""
+    told: dict[str, str] = {}
+    once = []
+    for finding in found:
+        if finding.outcome != "failed" or finding.message not in told:
+            told.setdefault(finding.message, finding.check)
+            once.append(finding)
+            continue
+        reason = f"it cannot be made while {told[finding.message]} fails"
+        once.append(replace(finding, outcome="skipped", message=reason, expected="", change=""))
+    return once
 
 
 def _finding(check: Check[T], subject: T, kind: str, name: str, skipped: bool) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from normbench.descriptions import Norm
-from normbench.testing import norm_claims, norm_state, norm_values, ranges
+from normbench.testing import norm_agreement, norm_claims, norm_state, norm_values, ranges
 from normbench.testing.checking import Check, Finding, findings
 
 NORM_CHECKS: tuple[Check[Norm], ...] = (
@@ -27,6 +27,7 @@ NORM_CHECKS: tuple[Check[Norm], ...] = (
     Check(norm_claims.refuses_what_it_cannot_do),
     Check(norm_state.evaluation_changes_nothing),
     Check(norm_state.evaluates_examples_one_by_one),
+    Check(norm_agreement.evaluates_as_it_trained),
     Check(norm_state.buffers_leave_the_graph),
     Check(norm_state.state_survives_saving),
     Check(norm_state.copies_are_independent),

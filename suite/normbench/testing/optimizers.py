@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from normbench.descriptions import Optimizer
-from normbench.testing import descent, optimizer_claims, optimizer_state, optimizer_steps, ranges
+from normbench.testing import (
+    descent,
+    optimizer_capture,
+    optimizer_claims,
+    optimizer_decay,
+    optimizer_state,
+    optimizer_steps,
+    ranges,
+)
 from normbench.testing.checking import Check, Finding, findings
 
 OPTIMIZER_CHECKS: tuple[Check[Optimizer], ...] = (
@@ -22,6 +30,7 @@ OPTIMIZER_CHECKS: tuple[Check[Optimizer], ...] = (
     Check(optimizer_steps.follows_its_learning_rate),
     Check(optimizer_steps.keeps_rates_of_groups_apart),
     Check(optimizer_steps.decays_where_it_is_told),
+    Check(optimizer_decay.decouples_decay_as_it_says),
     Check(optimizer_steps.leaves_gradients_alone),
     Check(optimizer_steps.passes_over_missing_gradients),
     Check(optimizer_state.resumes_bit_for_bit),
@@ -30,6 +39,7 @@ OPTIMIZER_CHECKS: tuple[Check[Optimizer], ...] = (
     Check(optimizer_state.does_not_mind_the_layout),
     Check(optimizer_state.elementwise_as_it_says),
     Check(optimizer_state.averages_as_it_says),
+    Check(optimizer_capture.can_be_captured_as_it_says),
 )
 
 

@@ -104,6 +104,26 @@ def test_batch_renorm_follows_its_formula_and_schedule(step, largest, furthest):
     torch.testing.assert_close(norm.eval()(inputs), evaluated)
 
 
+@pytest.mark.parametrize(("plain", "step"), [(0, 0), (10, 10), (10, 11)])
+def test_batch_renorm_without_ramps_corrects_fully_at_once(plain, step):
+    """With ramps of 0 steps the first step after the plain ones already has the full limits."""
+    norm = BatchRenorm(5, plain_steps=plain, r_ramp_steps=0, d_ramp_steps=0).double()
+    norm.steps.fill_(step)
+    inputs = 4.0 * noise(6, 5, 3, 3)
+    expected, *_ = renormalised(norm, inputs, norm.r_max, norm.d_max)
+
+    torch.testing.assert_close(norm(inputs), expected)
+
+
+def test_batch_renorm_without_ramps_keeps_its_plain_steps():
+    """With ramps of 0 steps the last plain step still is batch norm's."""
+    norm = BatchRenorm(5, plain_steps=10, r_ramp_steps=0, d_ramp_steps=0).double()
+    norm.steps.fill_(9)
+    inputs = 4.0 * noise(6, 5, 3, 3)
+
+    torch.testing.assert_close(norm(inputs), BatchNorm(5).double()(inputs))
+
+
 def test_batch_renorm_starts_as_batch_norm():
     """During the plain steps outputs and gradients are batch norm's."""
     inputs = noise(6, 5, 3, 3).requires_grad_()
@@ -129,7 +149,10 @@ def test_batch_renorm_gradient_is_orthogonal_to_the_weight():
     torch.testing.assert_close(along, torch.zeros_like(along), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize(("examples", "sizes"), [(12, [4, 4, 4]), (10, [4, 4, 2]), (3, [3])])
+@pytest.mark.parametrize(
+    ("examples", "sizes"),
+    [(12, [4, 4, 4]), (10, [4, 4, 2]), (8, [4, 4]), (5, [4, 1]), (4, [4]), (3, [3])],
+)
 def test_ghosts_are_batches_of_their_own(examples, sizes):
     """Each ghost is normalized as batch norm would, and moves the running statistics in turn."""
     ghost_norm, norm = GhostBatchNorm(5, 4).double(), BatchNorm(5).double()

@@ -103,10 +103,19 @@ def test_group_size_decides_instead_of_the_number_of_groups():
 
 @pytest.mark.parametrize(
     ("p", "features", "groups"),
-    [(8.0, 64, 8), (8.9, 64, 8), (0.5, 64, 32), (0.03125, 64, 2), (1.0, 12, 12), (1e-7, 12, 1)],
+    [
+        (8.0, 64, 8),
+        (8.9, 64, 8),
+        (0.5, 64, 32),
+        (0.03125, 64, 2),
+        (1.0, 12, 12),
+        (1e-7, 12, 1),
+        (0.3, 12, 4),
+        (0.12, 64, 8),
+    ],
 )
 def test_p_grouping_counts_groups_as_its_source_does(p, features, groups):
-    """Above 1 p is the number of groups, cut to a whole number; below, its share of channels."""
+    """Above 1 p is the groups, cut to a whole number; below, its share of channels, rounded up."""
     assert groups == fit(site(features), p_grouping=p).norm.num_groups
 
 

@@ -17,6 +17,7 @@ from normbench_plugins.norms import (
     filter_response_norm,
 )
 from normbench_plugins.norms.nonlinear import Affine
+from normbench_plugins.norms.row_maximum import row_maximum
 
 RESPONSE = (0.32602401, 1.4013201, 1.42656967, 0.32900438)
 GATED = (0.19082142, 1.08759593, 1.11262329, 0.19275848)
@@ -149,6 +150,60 @@ def test_trained_eps_counts_by_its_size():
 
     torch.testing.assert_close(norm(wave()), formula)
     torch.testing.assert_close(actual, expected)
+
+
+def test_reset_brings_a_trained_eps_back():
+    """After training, a reset sets ε to where it started, with γ and β."""
+    norm = FilterResponseNorm(8, 0.3, learn_eps=True)
+    fresh = {name: value.clone() for name, value in norm.state_dict().items()}
+    with torch.no_grad():
+        for parameter in norm.parameters():
+            parameter.add_(2.5)
+
+    norm.reset_parameters()
+
+    torch.testing.assert_close(norm.state_dict(), fresh, rtol=0, atol=0)
+
+
+ROWS = [((3, 4), (4,)), ((3, 4, 5), (1, 4)), ((2, 4, 3, 3), (4,)), ((2, 4, 3, 3), (2, 4))]
+
+
+@pytest.mark.parametrize(("shape", "row_shape"), ROWS, ids=str)
+def test_row_maximum_is_torch_s_with_its_derivatives(shape, row_shape):
+    """Values are torch's to the bit; both derivatives of first and second order are right."""
+    values = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    row = torch.randn(row_shape, dtype=torch.float64, requires_grad=True)
+    broadcast = row.view(*row_shape, *(1,) * (len(shape) - 2))
+
+    assert torch.equal(torch.maximum(values, broadcast), row_maximum(values, row))
+    assert torch.autograd.gradcheck(row_maximum, (values, row))
+    assert torch.autograd.gradgradcheck(row_maximum, (values, row))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_row_maximum_keeps_dtype_and_layout(dtype):
+    """Output and gradient are as the input, and the row's gradient is summed in its own dtype."""
+    values = torch.randn(40, 8, 5, 5).to(dtype, memory_format=torch.channels_last).requires_grad_()
+    row = torch.full((8,), -0.25, requires_grad=True)
+    outputs = row_maximum(values, row)
+
+    gradient, toward = torch.autograd.grad(outputs, (values, row), torch.ones_like(outputs))
+
+    for tensor in (outputs, gradient):
+        assert dtype == tensor.dtype
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(gradient, (values > -0.25).to(dtype), rtol=0, atol=0)
+    assert torch.equal((values <= -0.25).sum((0, 2, 3)).float(), toward)
+
+
+def test_a_tie_is_the_row_s():
+    """Where x equals τ the gradient is τ's alone."""
+    values = torch.tensor([[0.5, -1.0, 2.0]], requires_grad=True)
+    row = torch.tensor([0.5, -1.0, 1.0], requires_grad=True)
+
+    toward = torch.autograd.grad(row_maximum(values, row).sum(), (values, row))
+
+    torch.testing.assert_close(toward, (torch.tensor([[0.0, 0, 1]]), torch.tensor([1.0, 1, 0])))
 
 
 def test_threshold_is_the_smallest_output():

@@ -42,15 +42,18 @@ def test_bench_refuses_what_its_plain_loop_cannot_read(problem, invoke, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("problem", "path"),
-    [("tolstoi_char_rnn", "tolstoi/train.npy"), ("imagenet_resnet18", "imagenet/train")],
+    ("problem", "path", "mend"),
+    [
+        ("tolstoi_char_rnn", "tolstoi/train.npy", "normbench prepare tolstoi_char_rnn"),
+        ("imagenet_resnet18", "imagenet/train", "Get ILSVRC2012_img_train.tar"),
+    ],
 )
-def test_missing_data_ends_before_a_run_starts(problem, path, invoke, tmp_path):
-    """A missing text or folder is named with the command that helps, and no store is made."""
+def test_missing_data_ends_before_a_run_starts(problem, path, mend, invoke, tmp_path):
+    """A missing text or folder is named with what helps, and no store is made."""
     words = ("--data-dir", tmp_path, "--store", tmp_path / "store")
     result = invoke("run", problem, "sgd", *words)
 
     assert 0 != result.exit_code
     assert f"{tmp_path / path} is missing" in result.stderr
-    assert f"normbench prepare {problem}" in result.stderr
+    assert mend in result.stderr
     assert not list((tmp_path / "store").glob("**/spec.json"))

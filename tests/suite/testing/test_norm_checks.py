@@ -163,6 +163,59 @@ class UnbiasedOverBatch(Rms):
         return inputs
 
 
+class StuckStatistics(nn.Module):
+    """Batch norm whose running statistics never move, and are not what evaluation uses."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(features))
+
+    def forward(self, inputs):
+        dims = (0, *range(2, inputs.ndim))
+        return inputs - inputs.mean(dims, keepdim=True) if self.training else 2 * inputs + 1
+
+
+class RunningScale(Rms):
+    """A sound norm: each channel over its root mean square in the batch, then γ and β."""
+
+    momentum = 0.1
+
+    def __init__(self, features):
+        super().__init__(features)
+        self.register_buffer("square", torch.ones(features))
+
+    def normalise(self, inputs):
+        square = inputs.square().mean((0, *range(2, inputs.ndim)))
+        if self.training:
+            self.square.lerp_(square.detach().to(self.square.dtype), self.momentum)
+        else:
+            square = self.running()
+        return inputs / (square.view(-1, *(1,) * (inputs.ndim - 2)) + 1e-5).sqrt()
+
+    def running(self):
+        return self.square
+
+
+class ForgetsRoot(RunningScale):
+    def running(self):
+        return self.square.square()
+
+
+class SlowStatistics(RunningScale):
+    momentum = 1e-4
+
+
+class OtherInEvaluation(Rms):
+    def affine(self, inputs):
+        return super().affine(inputs) if self.training else inputs
+
+
+class Noisy(Rms):
+    def forward(self, inputs):
+        noise = torch.rand_like(inputs) if self.training else 0.5
+        return super().forward(inputs) * noise
+
+
 def norm(kind=Rms, groups=1, **fields):
     """Return a description of the norm of module class *kind*."""
 
@@ -220,6 +273,9 @@ MUTANTS = [
     ("refuses_what_it_cannot_do", power_norm(low=0.0, high=1.0)),
     ("evaluation_changes_nothing", norm(CountsInEvaluation)),
     ("evaluates_examples_one_by_one", norm(BatchInEvaluation)),
+    ("evaluates_as_it_trained", norm(StuckStatistics)),
+    ("evaluates_as_it_trained", norm(ForgetsRoot)),
+    ("evaluates_as_it_trained", norm(OtherInEvaluation)),
     ("buffers_leave_the_graph", norm(GraphInBuffer)),
     ("state_survives_saving", norm(HiddenState)),
     ("copies_are_independent", norm(SharedState)),
@@ -242,7 +298,9 @@ def test_every_check_has_a_norm_that_breaks_it():
 
 
 @pytest.mark.parametrize(
-    "component", [*SOUND, norm(), power_norm(low=0.0, high=0.9)], ids=lambda one: one.name
+    "component",
+    [*SOUND, norm(), norm(RunningScale, groups=16), power_norm(low=0.0, high=0.9)],
+    ids=lambda one: one.name,
 )
 def test_sound_norms_pass(component):
     """Norms of our own, and the one that all mutants are made of, fail no check."""
@@ -258,3 +316,11 @@ def test_wide_norms_get_wide_sites():
         return Fitting(norm=Rms(site.features), groups=1)
 
     assert CHECKS["fits_every_site_kind"](norm(factory=fit)) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [(Noisy, "drawn at random"), (SlowStatistics, "passes over a batch")]
+)
+def test_evaluation_is_not_compared_with_what_it_cannot_equal(kind, reason):
+    """Random training outputs, and statistics that settle too slowly, are told as such."""
+    assert reason in CHECKS["evaluates_as_it_trained"](norm(kind))

@@ -157,6 +157,32 @@ class Sharpening(HeavyBall):
         super().step()
 
 
+class Decoupled(HeavyBall):
+    """Shrinks weights beside the step."""
+
+    def gradient(self, weight, group):
+        weight.mul_(1 - group["lr"] * group["weight_decay"])
+        return weight.grad
+
+
+class DecayedByRatio(HeavyBall):
+    """Scales gradient and decay together, by the gradient alone."""
+
+    def gradient(self, weight, group):
+        return super().gradient(weight, group) / (1 + weight.grad.norm())
+
+
+class ReadsOnHost(HeavyBall):
+    def update(self, weight, gradient, group):
+        super().update(weight, gradient * (1 + 0 * gradient.sum().item()), group)
+
+
+class CountsOnHost(HeavyBall):
+    def update(self, weight, gradient, group):
+        self.steps = getattr(self, "steps", 0) + 1
+        super().update(weight, gradient / self.steps, group)
+
+
 class Stuck(HeavyBall):
     def step(self, closure=None):
         self.param_groups, groups = self.param_groups[:1], self.param_groups
@@ -214,6 +240,8 @@ MUTANTS = [
     ("keeps_rates_of_groups_apart", optimizer(OneRate)),
     ("decays_where_it_is_told", optimizer(OneDecay)),
     ("decays_where_it_is_told", optimizer(NoDecay)),
+    ("decouples_decay_as_it_says", optimizer(decoupled_weight_decay=True)),
+    ("decouples_decay_as_it_says", optimizer(Decoupled)),
     ("leaves_gradients_alone", optimizer(WritesIntoGradient)),
     ("passes_over_missing_gradients", optimizer(NeedsAllGradients)),
     ("resumes_bit_for_bit", optimizer(HiddenBuffer)),
@@ -226,9 +254,21 @@ MUTANTS = [
     ("averages_as_it_says", optimizer(Switching, averages_weights=True)),
     ("averages_as_it_says", optimizer(averages_weights=True)),
 ]
+ON_CUDA = [
+    ("can_be_captured_as_it_says", optimizer(ReadsOnHost, capturable=True)),
+    ("can_be_captured_as_it_says", optimizer(CountsOnHost, capturable=True)),
+]
+NEEDS_CUDA = (
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+)
 
 
-@pytest.mark.parametrize(("check", "mutant"), MUTANTS, ids=lambda one: getattr(one, "name", one))
+@pytest.mark.parametrize(
+    ("check", "mutant"),
+    [*MUTANTS, *(pytest.param(*broken, marks=NEEDS_CUDA) for broken in ON_CUDA)],
+    ids=lambda one: getattr(one, "name", one),
+)
 def test_check_catches_the_optimizer_that_breaks_it(check, mutant):
     """An optimizer with one defect fails the check of that contract, with three sentences."""
     with pytest.raises(ContractError) as caught:
@@ -239,10 +279,18 @@ def test_check_catches_the_optimizer_that_breaks_it(check, mutant):
 
 def test_every_check_has_an_optimizer_that_breaks_it():
     """No check is left that nothing was seen to fail."""
-    assert set(CHECKS) == {check for check, _ in MUTANTS}
+    assert set(CHECKS) == {check for check, _ in MUTANTS + ON_CUDA}
 
 
-@pytest.mark.parametrize("component", [*SOUND, optimizer()], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "component",
+    [
+        *SOUND,
+        optimizer(capturable=True),
+        optimizer(Decoupled, decoupled_weight_decay=True, capturable=True),
+    ],
+    ids=lambda one: one.name,
+)
 def test_sound_optimizers_pass(component):
     """Optimizers of our own, and the one that all mutants are made of, fail no check."""
     assert [] == [one for one in check_optimizer(component) if one.outcome == "failed"]
@@ -259,3 +307,31 @@ def test_refusal_of_several_rates_is_no_failure():
     reason = CHECKS["keeps_rates_of_groups_apart"](optimizer(factory=make))
 
     assert reason == "it refuses groups of different rates: one rate for all"
+
+
+def test_decay_of_either_sort_is_told():
+    """Decay scaled together with the gradient is called neither coupled nor decoupled."""
+    check = CHECKS["decouples_decay_as_it_says"]
+
+    assert "neither" in check(optimizer(DecayedByRatio))
+    assert "no parameter weight_decay" in check(optimizer(parameters=(LR,)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "it does not say that a CUDA graph may hold its step"),
+        ({"capturable": True, "needs_closure": True}, "its step holds the passes of the network"),
+    ],
+)
+def test_only_declared_steps_are_captured(fields, reason):
+    """A step that is not declared capturable, or holds a closure, is not captured."""
+    assert reason in CHECKS["can_be_captured_as_it_says"](optimizer(**fields))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_capture_without_cuda_is_told():
+    """On a machine without CUDA a declared capture is left open, and the check says so."""
+    reason = CHECKS["can_be_captured_as_it_says"](optimizer(capturable=True))
+
+    assert reason == "it needs CUDA, and there is no such device here"

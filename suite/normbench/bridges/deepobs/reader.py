@@ -141,7 +141,7 @@ def read_run(file: Path) -> DeepobsRun:
         raise _unreadable(file, f"it has no {error.args[0]!r}") from None
     except OSError as error:
         raise _unreadable(file, error.strerror or str(error)) from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise _unreadable(file, str(error)) from None
 
 
