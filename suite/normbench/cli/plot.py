@@ -94,4 +94,5 @@ def _counted(runs: Sequence[StoredRun], observed: bool) -> str:
     seen = [run for run in runs if run.observed()] if observed else list(runs)
     rows = len({run.spec.row for run in seen})
     lacking = len(runs) - len(seen)
-    return f"{rows} rows, {len(seen)} runs" + (f"; {lacking} without series" if lacking else "")
+    counted = f"{rows} row{'s' * (rows != 1)}, {len(seen)} run{'s' * (len(seen) != 1)}"
+    return counted + (f"; {lacking} without series" if lacking else "")

@@ -13,6 +13,7 @@ from normbench.plots.style import (
     Entry,
     add_grid,
     add_legend,
+    add_title,
     interval,
     look,
     new_figure,
@@ -62,7 +63,7 @@ def figure(runs: Sequence[StoredRun], choice: Look) -> Figure:  # noqa: ARG001 -
     axis.set_xlabel("batch size [examples]")
     axis.set_ylabel(f"{metric.name.partition('_')[0]} error [%]")
     add_grid(axis)
-    drawn.suptitle(_title(runs))
+    add_title(drawn, _title(runs))
     add_legend(drawn, entries, "line: mean over n seeds; band: 95 % t interval of the mean")
     return drawn
 

@@ -19,6 +19,7 @@ from normbench.plots.style import (
     Entry,
     add_grid,
     add_legend,
+    add_title,
     in_unit,
     interval,
     look,
@@ -135,7 +136,7 @@ def draw(
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlim(left=0)
     if title:
-        figure.suptitle(title)
+        add_title(figure, title)
     add_legend(figure, entries, legend_title(band))
     return figure
 

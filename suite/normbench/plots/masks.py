@@ -13,7 +13,15 @@ from normbench.errors import UsageError
 from normbench.plots.ablations import MODES, mode_of, rows_by_mode
 from normbench.plots.curves import Curves, draw_row, gather_by, legend_title, limit
 from normbench.plots.figures import Look, different_rows, title_of
-from normbench.plots.style import AXIS_LABELS, COLOURS, Entry, add_grid, add_legend, new_figure
+from normbench.plots.style import (
+    AXIS_LABELS,
+    COLOURS,
+    Entry,
+    add_grid,
+    add_legend,
+    add_title,
+    new_figure,
+)
 from normbench.store import StoredRun
 
 if TYPE_CHECKING:
@@ -59,7 +67,7 @@ def figure(runs: Sequence[StoredRun], look: Look) -> Figure:
             axis.set_ylabel(f"training {AXIS_LABELS['loss']}")
     everything = [*references, *(row for rows in panels.values() for row in rows)]
     limit(axes[0], everything, "loss", log=True, parts=("train",))
-    drawn.suptitle(title_of(runs))
+    add_title(drawn, title_of(runs))
     seeds = sorted({len(row.finished) for row in everything})
     counted = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     add_legend(drawn, entries, legend_title(look.band).replace(" n ", f" {counted} ", 1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from normbench.plots.figures import Look, title_of
-from normbench.plots.style import Entry, add_grid, add_legend, look, new_figure
+from normbench.plots.style import Entry, add_grid, add_legend, add_title, look, new_figure
 from normbench.plots.trajectories import (
     PARAMETERS,
     SYMBOLS,
@@ -50,7 +50,7 @@ def figure(runs: Sequence[StoredRun], choice: Look) -> Figure:  # noqa: ARG001 -
     for axis in axes[-1]:
         axis.set_xlabel("training steps")
         axis.set_xlim(left=0)
-    drawn.suptitle(title_of(runs))
+    add_title(drawn, title_of(runs))
     add_legend(drawn, entries, "line: mean over n seeds; dashed: bias of a layer without norm")
     return drawn
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from normbench.errors import UsageError, unknown_name
 from normbench.plots.figures import Look, title_of
-from normbench.plots.style import Entry, add_grid, add_legend, look, new_figure
+from normbench.plots.style import Entry, add_grid, add_legend, add_title, look, new_figure
 from normbench.plots.trajectories import Numbers, Row, rows_with
 from normbench.series import Series
 from normbench.store import StoredRun
@@ -48,7 +48,7 @@ def figure(runs: Sequence[StoredRun], choice: Look) -> Figure:
         add_grid(axis)
     axes[0].set_ylabel(_label(rows[0].series[0], quantity))
     _scale(axes[0])
-    drawn.suptitle(title_of(runs))
+    add_title(drawn, title_of(runs))
     add_legend(drawn, entries, "line: mean over n seeds; band: smallest to largest seed")
     return drawn
 

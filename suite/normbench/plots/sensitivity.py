@@ -14,6 +14,7 @@ from normbench.plots.style import (
     Entry,
     add_grid,
     add_legend,
+    add_title,
     in_unit,
     look,
     new_figure,
@@ -53,7 +54,7 @@ def figure(runs: Sequence[StoredRun], choice: Look) -> Figure:  # noqa: ARG001 -
     axis.set_ylabel(f"{part} {AXIS_LABELS.get(metric, metric)}")
     add_grid(axis)
     diverged = sum(run.state() is RunState.DIVERGED for run in runs)
-    drawn.suptitle(title_of(runs))
+    add_title(drawn, title_of(runs))
     note = f"; {diverged} diverged runs at the worst score" if diverged else ""
     add_legend(drawn, entries, f"line: mean; +: a seed{note}")
     return drawn

@@ -6,6 +6,7 @@ matplotlib is imported when a figure is drawn, and its settings are left alone.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
 AXIS_LABELS = {"loss": "loss (mean per example)", "accuracy": "accuracy [%]"}
 FACTORS = {"accuracy": 100.0}
 _CHARACTER_WIDTH = 0.068  # inches at 8 points, on average
+_TITLE_CHARACTER_WIDTH = 0.105  # at 12 points
 _LEAST_WIDTH = 5.2
 
 
@@ -97,6 +99,12 @@ def add_legend(figure: Figure, entries: Sequence[Entry], title: str) -> None:
         title_fontsize=8,
         frameon=False,
     )
+
+
+def add_title(figure: Figure, title: str) -> None:
+    """Write *title* above the panels, on as many lines as the width of *figure* asks for."""
+    fitting = max(20, int(float(figure.get_figwidth()) / _TITLE_CHARACTER_WIDTH))
+    figure.suptitle(textwrap.fill(title, fitting))
 
 
 def add_grid(axis: Axes) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from normbench.errors import UsageError
 from normbench.plots.figures import Look, title_of
-from normbench.plots.style import new_figure
+from normbench.plots.style import add_title, new_figure
 from normbench.plots.trajectories import (
     PARAMETERS,
     SYMBOLS,
@@ -97,7 +97,7 @@ def _figure(runs: Sequence[StoredRun], look: Look, *, solid: bool) -> Figure:
     label = f"{symbol}, or the bias without norm" if look.parameter == "beta" else symbol
     drawn.colorbar(painted, ax=axes, label=label, shrink=0.8)
     seeds = sorted({row.runs[0].spec.seed for row in rows})
-    drawn.suptitle(_title(runs, [row.label for row in rows], seeds))
+    add_title(drawn, _title(runs, [row.label for row in rows], seeds))
     return drawn
 
 

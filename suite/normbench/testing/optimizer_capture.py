@@ -48,7 +48,7 @@ def _stepped(optimizer: Optimizer, gradients: Tensor) -> Tensor:
 def _replayed(optimizer: Optimizer, gradients: Tensor) -> Tensor:
     weight = _weight(gradients)
     stepper = over(optimizer, [weight])
-    beside = torch.cuda.Stream()
+    beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     beside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(beside):
         for gradient in gradients[:EAGER_STEPS]:

@@ -50,6 +50,7 @@ OTHERS = {
     "tolerance_change": 0.1,
     "tolerance_grad": 0.1,
 }
+SETTINGS = {"lion": {"lr": 0.05}}  # at its own rate no gradient changes its sign
 EFFECTS = [
     pytest.param(optimizer, parameter, id=f"{optimizer.name}-{parameter.name}")
     for optimizer in OPTIMIZERS
@@ -154,7 +155,7 @@ def another(parameter, value):
 @pytest.mark.parametrize(("optimizer", "parameter"), EFFECTS)
 def test_every_parameter_has_an_effect(optimizer, parameter):
     """Another value of one parameter ends in other weights."""
-    values = defaults(optimizer.parameters)
+    values = {**defaults(optimizer.parameters), **SETTINGS.get(optimizer.name, {})}
     if "weight_decay" in values:
         values["weight_decay"] = 0.05  # without it how it acts would not matter
     other = another(parameter, values[parameter.name])

@@ -85,6 +85,23 @@ def test_average_is_of_all_iterates(name):
 
 
 @over_names
+def test_average_weighs_by_the_largest_rate_so_far(name):
+    """With rates that rise and fall a step weighs t^r·η_max^p, a fallen rate notwithstanding."""
+    weight = nn.Parameter(torch.full((5,), 3.0, dtype=torch.float64))
+    stepper, iterates = make(name, weight, r=0.5, weight_lr_power=2.0), []
+    for rate in (0.1, 0.3, 0.05, 0.2, 0.01):
+        stepper.param_groups[0]["lr"] = rate
+        descend(stepper, weight, 1)
+        iterates.append(stepper.state[weight]["iterate"].clone())
+
+    stepper.eval()
+
+    shares = [t**0.5 * largest**2 for t, largest in enumerate((0.1, 0.3, 0.3, 0.3, 0.3), start=1)]
+    mean = sum(share * z for share, z in zip(shares, iterates, strict=True)) / sum(shares)
+    torch.testing.assert_close(weight.detach(), mean)
+
+
+@over_names
 def test_average_is_nearer_than_the_iterates(name):
     """Noise that moves the iterates averages out."""
     weight = nn.Parameter(torch.full((200,), 3.0))

@@ -63,7 +63,7 @@ def test_failure_speaks_to_the_author(invoke, unsound):
     assert "failed centres_as_it_says" in done.stdout
     assert "seen      Norm.centres is True, but at a conv site the output changes" in done.stdout
     assert "change    set centres=False in the description" in done.stdout
-    assert "1 of 44 checks failed" in done.stdout
+    assert "1 of 46 checks failed" in done.stdout
 
 
 def test_only_and_skip_choose(invoke, unsound):

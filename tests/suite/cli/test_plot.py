@@ -24,7 +24,7 @@ def test_png_has_a_panel_for_each_part_and_metric(invoke, filler, tmp_path):
     done = invoke("plot", "--store", filler.root, "--out", out)
     width, height = size_of_png(out)
 
-    assert (0, f"{out}: 1 rows, 3 runs\n") == (done.exit_code, done.stdout)
+    assert (0, f"{out}: 1 row, 3 runs\n") == (done.exit_code, done.stdout)
     assert round(150 * (3 * 3.4 + 0.6)) == width
     assert 150 * 5.4 < height < 150 * 7
 
@@ -53,9 +53,9 @@ def test_runs_are_chosen_by_fingerprint_row_and_words(invoke, filler, tmp_path):
     runs = filler.ended(seeds=2)
     filler.ended(seeds=3, norm="group_norm")
 
-    assert "1 rows, 1 runs" == drawn(invoke, filler, tmp_path, runs[0].fingerprint[:12])
-    assert "1 rows, 2 runs" == drawn(invoke, filler, tmp_path, runs[0].spec.row[:12])
-    assert "1 rows, 3 runs" == drawn(invoke, filler, tmp_path, "norm=group_norm")
+    assert "1 row, 1 run" == drawn(invoke, filler, tmp_path, runs[0].fingerprint[:12])
+    assert "1 row, 2 runs" == drawn(invoke, filler, tmp_path, runs[0].spec.row[:12])
+    assert "1 row, 3 runs" == drawn(invoke, filler, tmp_path, "norm=group_norm")
     assert "2 rows, 5 runs" == drawn(invoke, filler, tmp_path, "problem=digits_cnn")
     assert "2 rows, 5 runs" == drawn(invoke, filler, tmp_path)
 

@@ -132,6 +132,29 @@ def test_boxes_lie_in_the_image(size):
         assert max(areas) > 0.8
 
 
+def furthest_from_uniform(values, low, high):
+    """Return the largest distance between distribution functions (Kolmogorov-Smirnov)."""
+    expected = (np.sort(values) - low) / (high - low)
+    steps = np.arange(len(values) + 1) / len(values)
+    return max(np.abs(expected - steps[1:]).max(), np.abs(expected - steps[:-1]).max())
+
+
+def test_boxes_are_distributed_as_torchvisions():
+    """Area, logarithm of the ratio and place are uniform where every box fits: up to 3/4."""
+    numbers, side = random.Random(0), 100_000
+    boxes = np.array([crop_box(side, side, numbers) for _ in range(8000)])
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    area = width * height / side**2
+    fits = area < 3 / 4
+    place = boxes[:, 0] / (side - width), boxes[:, 1] / (side - height)
+
+    bound = 1.63 / np.sqrt(fits.sum())  # passed by 1 % of uniform samples
+    ratio = np.log(width / height)[fits]
+    assert furthest_from_uniform(ratio, np.log(3 / 4), np.log(4 / 3)) < bound
+    assert furthest_from_uniform(area[fits], 0.08, 3 / 4) < bound
+    assert all(furthest_from_uniform(share[fits], 0, 1) < bound for share in place)
+
+
 def test_epoch_is_a_function_of_the_run(part):
     """Views and order are those that (seed, epoch, example) gives, normalized in channels_last."""
     source = make_source(part)
