@@ -144,7 +144,7 @@ def test_imagenet_of_other_classes_is_refused(two_classes, tmp_path):
 
 def test_missing_imagenet_folder(tmp_path):
     """The folder is named with what to do by hand."""
-    with pytest.raises(DataError, match="Get ILSVRC2012_img_train.tar") as caught:
+    with pytest.raises(DataError, match=r"Get ILSVRC2012_img_train\.tar") as caught:
         imagenet(DataRequest(tmp_path))
     assert f"{tmp_path / 'imagenet/train'} is missing" in str(caught.value)
     assert "MD5" not in str(caught.value)
