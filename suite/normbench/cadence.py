@@ -33,10 +33,12 @@ CADENCE = (
     Parameter(
         name="batch_size",
         kind="int",
-        default=128,
-        summary="training examples in the fixed batch that the observer is shown",
+        default=None,
+        summary="training examples in the fixed batch that the observer is shown; null: as many as "
+        "in a training batch, between 32 and 128",
         unit="examples",
         low=2,
+        optional=True,
     ),
 )
 _OURS = frozenset(parameter.name for parameter in CADENCE)

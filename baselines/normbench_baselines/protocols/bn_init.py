@@ -23,6 +23,8 @@ BN_INIT = Protocol(
         deviations=(
             "The dense layer starts at torch's own values, as a comment in the code intends; the "
             "code's are 2.45 times as large.",
+            "Images without a norm of the input are normalized by normbench's statistics; the "
+            "source's differ in the fourth digit.",
             "Losses are means over examples; the code averages batch means.",
             "A reduced learning rate of γ ends at 1e-7 of its own start; the code's ends at 1e-8.",
             "Random streams are normbench's own, keyed by the source's MD5 seeds; the split is "

@@ -21,6 +21,8 @@ SPHERICAL = Protocol(
         licence="MIT",
         deviations=(
             "Validation examples are not augmented, and the split is stratified.",
+            "CIFAR-100 is normalized by normbench's statistics; the code's differ in the fourth "
+            "digit.",
             "Metrics count every example once; the code averages batch means.",
             "Every seed draws its own initial values and order; the code fixes seed 0.",
             "The number of seeds is not published; five are normbench's choice.",

@@ -84,8 +84,16 @@ def watch(session: Session, catalogue: Catalogue, observer: ComponentSpec) -> Wa
         description=description,
         probe=description.load()(**own_parameters(observer)),
         cadence=Cadence.of(observer, epoch_steps=session.source.steps, epochs=session.spec.epochs),
-        batch=cache(partial(session.probe_batch, int(observer.number("batch_size")))),
+        batch=cache(partial(session.probe_batch, _batch_size(observer, session))),
     )
+
+
+def _batch_size(observer: ComponentSpec, session: Session) -> int:
+    """Return how many examples *observer* is shown."""
+    if observer.parameters["batch_size"] is not None:
+        return int(observer.number("batch_size"))
+    # A moment then costs about as much as one or two steps, whatever the problem.
+    return min(128, max(32, session.spec.problem.training.batch_size))
 
 
 class Observing:
