@@ -24,6 +24,7 @@ class RunView:
         share: Share of the work done, in [0, 1].
         point: The newest curve point, empty before the first.
         seconds_left: Estimated from the epochs trained so far; None before the first.
+        score: Of a run with a result.
     """
 
     run: StoredRun
@@ -33,6 +34,7 @@ class RunView:
     share: float
     point: dict[str, Any] = field(default_factory=dict)
     seconds_left: float | None = None
+    score: float | None = None
 
     @property
     def images_per_second(self) -> float | None:
@@ -66,6 +68,22 @@ class Watch:
         if view.state in _DONE:
             self._done[fingerprint] = view
         return view
+
+
+def glance_at(run: StoredRun) -> RunView:
+    """Return how far *run* is; of a run that is done, nothing but its result is read."""
+    state = run.state()
+    result = run.result() if state in _DONE else None
+    if result is None:
+        return view_run(run)
+    return RunView(
+        run=run,
+        state=state,
+        epoch=int(result["epochs"]),
+        epochs=run.spec.epochs,
+        share=1.0,
+        score=float(result["score"]),
+    )
 
 
 def view_run(run: StoredRun) -> RunView:

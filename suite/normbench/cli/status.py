@@ -14,7 +14,7 @@ import click
 from normbench.cli import complete, output
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.selection import find_runs
-from normbench.live import RunView, view_run
+from normbench.live import RunView, glance_at
 from normbench.specs import RunSpec
 from normbench.store import RunState, RunStore
 from normbench.tables import score
@@ -54,9 +54,7 @@ class StatusRow:
     @property
     def scores(self) -> dict[int, float]:
         """Score of each finished or diverged run, by seed; a diverged one has the worst score."""
-        done = (RunState.FINISHED, RunState.DIVERGED)
-        results = {v.run.spec.seed: v.run.result() for v in self.views if v.state in done}
-        return {seed: result["score"] for seed, result in results.items() if result is not None}
+        return {v.run.spec.seed: v.score for v in self.views if v.score is not None}
 
     @property
     def setting(self) -> str:
@@ -141,7 +139,7 @@ def command(
 def _rows(store: RunStore, words: Sequence[str]) -> list[StatusRow]:
     by_row: dict[str, list[RunView]] = {}
     for run in find_runs(store, words):
-        by_row.setdefault(run.spec.row, []).append(view_run(run))
+        by_row.setdefault(run.spec.row, []).append(glance_at(run))
     return [StatusRow(tuple(views)) for views in by_row.values()]
 
 
@@ -152,7 +150,7 @@ def _run_record(view: RunView) -> dict[str, Any]:
         "state": view.state.value,
         "epoch": view.epoch,
         "epochs": view.epochs,
-        "score": (view.run.result() or {}).get("score"),
+        "score": view.score,
     }
 
 
