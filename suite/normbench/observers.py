@@ -98,10 +98,13 @@ class View:
 
     @cached_property
     def parameters(self) -> tuple[ParameterInfo, ...]:
-        """Roles, sites and invariances of the copy's parameters."""
-        copies = dict(self.network.named_parameters(remove_duplicate=False))
+        """Copies of all parameters with their roles, sites and invariances.
+
+        They are no parts of :attr:`network`, which need not be copied to read them.
+        """
         return tuple(
-            replace(info, parameter=copies[info.name]) for info in self._original.parameters
+            replace(info, parameter=_copied_parameter(info.parameter))
+            for info in self._original.parameters
         )
 
     def scores(self) -> Scores:
@@ -140,6 +143,11 @@ class View:
 
 def _draws(module: nn.Module) -> bool:
     return isinstance(module, Stochastic) and module.generator is not None
+
+
+def _copied_parameter(parameter: nn.Parameter) -> nn.Parameter:
+    copied = parameter.detach().clone()
+    return nn.Parameter(copied, requires_grad=parameter.requires_grad)
 
 
 def _copied(value: Any) -> Any:

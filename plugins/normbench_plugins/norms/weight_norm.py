@@ -29,18 +29,28 @@ RELU_MEAN = math.sqrt(0.5 / math.pi)
 class ScaledReLU(nn.Module):
     r"""Apply a ReLU whose output has mean 0 and variance 1 for inputs drawn from N(0, 1).
 
-    .. math:: y = \sqrt{\tfrac{2 \pi}{\pi - 1}} \left(\max(x, 0) - \sqrt{\tfrac{1}{2 \pi}}\right)
+    .. math:: y = g \, (\max(x, 0) - \mu), \qquad
+        g = \sqrt{\tfrac{2 \pi}{\pi - 1}}, \quad \mu = \sqrt{\tfrac{1}{2 \pi}}
 
     From Normalization Propagation, D. Arpit, Y. Zhou, B. U. Kota and V. Govindaraju, ICML 2016,
     arXiv:1603.01431.
 
     Shapes: any, the output as the input.
+
+    Args:
+        gain: g. Beyond BatchNorm computes it and μ with π in single precision.
+        mean: μ.
     """
+
+    def __init__(self, gain: float = RELU_GAIN, mean: float = RELU_MEAN) -> None:
+        super().__init__()
+        self.gain = gain
+        self.mean = mean
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return *inputs* rectified, shifted and scaled."""
         # rsub with a negative factor is the one operation that scales and shifts in a single pass.
-        return torch.rsub(inputs.relu(), -RELU_GAIN * RELU_MEAN, alpha=-RELU_GAIN)
+        return torch.rsub(inputs.relu(), -self.gain * self.mean, alpha=-self.gain)
 
 
 class WeightNorm(WeightParametrization):
