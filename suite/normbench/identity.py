@@ -71,15 +71,6 @@ def idle_rules(rules: Rules, content: str, augmentation: Sequence[str]) -> froze
     return frozenset(idle)
 
 
-def shown(value: Any) -> str:
-    """Return *value* as it is typed on the command line."""
-    if isinstance(value, list):
-        return ",".join(str(item) for item in value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)
-
-
 def refuse_changed_files(spec: RunSpec, catalogue: Catalogue) -> None:
     """Refuse to train *spec* with a one-off file that has changed since it was resolved.
 

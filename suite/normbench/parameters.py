@@ -115,19 +115,19 @@ class Parameter:
 
     def _refuse(self, value: object, owner: str) -> UsageError:
         return UsageError(
-            f"{self.name}={_typed(value)} does not fit {owner}: expected {self.range}. "
-            f"Give another value, or leave {self.name} out for its default, {_typed(self.default)}."
+            f"{self.name}={typed(value)} does not fit {owner}: expected {self.range}. "
+            f"Give another value, or leave {self.name} out for its default, {typed(self.default)}."
         )
 
 
-def _typed(value: object) -> str:
+def typed(value: object) -> str:
     """Return *value* as it would be typed on the command line."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return ",".join(_typed(item) for item in value)
+        return ",".join(typed(item) for item in value)
     return str(value)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from normbench.augmentation import Augmentation
 from normbench.descriptions import Component, Dataset, Network, Norm, Optimizer, Problem, Training
 from normbench.errors import UsageError
-from normbench.identity import ablation_identity, carries_nothing, difference, idle_rules, shown
+from normbench.identity import ablation_identity, carries_nothing, difference, idle_rules
 from normbench.overrides import OPTIONS, chosen_seeds, parse_mask, read_overrides
-from normbench.parameters import Value, changed, checked, rules_of
+from normbench.parameters import Value, changed, checked, rules_of, typed
 from normbench.plugins import Catalogue
 from normbench.rules import Ablation, Protocol, Rules
 from normbench.settings import find_setting
@@ -199,7 +199,7 @@ class _Resolution:
             "network": difference(network, self._network_values({})),
         }
         return tuple(
-            f"{section}.{name}={shown(value)}"
+            f"{section}.{name}={typed(value)}"
             for section, values in parts.items()
             for name, value in sorted(values.items())
             if (section, name) not in self.published

@@ -7,7 +7,7 @@ from typing import Any
 
 from normbench.descriptions import Problem
 from normbench.errors import UsageError, unknown_name
-from normbench.identity import shown
+from normbench.parameters import typed
 from normbench.plugins import load_catalogue
 from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun
@@ -88,20 +88,20 @@ def _by_value(runs: Sequence[StoredRun], name: str, value: str) -> list[StoredRu
     """
     section, _, field = name.rpartition(".")
     values = {
-        run.fingerprint: shown(_SECTIONS[section](run.spec)[field])
+        run.fingerprint: typed(_SECTIONS[section](run.spec)[field])
         for run in runs
         if section in _SECTIONS and field in _SECTIONS[section](run.spec)
     }
     if not values:
         raise unknown_name("word", name, _WORDS)
-    wanted = {_typed(each) for each in value.split(",")}
-    matching = [run for run in runs if _typed(values.get(run.fingerprint, "")) in wanted]
+    wanted = {_one_spelling(each) for each in value.split(",")}
+    matching = [run for run in runs if _one_spelling(values.get(run.fingerprint, "")) in wanted]
     if not matching:
         raise unknown_name(f"{name} in this store", value, values.values())
     return matching
 
 
-def _typed(text: str) -> str:
+def _one_spelling(text: str) -> str:
     """Return a number in one spelling, other text as it is."""
     try:
         return repr(float(text))

@@ -9,6 +9,7 @@ from typing import Any
 
 from normbench.errors import UsageError
 from normbench.overrides import parse_mask, parse_seeds
+from normbench.parameters import typed
 from normbench.plugins import Catalogue
 from normbench.resolve import Request
 from normbench.suites.files import AXES, Choice, Grid, Rule, SuiteFile, find_suite
@@ -125,19 +126,14 @@ def _request(
         sites=None if ablation is None else parse_mask(ablation.values.get("sites")),
         protocol=None if protocol is None else protocol.name,
         seeds=parse_seeds(seeds) if isinstance(seeds, str) else seeds,
-        words=(*(f"{name}={_typed(value)}" for name, value in values.items()), *words),
+        words=(*(_word(name, value) for name, value in values.items()), *words),
     )
 
 
-def _typed(value: Any) -> str:
-    """Return *value* as it would be typed on the command line."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{','.join(_typed(item) for item in value)}]"
-    return str(value)
+def _word(name: str, value: Any) -> str:
+    """Return a word as it is typed; only in brackets can a list be empty."""
+    listed = isinstance(value, list | tuple)
+    return f"{name}=[{typed(value)}]" if listed else f"{name}={typed(value)}"
 
 
 def _refuse_idle(suite: SuiteFile, used: set[int]) -> None:
