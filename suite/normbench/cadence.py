@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import takewhile
@@ -12,14 +13,19 @@ from normbench.parameters import Parameter, Value, checked
 from normbench.plugins import Catalogue
 from normbench.specs import ComponentSpec
 
+# A look costs as much as a few steps; between so many it stays below a tenth of the training time.
+LEAST_STEPS = 100
+
 CADENCE = (
     Parameter(
         name="every",
         kind="float",
-        default=1.0,
-        summary="epochs between two moments; 0.1 is ten times an epoch",
+        default=None,
+        summary="epochs between two moments, 0.1 is ten times an epoch; null: as few whole epochs "
+        "as make 100 steps",
         unit="epochs",
         low=1e-6,
+        optional=True,
     ),
     Parameter(
         name="every_steps",
@@ -49,17 +55,18 @@ class Cadence:
     """When an observer looks: before the first step, at every multiple, and after the last step.
 
     With *every_steps* n the moments are the steps 0, n, 2n, ...; else they are the steps nearest to
-    the epochs 0, *every*, 2·*every*, ... Steps are counted over the whole run; moment s lies behind
-    s steps.
+    the epochs 0, *every*, 2·*every*, ... If neither is given, *every* is the least whole number of
+    epochs that has :data:`LEAST_STEPS` steps. Steps are counted over the whole run; moment s lies
+    behind s steps.
 
     Attributes:
-        every: Epochs between two moments.
+        every: Epochs between two moments; None for as few as make :data:`LEAST_STEPS` steps.
         every_steps: Steps between two moments; None to count in epochs.
         epoch_steps: Steps of an epoch.
         last_step: Steps of the run.
     """
 
-    every: float
+    every: float | None
     every_steps: int | None
     epoch_steps: int
     last_step: int
@@ -67,9 +74,17 @@ class Cadence:
     @classmethod
     def of(cls, observer: ComponentSpec, *, epoch_steps: int, epochs: int) -> Cadence:
         """Return the cadence that was asked of *observer* in a run of so many *epochs*."""
-        given = observer.parameters["every_steps"]
+        asked = observer.parameters
+        every = None if asked["every"] is None else observer.number("every")
+        given = asked["every_steps"]
         every_steps = None if given is None else int(observer.number("every_steps"))
-        return cls(observer.number("every"), every_steps, epoch_steps, epochs * epoch_steps)
+        return cls(every, every_steps, epoch_steps, epochs * epoch_steps)
+
+    @property
+    def distance(self) -> float:
+        """Steps between two moments that are counted in epochs."""
+        every = self.every or math.ceil(LEAST_STEPS / self.epoch_steps)
+        return every * self.epoch_steps
 
     def is_due(self, step: int) -> bool:
         """Whether the observer looks after *step* steps of the run."""
@@ -77,7 +92,7 @@ class Cadence:
             return True
         if self.every_steps is not None:
             return step % self.every_steps == 0
-        distance = self.every * self.epoch_steps
+        distance = self.distance
         return distance <= 1 or round(round(step / distance) * distance) == step
 
 

@@ -22,7 +22,7 @@ def test_request_is_stored_with_the_run_and_not_in_its_identity(invoke, tmp_path
 
     assert (0, 0) == (plain.exit_code, observed.exit_code)
     asked = {observer.name: observer.parameters["every"] for observer in run.asked()}
-    assert {"activations": 0.1, "spheres": 1.0} == asked
+    assert {"activations": 0.1, "spheres": None} == asked
 
 
 def test_dry_run_asks_for_nothing(invoke, tmp_path):

@@ -190,6 +190,22 @@ def test_moments_lie_where_they_were_asked_for(given, expected):
     assert expected == [step for step in range(26) if cadence.is_due(step)]
 
 
+@pytest.mark.parametrize(
+    ("epoch_steps", "expected"),
+    [
+        (40, [0, 120, 240, 250]),
+        (99, [0, 198, 250]),
+        (100, [0, 100, 200, 250]),
+        (240, [0, 240, 250]),
+    ],
+)
+def test_default_cadence_is_an_epoch_of_100_steps_or_more(epoch_steps, expected):
+    """Where epochs are short a moment comes every few of them, and so stays cheap."""
+    cadence = Cadence(every=None, every_steps=None, epoch_steps=epoch_steps, last_step=250)
+
+    assert expected == [step for step in range(251) if cadence.is_due(step)]
+
+
 def test_view_tells_where_the_run_is():
     """Epoch, step, learning rate, mode and batch are the moment's; random numbers are its own."""
     probe = Seen()
