@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STORE ?= normbench-runs
 JOBS ?= 2
 
-.PHONY: demo test lint types unit bench clean
+.PHONY: demo test lint types unit test-slurm bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/normbench run digits_cnn_bn sgd --seeds 5 --store $(STORE)
@@ -25,6 +25,12 @@ types: $(VENV)/.ready
 
 unit: $(VENV)/.ready
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --cov --cov-report=term
+
+# Starts a real SLURM on this machine, with fake GPUs; needs root, and apt unless it is installed.
+test-slurm: $(VENV)/.ready
+	tests/slurm/start_one_node_slurm.sh
+	$(BIN)/python -m pytest --numprocesses 0 -m slurm tests/slurm; \
+		status=$$?; tests/slurm/stop_one_node_slurm.sh; exit $$status
 
 bench: $(VENV)/.ready
 	$(BIN)/normbench bench cifar10_3c3d_bn

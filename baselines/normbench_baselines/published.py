@@ -8,54 +8,27 @@ are known, the value of each seed. What a result leaves out is taken from the to
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any, Literal
+from typing import Any
 
-from normbench import Source, Value
+from normbench import Publication, PublishedResult, Source, Value, hookimpl
 
-Spread = Literal["n", "n-1", "unknown"]
+_PUBLICATIONS = {
+    "deepobs": (
+        "baselines of DeepOBS, TensorFlow 1, 10 seeds",
+        "https://github.com/fsschneider/DeepOBS_Baselines",
+    ),
+    "group_norm_study": (
+        "group norm against batch norm over the batch size, TensorFlow 2, 5 seeds",
+        "https://github.com/BeFranke/GroupNorm",
+    ),
+    "spherical": ("optimizers on spheres, PyTorch", "arXiv:2006.13382"),
+}
 
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedResult:
-    """One published number.
-
-    Attributes:
-        problem: What was trained; this and the next three by the names they would have here.
-        norm: Norm at its sites.
-        optimizer: Optimizer.
-        protocol: Rules it was measured under.
-        metric: What was measured, such as ``test_accuracy``.
-        mean: Mean over seeds; accuracies in [0, 1].
-        sd: Standard deviation over seeds in the same unit, None if it was not published.
-        spread: What the standard deviation divides by.
-        n: Number of seeds, None if it was not published.
-        values: Value of each seed, where they are known.
-        conditions: Hyper-parameters and the like, as far as they tell results apart.
-        more: Other numbers about the same runs.
-        label: How far it can be compared with ours.
-        remark: What is particular to it.
-        source: Where it is published, and what deviates from sound practice there.
-    """
-
-    problem: str
-    norm: str
-    optimizer: str
-    protocol: str
-    metric: str
-    mean: float
-    sd: float | None = None
-    spread: Spread = "unknown"
-    n: int | None = None
-    values: Mapping[int, float] = field(default_factory=dict)
-    conditions: Mapping[str, Value] = field(default_factory=dict)
-    more: Mapping[str, float] = field(default_factory=dict)
-    label: str
-    remark: str = ""
-    source: Source
+__all__ = ["PublishedComparison", "PublishedResult", "published_comparisons", "published_results"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,25 +50,42 @@ class PublishedComparison:
     p: float
 
 
-def published_results() -> tuple[PublishedResult, ...]:
-    """Return all published numbers."""
-    return tuple(result for content in _contents() for result in _results(content))
+@hookimpl
+def normbench_publications() -> Sequence[Publication]:
+    """Offer the publications of all data files; the files are read when numbers are asked for."""
+    return tuple(
+        Publication(
+            name=name,
+            summary=summary,
+            source=Source(title=name, reference=reference),
+            factory="normbench_baselines.published:published_results",
+        )
+        for name, (summary, reference) in _PUBLICATIONS.items()
+    )
+
+
+def published_results(name: str | None = None) -> tuple[PublishedResult, ...]:
+    """Return the numbers of the publication *name*, or all."""
+    contents = ((own, content) for own, content in _contents() if name in (None, own))
+    return tuple(result for _, content in contents for result in _results(content))
 
 
 def published_comparisons() -> tuple[PublishedComparison, ...]:
     """Return all published comparisons."""
     return tuple(
         PublishedComparison(protocol=content["protocol"], **entry)
-        for content in _contents()
+        for _, content in _contents()
         for entry in content.get("comparison", ())
     )
 
 
-def _contents() -> Iterator[dict[str, Any]]:
+def _contents() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each file's name without its ending, and its content."""
     folder: Traversable = files("normbench_baselines") / "published"
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
         if file.name.endswith(".toml"):
-            yield tomllib.loads(file.read_text(encoding="utf-8"))
+            content = tomllib.loads(file.read_text(encoding="utf-8"))
+            yield file.name.removesuffix(".toml"), content
 
 
 def _results(content: Mapping[str, Any]) -> Iterator[PublishedResult]:

@@ -28,7 +28,9 @@ from normbench.descriptions import (
 from normbench.errors import DataError, NormbenchError, PluginError, StoreError, UsageError
 from normbench.hookspecs import hookimpl
 from normbench.parameters import Parameter, Search, Value
+from normbench.publications import Publication, PublishedResult
 from normbench.rules import Ablation, Protocol, Rules
+from normbench.setting_files import read_settings
 
 if TYPE_CHECKING:
     from normbench.api import Report, run
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from normbench.sites import Fitting, Site, Sites
     from normbench.statistics import PairedTTest, paired_t_test
     from normbench.tasks import Batch, Classification, Scores, State, Task
+    from normbench.tuning import TuningReport, tune
 
 _LAZY = {
     "Report": "normbench.api",
@@ -70,6 +73,8 @@ _LAZY = {
     "Scores": "normbench.tasks",
     "State": "normbench.tasks",
     "Task": "normbench.tasks",
+    "TuningReport": "normbench.tuning",
+    "tune": "normbench.tuning",
 }
 
 __all__ = [
@@ -101,6 +106,8 @@ __all__ = [
     "Probe",
     "Problem",
     "Protocol",
+    "Publication",
+    "PublishedResult",
     "Report",
     "Role",
     "Rules",
@@ -118,6 +125,7 @@ __all__ = [
     "Suite",
     "Task",
     "Training",
+    "TuningReport",
     "UsageError",
     "Value",
     "View",
@@ -125,8 +133,10 @@ __all__ = [
     "hookimpl",
     "paired_t_test",
     "parameter_groups",
+    "read_settings",
     "role_of",
     "run",
+    "tune",
 ]
 
 

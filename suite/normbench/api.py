@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,21 +13,21 @@ from normbench.cadence import asked_observers
 from normbench.data import data_folder
 from normbench.descriptions import Launcher, Observer
 from normbench.errors import UsageError
-from normbench.launchers.base import Launch, LaunchRequest
-from normbench.launchers.local import devices
+from normbench.launchers.base import Launch, LaunchRequest, Slots
+from normbench.launchers.devices import devices
 from normbench.overrides import parse_mask
 from normbench.planning import check_resumable, plan
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.report import Row, rows_of
 from normbench.resolve import Request
 from normbench.specs import ComponentSpec, RunSpec
-from normbench.store import RunState, RunStore, StoredRun, store_path
+from normbench.store import RunStore, StoredRun, store_path
 
 if TYPE_CHECKING:
     from normbench.tracking import Collector
 
 Tick = Callable[[], None]
-_DONE = (RunState.FINISHED, RunState.DIVERGED)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -41,6 +42,7 @@ class Report:
         tracking: What was sent to MLflow, in words; empty if nothing was.
         observed: Runs that had a result before and got series during the call.
         lacking: The series that were asked for and are not there, in a sentence for each run.
+        going_on: How to go on, if the launcher was told not to wait for the runs; else empty.
     """
 
     rows: tuple[Row, ...]
@@ -49,6 +51,7 @@ class Report:
     tracking: str = ""
     observed: int = 0
     lacking: tuple[str, ...] = ()
+    going_on: str = ""
 
     @property
     def complete(self) -> bool:
@@ -63,6 +66,7 @@ class Report:
             "observed": self.observed,
             "rows": [row.to_dict() for row in self.rows],
             "lacking": list(self.lacking),
+            "going_on": self.going_on,
         }
 
     def __repr__(self) -> str:
@@ -83,16 +87,36 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class Launching:
-    """How runs get trained; see the options of ``normbench run``."""
+    """How runs get trained; see the options of ``normbench run``.
+
+    Attributes:
+        store: Run store; None for the default place.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        slots: Runs trained at once on the processor or on each GPU; None for one on each core or
+            GPU, ``auto`` for as many on each GPU as its memory allows.
+        data_dir: Data folder; None for the default place.
+        launcher: Who starts the workers.
+        launcher_options: Words for that launcher alone.
+        track: Whether MLflow is fed.
+        keep_weights: Whether final weights are kept.
+        checkpoint_seconds: Least time between checkpoints; None for the worker's default.
+        time_limit: Seconds that a run may take; None without limit.
+        memory_limit: Bytes of memory that a worker may hold; None without limit.
+        observers: What looks on.
+        watch: Shows how far the runs are.
+    """
 
     store: Path | None = None
     device: str = "auto"
-    slots: int | None = None
+    slots: Slots = None
     data_dir: Path | None = None
     launcher: str = "local"
+    launcher_options: Mapping[str, str] = field(default_factory=dict)
     track: bool = True
     keep_weights: bool = False
     checkpoint_seconds: float | None = None
+    time_limit: float | None = None
+    memory_limit: int | None = None
     observers: Sequence[ComponentSpec] = ()
     watch: Callable[[RunStore, Sequence[str]], AbstractContextManager[Tick]] = field(
         default=lambda _store, _runs: nullcontext(_nothing)
@@ -114,7 +138,11 @@ def run(
     store: str | Path | None = None,
     data_dir: str | Path | None = None,
     device: str = "auto",
-    slots: int | None = None,
+    slots: Slots = None,
+    launcher: str = "local",
+    launcher_options: Mapping[str, str] | None = None,
+    time_limit: float | None = None,
+    memory_limit: int | None = None,
     track: bool = True,
     keep_weights: bool = False,
     observe: Iterable[str] = (),
@@ -138,7 +166,12 @@ def run(
         store: Run store; default ``$NORMBENCH_STORE``, else ``./normbench-runs``.
         data_dir: Data folder; default ``$NORMBENCH_DATA``, else the user cache.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        slots: Runs trained at once on the processor or on each GPU.
+        slots: Runs trained at once on the processor or on each GPU; ``"auto"`` for as many on each
+            GPU as its memory allows.
+        launcher: Who starts the workers.
+        launcher_options: Words for that launcher alone, such as ``{"partition": "gpu"}``.
+        time_limit: Seconds that a run may take.
+        memory_limit: Bytes of memory that a worker may hold.
         track: Whether MLflow is fed.
         keep_weights: Whether final weights are kept.
         observe: Observers to look on, such as ``["activations:every=0.1"]``.
@@ -147,7 +180,8 @@ def run(
     Raises:
         UsageError: If the request cannot be carried out as given.
     """
-    catalogue = load_catalogue(Path(file) for file in plugins)
+    root = store_path(Path(store) if store else None)
+    catalogue = load_catalogue(Path(file) for file in plugins).with_store(root)
     request = Request(
         problem=problem,
         optimizer=optimizer,
@@ -158,12 +192,16 @@ def run(
         seeds=seeds,
         config=Path(config) if config else None,
         setting_of=setting_of,
-        words=[f"{name.replace('__', '.')}={_word(value)}" for name, value in words.items()],
+        words=as_words(words),
     )
     launching = Launching(
-        store=Path(store) if store else None,
+        store=root,
         device=device,
         slots=slots,
+        launcher=launcher,
+        launcher_options=launcher_options or {},
+        time_limit=time_limit,
+        memory_limit=memory_limit,
         data_dir=Path(data_dir) if data_dir else None,
         track=track,
         keep_weights=keep_weights,
@@ -174,12 +212,32 @@ def run(
 
 def launch(specs: Sequence[RunSpec], catalogue: Catalogue, launching: Launching) -> Report:
     """Add *specs* to the store, train those that are not done, and report on all of them."""
-    devices(launching.device, launching.slots)
+    check_launching(launching, catalogue)
     store = RunStore.open(store_path(launching.store), create=True)
     runs = [store.add(spec) for spec in specs]
     for added in runs:
+        added.readmit()
         added.ask(launching.observers)
     return _train(store, runs, catalogue, launching)
+
+
+def check_launching(launching: Launching, catalogue: Catalogue) -> None:
+    """Check what can be known of a launch before anything is written.
+
+    Raises:
+        UsageError: If there is no such launcher, or no such device where this machine trains.
+    """
+    launcher = catalogue.get(Launcher, launching.launcher).load()()
+    if hasattr(launcher, "check"):
+        launcher.check(launching.launcher_options)
+    if launching.launcher == "local":
+        devices(launching.device, launching.slots)
+        if launching.launcher_options:
+            names = ", ".join(sorted(launching.launcher_options))
+            raise UsageError(
+                f"the local launcher has no options of its own, but was given {names}. Leave out "
+                "--launcher-option, or choose another --launcher."
+            )
 
 
 def resume(
@@ -192,7 +250,8 @@ def resume(
 ) -> Report:
     """Train the unfinished runs of a store, or those named, from their last checkpoints.
 
-    Runs that lack series which were asked for are trained again for them.
+    Runs that lack series which were asked for are trained again for them. Cancelled runs are left
+    alone unless they are named.
 
     Args:
         store: Run store; default ``$NORMBENCH_STORE``, else ``./normbench-runs``.
@@ -205,8 +264,7 @@ def resume(
         UsageError: If a fingerprint is not in the store.
     """
     opened = RunStore.open(store_path(Path(store) if store else None))
-    found = list(opened.runs()) if runs is None else _named(opened, runs)
-    unfinished = [run for run in found if run.state() not in _DONE or run.lacking()]
+    unfinished = _unfinished(opened) if runs is None else _readmitted(opened, runs)
     launching = launching or Launching(**options)
     catalogue = catalogue or load_catalogue()
     check_resumable((run.spec for run in unfinished), catalogue, launching.data_dir)
@@ -216,23 +274,26 @@ def resume(
 def _train(
     store: RunStore, runs: Sequence[StoredRun], catalogue: Catalogue, launching: Launching
 ) -> Report:
-    unfinished = [run for run in runs if run.state() not in _DONE]
-    unobserved = [run for run in runs if run.lacking()]
-    waiting = [run for run in runs if run in unfinished or run in unobserved]
+    names = [run.fingerprint for run in runs]
+    before = store.indexed(names)
+    waiting = [run for run in runs if not before[run.fingerprint].complete]
     _check_observers(waiting, catalogue)
     fingerprints = tuple(run.fingerprint for run in waiting)
-    collector = _collector(store, launching)
+    collector = None if _detaches(catalogue, launching) else _collector(store, launching)
+    going_on = None
     with collector or nullcontext():
         if fingerprints:
-            _launch(store, fingerprints, catalogue, launching)
+            going_on = _launch(store, fingerprints, catalogue, launching)
     tracking = str(collector.stop()) if collector else ""
+    after = store.indexed(names)
     return Report(
-        rows=tuple(rows_of(runs)),
+        rows=tuple(rows_of(runs, after)),
         store=store.root,
-        trained=sum(run.state() in _DONE for run in unfinished),
+        trained=sum(after[name].done and not before[name].done for name in names),
         tracking=tracking,
-        observed=sum(not run.lacking() for run in unobserved),
-        lacking=tuple(words for run in runs if (words := _lacking(run))),
+        observed=sum(before[name].lacking and not after[name].lacking for name in names),
+        lacking=tuple(_lacking(run) for run in runs if after[run.fingerprint].lacking),
+        going_on=going_on or "",
     )
 
 
@@ -250,10 +311,8 @@ def _check_observers(runs: Iterable[StoredRun], catalogue: Catalogue) -> None:
 
 
 def _lacking(run: StoredRun) -> str:
-    """Return which series *run* is without and why, in a sentence; empty if none."""
+    """Return which series *run* is without and why, in a sentence."""
     names = ", ".join(observer.name for observer in run.lacking())
-    if not names:
-        return ""
     attempts = run.attempts()
     reason = attempts[-1].message if attempts else ""
     return f"run {run.fingerprint[:8]} lacks the series of {names}" + (
@@ -263,7 +322,7 @@ def _lacking(run: StoredRun) -> str:
 
 def _launch(
     store: RunStore, fingerprints: tuple[str, ...], catalogue: Catalogue, launching: Launching
-) -> None:
+) -> str | None:
     launcher: Launch = catalogue.get(Launcher, launching.launcher).load()()
     request = LaunchRequest(
         store=store.root,
@@ -274,9 +333,19 @@ def _launch(
         plugin_files=catalogue.files,
         keep_weights=launching.keep_weights,
         checkpoint_seconds=launching.checkpoint_seconds,
+        time_limit=launching.time_limit,
+        memory_limit=launching.memory_limit,
+        options=launching.launcher_options,
     )
     with launching.watch(store, fingerprints) as tick:
-        launcher(request, tick)
+        return launcher(request, tick)
+
+
+def _detaches(catalogue: Catalogue, launching: Launching) -> bool:
+    """Whether the launcher will return before the runs are trained."""
+    launcher = catalogue.get(Launcher, launching.launcher).load()()
+    asked = getattr(launcher, "detaches", None)
+    return asked is not None and bool(asked(launching.launcher_options))
 
 
 def _collector(store: RunStore, launching: Launching) -> Collector | None:
@@ -286,6 +355,25 @@ def _collector(store: RunStore, launching: Launching) -> Collector | None:
     from normbench.tracking import Collector
 
     return Collector(store)
+
+
+def _unfinished(store: RunStore) -> list[StoredRun]:
+    """Return the runs that are neither done nor cancelled, and those that lack series."""
+    index = store.index()
+    for problem in index.damaged.values():
+        _log.warning("%s", problem)
+    found = (run for run in index.runs.values() if not run.complete and not run.cancelled)
+    return [index.stored(run) for run in index.in_order(found)]
+
+
+def _readmitted(store: RunStore, prefixes: Iterable[str]) -> list[StoredRun]:
+    """Return the runs named that are not done or lack series; cancelled ones are readmitted."""
+    named = _named(store, prefixes)
+    known = store.indexed([run.fingerprint for run in named])
+    unfinished = [run for run in named if not known[run.fingerprint].complete]
+    for run in unfinished:
+        run.readmit()
+    return unfinished
 
 
 def _named(store: RunStore, prefixes: Iterable[str]) -> list[StoredRun]:
@@ -299,6 +387,11 @@ def _named(store: RunStore, prefixes: Iterable[str]) -> list[StoredRun]:
             )
         found.update((run.fingerprint, run) for run in runs)
     return list(found.values())
+
+
+def as_words(keywords: Mapping[str, Any]) -> list[str]:
+    """Return keywords as the words of the command line; two underscores are a dot."""
+    return [f"{name.replace('__', '.')}={_word(value)}" for name, value in keywords.items()]
 
 
 def _word(value: Any) -> str:

@@ -95,6 +95,17 @@ def missing_files(dataset: Dataset, folder: Path) -> Sequence[Path]:
     return [folder / file.path for file in dataset.files if _defect(folder / file.path, file)]
 
 
+def absent_files(dataset: Dataset, folder: Path) -> Sequence[Path]:
+    """Return the files of *dataset* that are not in *folder* at their size; reads none of them."""
+    return [folder / file.path for file in dataset.files if not _is_there(folder / file.path, file)]
+
+
+def _is_there(path: Path, file: DataFile) -> bool:
+    if file.path.endswith("/"):
+        return path.is_dir()
+    return path.is_file() and file.size in (0, path.stat().st_size)
+
+
 def _defect(path: Path, file: DataFile) -> str:
     """Return what is wrong with a data file, or nothing."""
     if file.path.endswith("/"):

@@ -264,7 +264,7 @@ class Setting:
 
     Attributes:
         problem: Problem by its base name.
-        norm: Norm at its default parameters.
+        norm: Norm by name.
         optimizer: Optimizer.
         protocol: Protocol it was tuned under.
         values: The hyper-parameters that differ from the optimizer's defaults.
@@ -272,6 +272,11 @@ class Setting:
         origin: ``known`` if it was tuned here in this very cell, ``published`` if it was taken from
             elsewhere; the rows say which.
         ablation: Ablation it was tuned for, as changes to the default one.
+        norm_parameters: The norm's parameters that differ from its defaults.
+        rules: Words that changed the problem or the protocol when it was tuned, such as
+            ``protocol.epochs=2``; it then holds under these alone.
+        method: How its trials were drawn, where later ones depended on the results of earlier ones:
+            ``tpe, sequential``. The rows say it.
     """
 
     problem: str
@@ -282,6 +287,9 @@ class Setting:
     source: str
     origin: Literal["known", "published"] = "known"
     ablation: Mapping[str, Value] = field(default_factory=dict)
+    norm_parameters: Mapping[str, Value] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
+    method: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

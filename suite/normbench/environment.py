@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from normbench.forecast.hardware import processor_name
 from normbench.plugins import Catalogue
 
 _PACKAGES = ("normbench", "torch", "torchvision", "numpy", "pluggy")
@@ -36,7 +37,7 @@ def hardware_name(device: torch.device) -> str:
     """Return the name of the device: the GPU's, or the processor's."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return _processor()
+    return processor_name()
 
 
 def _versions() -> dict[str, str]:
@@ -55,7 +56,7 @@ def _versions() -> dict[str, str]:
 def _hardware(device: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {
         "device": hardware_name(device),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
     }
@@ -64,15 +65,6 @@ def _hardware(device: torch.device) -> dict[str, Any]:
         found["device_memory_mb"] = properties.total_memory // 2**20
         found["compute_capability"] = f"{properties.major}.{properties.minor}"
     return found
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())
 
 
 def _git_state(folder: Path) -> dict[str, Any]:

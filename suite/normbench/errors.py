@@ -41,6 +41,10 @@ class LeaseLostError(NormbenchError):
     """Another worker has taken over the run; nothing more may be written to it."""
 
 
+class RunCancelledError(NormbenchError):
+    """The run that is being trained was cancelled; it is let go of as it is."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a *name* that is not among the *known* ones of its *kind*."""
     names = sorted(set(known))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Setting,
         Suite,
     )
+    from normbench.publications import Publication
     from normbench.rules import Protocol
 
 PROJECT = "normbench"
@@ -120,3 +121,12 @@ def normbench_observers() -> Sequence[Observer]:  # type: ignore[empty-body]
 @_hookspec
 def normbench_suites() -> Sequence[Suite]:  # type: ignore[empty-body]
     """Offer suites: sets of cells, each listed in a YAML file of the plugin's."""
+
+
+@_hookspec
+def normbench_publications() -> Sequence[Publication]:  # type: ignore[empty-body]
+    """Offer published numbers, to be shown beside ours with ``normbench leaderboard --published``.
+
+    The factory gets the publication's name and returns a sequence of
+    :class:`normbench.PublishedResult`.
+    """

@@ -7,9 +7,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from normbench.store import RunState, RunStore, StoredRun
+from normbench.store import IndexedRun, RunState, RunStore, StoredRun
 
 _DONE = (RunState.FINISHED, RunState.DIVERGED)
+TOTALS = {
+    "running": (RunState.RUNNING,),
+    "queued": (RunState.PENDING, RunState.INTERRUPTED),
+    "done": _DONE,
+    "failed": (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED),
+    "cancelled": (RunState.CANCELLED,),
+}
+
+
+def totals(states: Iterable[RunState]) -> dict[str, int]:
+    """Return how many runs there are of each kind in :data:`TOTALS`."""
+    found = list(states)
+    return {word: sum(map(found.count, group)) for word, group in TOTALS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,27 +60,34 @@ class RunView:
 
 
 class Watch:
-    """Looks at some runs again and again; what is done is read only once."""
+    """Looks at some runs again and again; reads only those that train, and those that changed."""
 
     def __init__(self, store: RunStore, fingerprints: Iterable[str]) -> None:
         self._store = store
         self._fingerprints = tuple(fingerprints)
-        self._done: dict[str, RunView] = {}
+        self._known: dict[str, IndexedRun] = {}
+        self._views: dict[str, RunView] = {}
+        self._ended: set[str] = set()
 
     def views(self) -> list[RunView]:
         """Return a view of every run, in the order given."""
-        return [self._view(fingerprint) for fingerprint in self._fingerprints]
+        moving = [name for name in self._fingerprints if name not in self._ended]
+        for name, entry in self._store.indexed(moving).items():
+            self._views[name] = self._view(entry)
+            self._known[name] = entry
+            if entry.complete:
+                self._ended.add(name)
+        return [self._views[name] for name in self._fingerprints]
 
-    def _view(self, fingerprint: str) -> RunView:
-        if fingerprint in self._done:
-            return self._done[fingerprint]
-        run = self._store.get(fingerprint)
+    def _view(self, entry: IndexedRun) -> RunView:
+        view = self._views.get(entry.fingerprint)
+        if view is not None:
+            moved = entry.state is RunState.RUNNING or entry != self._known[entry.fingerprint]
+            return view_run(view.run) if moved else view
+        run = self._store.get(entry.fingerprint)
         if run is None:
-            raise KeyError(fingerprint)
-        view = view_run(run)
-        if view.state in _DONE:
-            self._done[fingerprint] = view
-        return view
+            raise KeyError(entry.fingerprint)
+        return view_run(run)
 
 
 def glance_at(run: StoredRun) -> RunView:

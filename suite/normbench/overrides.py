@@ -16,10 +16,10 @@ from yaml import YAMLError
 
 from normbench.errors import UsageError, unknown_name
 from normbench.rules import Rules
+from normbench.specs import FIRST_TUNING_SEED
 
 SECTIONS = ("optimizer", "problem", "network", "norm", "ablation", "protocol")
 OPTIONS = ("norm", "protocol", "ablation", "sites", "seeds", "setting_of")
-FIRST_TUNING_SEED = 100_000
 
 
 @dataclass
@@ -178,6 +178,11 @@ def chosen_seeds(given: object, rules: Rules) -> list[int]:
         count = rules.seeds if seeds is None else seeds
         if count < 1:
             raise UsageError(f"--seeds {count} asks for no run: expected at least 1.")
+        if count >= FIRST_TUNING_SEED:
+            raise UsageError(
+                f"--seeds {count} asks for so many runs: expected fewer than {FIRST_TUNING_SEED}, "
+                "from where on seeds are kept for tuning. One seed alone has a comma: 7,"
+            )
         seeds = list(range(rules.first_seed, rules.first_seed + count))
     chosen = list(dict.fromkeys(seeds))
     if not chosen:

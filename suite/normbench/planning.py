@@ -50,12 +50,21 @@ def _plan(
             build_optimizer(specs[0], built, catalogue)
         if dataset.content == "images":
             try_shapes(built, dataset.shape, specs[0].problem.training.batch_size)
-    _check_validation(specs[0], dataset)
-    _check_batch_size(specs[0], dataset)
-    _check_augmentation(specs[0], dataset)
+    _check_rules(specs[0], dataset)
     if dataset.name not in checked:
         check_files(dataset, data_folder(folder), specs[0].problem.name)
         checked.add(dataset.name)
+    return specs
+
+
+def resolve_checked(request: Request, catalogue: Catalogue) -> list[RunSpec]:
+    """Return the specs of *request* after the checks that need neither torch nor data files.
+
+    Raises:
+        UsageError: If a name, a value or a rule does not fit.
+    """
+    specs = resolve(request, catalogue)
+    _check_rules(specs[0], catalogue.get(Dataset, specs[0].problem.dataset.name))
     return specs
 
 
@@ -64,19 +73,22 @@ def plan_all(
 ) -> list[RunSpec]:
     """Return the specs of all *requests*, checked as by :func:`plan`; each file is read once.
 
+    A run that several requests mean comes once.
+
     Raises:
         UsageError: If one of them cannot be trained here; the message names its cell.
     """
-    specs: list[RunSpec] = []
+    specs: dict[str, RunSpec] = {}
     checked: set[str] = set()
     for request in requests:
         try:
-            specs += _plan(request, catalogue, folder, checked)
+            planned = _plan(request, catalogue, folder, checked)
         except UsageError as error:
             words = " ".join(request.words)
             cell = f"{request.problem} {request.optimizer} --norm {request.norm} {words}".rstrip()
             raise type(error)(f"cell {cell}: {error}") from None
-    return specs
+        specs.update((spec.fingerprint, spec) for spec in planned)
+    return list(specs.values())
 
 
 def check_resumable(specs: Iterable[RunSpec], catalogue: Catalogue, folder: Path | None) -> None:
@@ -109,6 +121,12 @@ def _components(spec: RunSpec, catalogue: Catalogue) -> Dataset:
             f"run {spec.fingerprint[:8]} needs a component that no plugin offers now: {error} If "
             "it came from a one-off file, give it again: --plugin FILE."
         ) from None
+
+
+def _check_rules(spec: RunSpec, dataset: Dataset) -> None:
+    _check_validation(spec, dataset)
+    _check_batch_size(spec, dataset)
+    _check_augmentation(spec, dataset)
 
 
 def _check_validation(spec: RunSpec, dataset: Dataset) -> None:

@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
@@ -32,7 +32,9 @@ from normbench.descriptions import (
     Suite,
 )
 from normbench.errors import PluginError, UsageError, unknown_name
+from normbench.publications import Publication
 from normbench.rules import Protocol
+from normbench.setting_files import SETTINGS_FOLDER, read_folder
 
 BUILT_IN_PLUGINS: tuple[str, ...] = (
     "normbench.launchers.table",
@@ -43,6 +45,7 @@ BUILT_IN_PLUGINS: tuple[str, ...] = (
     "normbench_problems.networks.table",
     "normbench_problems.table",
     "normbench_baselines.protocols",
+    "normbench_baselines.published",
     "normbench_baselines.settings",
     "normbench_baselines.suites",
 )
@@ -66,6 +69,7 @@ _HOOKS: Mapping[type[Component], str] = {
     Launcher: "normbench_launchers",
     Observer: "normbench_observers",
     Suite: "normbench_suites",
+    Publication: "normbench_publications",
 }
 KINDS: Mapping[str, type[Component]] = {kind.kind: kind for kind in _HOOKS}
 
@@ -109,10 +113,12 @@ class Catalogue:
     Attributes:
         plugins: All plugins met, loaded or not.
         files: One-off plugin files, which workers must load too.
+        settings_folder: Where a store keeps the settings that were tuned in it; None for no store.
     """
 
     plugins: list[PluginInfo] = field(default_factory=list)
     files: tuple[Path, ...] = ()
+    settings_folder: Path | None = None
     _offers: dict[str, dict[str, list[Offer]]] = field(default_factory=dict)
     _settings: list[Setting] = field(default_factory=list)
 
@@ -145,8 +151,27 @@ class Catalogue:
         return [offer for name in sorted(by_name) for offer in by_name[name]]
 
     def settings(self) -> Sequence[Setting]:
-        """Return all known settings."""
-        return tuple(self._settings)
+        """Return all known settings; where several are for one cell, the first counts.
+
+        Raises:
+            StoreError: If a file of the store's own settings cannot be read.
+        """
+        return (*self._own_settings, *self._settings)
+
+    def with_store(self, root: Path) -> Catalogue:
+        """Return a catalogue that also knows the settings tuned in the store at *root*.
+
+        They are read when settings are first asked for, and win over those of plugins.
+        """
+        return replace(self, settings_folder=root / SETTINGS_FOLDER)
+
+    def without_settings(self) -> Catalogue:
+        """Return a catalogue that knows no settings, so that an optimizer's defaults are taken."""
+        return replace(self, settings_folder=None, _settings=[])
+
+    @cached_property
+    def _own_settings(self) -> Sequence[Setting]:
+        return read_folder(self.settings_folder) if self.settings_folder else ()
 
     def add(self, component: Component, plugin: str, origin: str, digest: str = "") -> None:
         """File *component* under its kind and name."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normbench.specs import RunSpec
-from normbench.store import RunState, StoredRun
+from normbench.store import IndexedRun, RunState, StoredRun, index_run
 
 _DONE = (RunState.FINISHED, RunState.DIVERGED)
 
@@ -88,36 +88,33 @@ class Row:
         }
 
 
-def rows_of(runs: Iterable[StoredRun]) -> list[Row]:
-    """Gather *runs* into rows, in the order in which rows first appear."""
+def rows_of(runs: Iterable[StoredRun], known: Mapping[str, IndexedRun] | None = None) -> list[Row]:
+    """Gather *runs* into rows, in the order in which rows first appear.
+
+    Args:
+        runs: The runs.
+        known: What is known of each, by fingerprint; None to read it.
+    """
+    members = list(runs)
+    known = {run.fingerprint: index_run(run) for run in members} if known is None else known
     by_row: dict[str, list[StoredRun]] = {}
-    for run in runs:
-        by_row.setdefault(run.spec.row, []).append(run)
-    return [_row(members) for members in by_row.values()]
+    for run in members:
+        by_row.setdefault(known[run.fingerprint].row, []).append(run)
+    return [_row(of_row, known) for of_row in by_row.values()]
 
 
-def _row(runs: list[StoredRun]) -> Row:
-    scores: dict[int, float] = {}
-    seconds: list[float] = []
-    messages: dict[int, str] = {}
-    outcomes: Counter[RunState] = Counter()
-    for run in runs:
-        state = run.state()
-        outcomes[state] += 1
-        result = run.result() if state in _DONE else None
-        if result is not None:
-            scores[run.spec.seed] = result["score"]
-            if state is RunState.FINISHED:
-                seconds.append(result["train_seconds"])
-        elif message := _message(run):
-            messages[run.spec.seed] = message
+def _row(runs: list[StoredRun], known: Mapping[str, IndexedRun]) -> Row:
+    entries = [known[run.fingerprint] for run in runs]
+    finished = (entry for entry in entries if entry.state is RunState.FINISHED)
+    seconds = [entry.seconds for entry in finished if entry.seconds is not None]
+    waiting = [(e, run) for e, run in zip(entries, runs, strict=True) if not e.done and e.attempts]
     return Row(
         spec=runs[0].spec,
-        scores=scores,
-        outcomes=outcomes,
+        scores={entry.seed: entry.score for entry in entries if entry.score is not None},
+        outcomes=Counter(entry.state for entry in entries),
         seconds=statistics.fmean(seconds) if seconds else None,
-        fingerprints={run.spec.seed: run.fingerprint for run in runs},
-        messages=messages,
+        fingerprints={entry.seed: entry.fingerprint for entry in entries},
+        messages={entry.seed: words for entry, run in waiting if (words := _message(run))},
     )
 
 

@@ -19,11 +19,9 @@ from normbench.overrides import OPTIONS, chosen_seeds, parse_mask, read_override
 from normbench.parameters import Value, changed, checked, rules_of, typed
 from normbench.plugins import Catalogue
 from normbench.rules import Ablation, Protocol, Rules
-from normbench.settings import find_setting
+from normbench.settings import AS_PUBLISHED, find_setting
 from normbench.specs import ComponentSpec, ProblemSpec, ProtocolSpec, RunSpec, epochs_of
 
-_KNOWN = ("known", "published")
-_AS_PUBLISHED = "protocol.as_published=true"
 # Their effect is in the identity as epochs and as the optimizer's weight decay.
 _ELSEWHERE = frozenset({"epochs", "epoch_share", "weight_decay"})
 # Spellings of one thing: where the user gives one, a protocol's word for another has no place.
@@ -123,7 +121,8 @@ class _Resolution:
 
     def _spec(self) -> RunSpec:
         network = self._network_values(self.given["network"])
-        values, defaults, origin = self._optimizer_values()
+        deviations = self._deviations(network)
+        values, defaults, origin = self._optimizer_values(deviations)
         identity: dict[str, Any] = {
             "problem": self._problem_identity(network),
             "norm": {
@@ -144,9 +143,6 @@ class _Resolution:
         epochs = epochs_of(self.training, self.rules)
         if epochs != epochs_of(self.base_training, self.base_rules):
             identity["epochs"] = epochs
-        deviations = self._deviations(network)
-        if set(deviations) - {_AS_PUBLISHED} and origin in _KNOWN:
-            origin = f"{origin}, rules changed"
         return RunSpec(
             problem=self._problem_spec(network),
             norm=_component(self.norm, self.norm_values),
@@ -193,9 +189,15 @@ class _Resolution:
         left_out = (_NOT_IDENTITY - {"as_published"}) | self._idle
         if "epoch_share" not in self.given["protocol"]:
             left_out |= {"epoch_share"}
+        same = epochs_of(self.training, self.rules) == epochs_of(
+            self.base_training, self.base_rules
+        )
+        # Other words for as many epochs change nothing.
+        left_out |= {"epochs", "epoch_share"} if same else frozenset()
+        problem_left_out = frozenset({"epochs"} if same else ())
         parts = {
             "protocol": difference(vars(self.rules), vars(self.base_rules), left_out),
-            "problem": difference(vars(self.training), vars(self.base_training)),
+            "problem": difference(vars(self.training), vars(self.base_training), problem_left_out),
             "network": difference(network, self._network_values({})),
         }
         return tuple(
@@ -278,10 +280,11 @@ class _Resolution:
                 sections[section][field] = value
         return sections
 
-    def _norm_changed(self) -> bool:
-        """Whether the norm has parameters that neither it nor the protocol's source gave it."""
+    def _norm_changes(self) -> tuple[dict[str, Value], dict[str, Value]]:
+        """Return the norm's changed parameters: all, and those not of the protocol's source."""
         values = changed(self.norm.parameters, self.norm_values)
-        return any(("norm", name) not in self.published for name in values)
+        own = {n: value for n, value in values.items() if ("norm", n) not in self.published}
+        return values, own
 
     def _kept_fields(self) -> frozenset[str]:
         """Return the fields of the ablation that act where no site carries a norm."""
@@ -300,7 +303,7 @@ class _Resolution:
             return set()
         if not self.protocol.published:
             raise UsageError(
-                f"{_AS_PUBLISHED}: protocol {self.protocol.name} holds no words for what its "
+                f"{AS_PUBLISHED}: protocol {self.protocol.name} holds no words for what its "
                 "source did. Leave it out."
             )
         words: dict[str, Value] = {}
@@ -350,7 +353,9 @@ class _Resolution:
             return ""
         return f" Of these it is one: {', '.join(owners[:5])}{', ...' * (len(owners) > 5)}."
 
-    def _optimizer_values(self) -> tuple[dict[str, Value], dict[str, Value], str]:
+    def _optimizer_values(
+        self, rules: Sequence[str]
+    ) -> tuple[dict[str, Value], dict[str, Value], str]:
         """Return the hyper-parameters, their defaults in this problem, and where they come from."""
         optimizer, owner = self.optimizer, f"optimizer {self.optimizer.name}"
         defaults = checked(optimizer.parameters, {}, owner)
@@ -361,10 +366,12 @@ class _Resolution:
         known, origin = find_setting(
             self.catalogue,
             problem=self.problem.name,
-            norm="" if self._norm_changed() else self.norm.name,
+            norm=self.norm.name,
             ablation=ablation_identity(self.ablation),
             optimizer=optimizer.name,
             protocol=self.protocol,
+            norm_parameters=self._norm_changes(),
+            rules=rules,
             setting_of=self.setting_of,
         )
         given = self.given["optimizer"]

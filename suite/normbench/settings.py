@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from normbench.descriptions import Setting
@@ -11,6 +11,7 @@ from normbench.parameters import Value
 from normbench.plugins import Catalogue
 from normbench.rules import Protocol
 
+AS_PUBLISHED = "protocol.as_published=true"
 _CELL_WORDS = ("problem", "norm", "protocol")
 
 
@@ -22,20 +23,33 @@ def find_setting(
     ablation: Mapping[str, Any],
     optimizer: str,
     protocol: Protocol,
+    norm_parameters: Sequence[Mapping[str, Any]],
+    rules: Collection[str],
     setting_of: str | None = None,
 ) -> tuple[dict[str, Value], str]:
     """Return the known hyper-parameters of a cell, and where they come from.
 
-    The origin is ``known`` or ``published`` for the cell itself, ``of WORDS`` for another cell that
-    the user or the protocol names, and ``default`` where nothing is known.
+    A setting that was tuned under changed rules holds where the same *rules* are changed in the
+    same way, and wins there; any other holds everywhere, and the origin then says if rules are
+    changed. *norm_parameters* are those that differ from the norm's defaults: all of them, and
+    those of the user's own words. The origin is ``known`` or ``published`` for the cell itself,
+    ``of WORDS`` for another cell that the user or the protocol names, and ``default`` where nothing
+    is known.
 
     Raises:
         UsageError: If *setting_of* names a cell without a known setting.
     """
-    cell: dict[str, Any] = {"problem": problem, "norm": norm, "protocol": protocol.name}
+    cell: dict[str, Any] = {
+        "problem": problem,
+        "norm": norm,
+        "protocol": protocol.name,
+        "optimizer": optimizer,
+        "ablation": _listed(ablation),
+    }
+    norms = [_listed(parameters) for parameters in norm_parameters]
     if setting_of:
-        other = {**cell, **_read_cell(setting_of)}
-        found = _lookup(catalogue, other, optimizer, {})
+        other = {**cell, **_read_cell(setting_of), "ablation": {}}
+        found = _lookup(catalogue, other, norms if other["norm"] == norm else [{}], rules)
         if found is None:
             raise UsageError(
                 f"--setting-of {setting_of}: no setting of {optimizer} is known for problem "
@@ -43,30 +57,52 @@ def find_setting(
                 "Leave --setting-of out, or give the values as words."
             )
         return dict(found.values), f"of {setting_of}"
-    found = _lookup(catalogue, cell, optimizer, ablation)
+    found = _lookup(catalogue, cell, norms, rules)
     if found is not None:
-        return dict(found.values), found.origin
+        return dict(found.values), _origin(found, rules)
     if protocol.settings_from:
         cell["protocol"] = protocol.settings_from
-        found = _lookup(catalogue, cell, optimizer, ablation)
+        found = _lookup(catalogue, cell, norms, rules)
         if found is not None:
             return dict(found.values), f"of protocol={protocol.settings_from}"
     return {}, "default"
 
 
 def _lookup(
-    catalogue: Catalogue, cell: Mapping[str, Any], optimizer: str, ablation: Mapping[str, Any]
+    catalogue: Catalogue,
+    cell: Mapping[str, Any],
+    norms: Sequence[Mapping[str, Any]],
+    rules: Collection[str],
 ) -> Setting | None:
-    for setting in catalogue.settings():
-        key = {
-            "problem": setting.problem,
-            "norm": setting.norm,
-            "protocol": setting.protocol,
-        }
-        same_ablation = _listed(setting.ablation) == _listed(ablation)
-        if setting.optimizer == optimizer and key == cell and same_ablation:
-            return setting
-    return None
+    """Return the first setting of *cell*; one that was tuned under the same rules comes first."""
+    settings = [
+        setting
+        for setting in catalogue.settings()
+        if _cell_of(setting) == cell and _listed(setting.norm_parameters) in norms
+    ]
+    same = [setting for setting in settings if set(setting.rules) == set(rules)]
+    plain = [setting for setting in settings if not setting.rules]
+    return next(iter([*same, *plain]), None)
+
+
+def _origin(setting: Setting, rules: Collection[str]) -> str:
+    """Return where the values come from, and whether *rules* are not those they were found by."""
+    changed = set(rules) - set(setting.rules)
+    if setting.origin == "published":
+        # Doing as the source did changes nothing that its setting was found under.
+        changed -= {AS_PUBLISHED}
+    origin = f"{setting.origin}, {setting.method}" if setting.method else setting.origin
+    return f"{origin}, rules changed" if changed else origin
+
+
+def _cell_of(setting: Setting) -> dict[str, Any]:
+    return {
+        "problem": setting.problem,
+        "norm": setting.norm,
+        "protocol": setting.protocol,
+        "optimizer": setting.optimizer,
+        "ablation": _listed(setting.ablation),
+    }
 
 
 def _listed(values: Mapping[str, Any]) -> dict[str, Any]:

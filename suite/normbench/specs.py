@@ -15,6 +15,7 @@ from normbench.rules import Ablation, Rules
 from normbench.streams import md5_seed
 
 SPEC_SCHEMA = 1
+FIRST_TUNING_SEED = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +73,8 @@ class RunSpec:
         seed: Drives the random streams.
         identity: What tells this run from others: names, versions, and the values that differ from
             their defaults. Everything else is provenance.
-        setting_origin: ``default`` (untuned), ``known`` (tuned in this cell), ``given`` (words), or
-            ``of <cell>``.
+        setting_origin: ``default`` (untuned), ``known`` (tuned in this cell), ``published``,
+            ``given`` (words), ``of <cell>``, or ``trial`` (tried at a tuning seed).
         deviations: Words that changed the protocol, such as ``protocol.epochs=3``.
     """
 
@@ -94,8 +95,16 @@ class RunSpec:
 
     @property
     def row(self) -> str:
-        """Fingerprint of the row: the identity without the seed."""
-        return _digest(self.identity)
+        """Fingerprint of the row: the identity without the seed.
+
+        Runs at tuning seeds are a row of their own, so that no mean takes them in.
+        """
+        return _digest({**self.identity, "part": "tuning"} if self.tuning else self.identity)
+
+    @property
+    def tuning(self) -> bool:
+        """Whether the run belongs to a trial: its seed is kept for tuning."""
+        return self.seed >= FIRST_TUNING_SEED
 
     @property
     def cell(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from normbench.errors import UsageError
 
 CONFIDENCE = 0.95
-_ROUNDING = 1e-14  # differences of equal decimals such as 91.7 - 91.6 vary by this much
+ROUNDING = 1e-14  # differences of equal decimals such as 91.7 - 91.6 vary by this much
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def _differences(new: Sequence[float], base: Sequence[float]) -> list[float]:
                 )
     differences = [float(one) - float(other) for one, other in zip(new, base, strict=True)]
     largest = max(abs(score) for score in (*new, *base))
-    if max(differences) - min(differences) <= _ROUNDING * largest:
+    if max(differences) - min(differences) <= ROUNDING * largest:
         raise UsageError(
             f"paired_t_test received {len(new)} pairs that all differ by {differences[0]:g}: "
             "expected differences that vary. There is no spread to judge them by; compare them "

@@ -1,63 +1,40 @@
-"""The local launcher: workers that die are replaced, and a run that kills them is set aside."""
+"""Parts of launchers: slots, memory, limits as typed, process trees, launch folders, reports."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from normbench import UsageError
-from normbench.api import Launching, launch
-from normbench.launchers.local import devices
+from normbench.api import Launching, check_launching
+from normbench.launchers.base import LaunchRequest
+from normbench.launchers.devices import devices, parse_slots
+from normbench.launchers.kernel import oom_kills
+from normbench.launchers.launches import LaunchFolder, launches, read_runs
+from normbench.launchers.packing import CONTEXT_BYTES, GpuMemory, GpuSlots, slots_by_memory
 from normbench.plugins import load_catalogue
-from normbench.resolve import Request, resolve
-from normbench.store import RunState
+from normbench.quantities import parse_bytes, parse_seconds, show_bytes
+from normbench.worker.reports import Reporter, ReportReader
+from normbench.worker.trees import MARK, Processes, find_tree, kill_tree
 
-DEADLY = """
-import os, signal
-import normbench, torch
-
-class Deadly(torch.optim.SGD):
-    def step(self, closure=None):
-        if self.defaults["lr"] > 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().step(closure)
-
-def deadly(groups, *, lr):
-    return Deadly(groups, lr=lr)
-
-@normbench.hookimpl
-def normbench_optimizers():
-    lr = normbench.Parameter(name="lr", kind="float", default=0.1, summary="deadly above 1", low=0)
-    return [normbench.Optimizer(name="deadly", summary="d", factory=deadly, parameters=(lr,))]
+GIB = 2**30
+# A worker whose child leaves the session, and whose grandchild is nobody's child.
+FAMILY = """
+import subprocess, sys, time
+sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+orphan = f"import subprocess as s; print(s.Popen({sleep!r}, stdout=-3, start_new_session=True).pid)"
+own = subprocess.Popen(sleep, start_new_session=True)
+print(own.pid, subprocess.check_output([sys.executable, "-c", orphan], text=True), flush=True)
+time.sleep(600)
 """
-
-
-@pytest.mark.slow
-def test_run_that_kills_its_worker_is_set_aside_and_the_rest_goes_on(tmp_path):
-    """After three workers died on one run it is closed as killed; the other run finishes."""
-    plugin = tmp_path / "deadly.py"
-    plugin.write_text(DEADLY)
-    catalogue = load_catalogue([plugin])
-    specs = [
-        resolve(
-            Request(
-                problem="digits_cnn",
-                optimizer="deadly",
-                words=[f"lr={lr}", "protocol.epochs=1"],
-                seeds=[0],
-            ),
-            catalogue,
-        )[0]
-        for lr in (5, 0.1)
-    ]
-    report = launch(specs, catalogue, Launching(store=tmp_path / "store", slots=1, track=False))
-
-    killed, finished = report.rows
-    assert {RunState.KILLED: 1} == killed.outcomes
-    assert "SIGKILL, 3 times over" in killed.messages[0]
-    assert {RunState.FINISHED: 1} == finished.outcomes
-    assert not report.complete
 
 
 def test_processor_has_a_slot_for_each_core_this_process_may_use():
@@ -83,3 +60,255 @@ def test_unknown_device_lists_the_known_ones(device, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UsageError, match="expected auto, cpu, cuda or cuda:N"):
         devices(device, None)
+
+
+def test_slots_are_a_number_or_auto():
+    """Anything else is refused with what is expected."""
+    assert (3, "auto") == (parse_slots("3"), parse_slots("auto"))
+    assert ["cpu"] * len(os.sched_getaffinity(0)) == devices("cpu", "auto")
+    for words in ("0", "-1", "two", "1.5", ""):
+        with pytest.raises(UsageError, match="whole number from 1, or auto"):
+            parse_slots(words)
+
+
+def test_first_run_has_its_gpu_to_itself():
+    """Nothing is known of memory before a run was seen to take some."""
+    gpu = GpuMemory()
+    before = gpu.fits(8)
+    gpu.saw_free(70 * GIB)
+    gpu.saw_peak(0)
+
+    assert (1, 1) == (before, gpu.fits(8))
+    gpu.saw_peak(6 * GIB)
+    assert 8 == gpu.fits(8)
+    gpu.saw_peak(20 * GIB)
+    gpu.saw_peak(1 * GIB)
+    gpu.saw_free(10 * GIB)
+    assert 3 == gpu.fits(8)
+
+
+def test_each_gpu_gets_the_slots_that_its_own_memory_allows():
+    """Slots that are busy are not free, and none is taken from a run that trains."""
+    slots = GpuSlots(["cuda:0", "cuda:1"], most=4)
+    slots.saw("cpu", free=GIB, peak=GIB)
+    assert ["cuda:0", "cuda:1"] == slots.idle([])
+    slots.saw("cuda:1", free=20 * GIB)
+    slots.saw("cuda:1", peak=5 * GIB)
+
+    assert ["cuda:1", "cuda:1"] == slots.idle(["cuda:1", "cuda:0"])
+    slots.saw("cuda:1", peak=15 * GIB)
+    assert [] == slots.idle(["cuda:1", "cuda:0", "cuda:1"])
+
+
+@given(st.integers(0, 80 * GIB), st.integers(1, 80 * GIB), st.integers(1, 16))
+def test_slots_never_take_more_memory_than_there_is(free, peak, most):
+    """However many runs are let in, all at their peak fit into what was free; one always is."""
+    slots = slots_by_memory(free, peak, most)
+
+    assert 1 <= slots <= most
+    assert slots == 1 or slots * peak + (slots - 1) * CONTEXT_BYTES <= free
+    assert slots <= slots_by_memory(free + GIB, peak, most)
+    assert slots >= slots_by_memory(free, peak + GIB, most)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("90", 90),
+        ("1.5s", 1.5),
+        ("30m", 1800),
+        ("2h", 7200),
+        ("1d", 86400),
+        ("10:30", 37800),
+        ("1:30:00", 5400),
+        ("2-12:00:00", 216000),
+    ],
+)
+def test_times_are_read_as_typed(words, seconds):
+    """Seconds, a unit, or a clock time as schedulers write it."""
+    assert seconds == parse_seconds(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "size"), [("1024", 1024), ("4G", 4 * GIB), ("1.5 GiB", 1.5 * GIB), ("64mb", 2**26)]
+)
+def test_sizes_are_read_as_typed(words, size):
+    """Units are powers of 1024."""
+    assert size == parse_bytes(words)
+    assert "1.5 GiB" == show_bytes(1.5 * GIB)
+
+
+@pytest.mark.parametrize("words", ["", "0", "-3", "4X", "nan", "inf", "1e3"])
+def test_other_quantities_are_refused(words):
+    """The message shows what was typed and what is understood."""
+    with pytest.raises(UsageError, match="is no time: give seconds above 0"):
+        parse_seconds(words)
+    with pytest.raises(UsageError, match="is no size: give bytes above 0"):
+        parse_bytes(words)
+
+
+def test_local_launcher_refuses_options_of_others():
+    """A word that nobody would read is an error, and so is a launcher that does not exist."""
+    catalogue = load_catalogue()
+    with pytest.raises(UsageError, match="no options of its own, but was given partition"):
+        check_launching(Launching(launcher_options={"partition": "gpu"}), catalogue)
+    with pytest.raises(UsageError, match=r"unknown launcher 'lokal'.* Did you mean 'local'"):
+        check_launching(Launching(launcher="lokal"), catalogue)
+
+
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("0::/job", "job/memory.events"),
+        ("0::/", "memory.events"),
+        ("5:cpu,memory:/job", "memory/job/memory.oom_control"),
+    ],
+)
+def test_kernel_counts_its_kills(tmp_path, line, file):
+    """The counter is found in both versions of cgroups; without one it is 0."""
+    groups = tmp_path / "cgroup"
+    groups.write_text(f"{line}\n")
+    assert 0 == oom_kills(groups, tmp_path)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("low 0\noom 2\noom_kill 3\n")
+
+    assert 3 == oom_kills(groups, tmp_path)
+    assert 0 == oom_kills(tmp_path / "absent", tmp_path)
+
+
+@pytest.fixture
+def family():
+    """A process with a child in another session and an orphaned grandchild; and their pids."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FAMILY],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, MARK: "f00d"},
+        start_new_session=True,
+    )
+    own, orphan = map(int, process.stdout.readline().split())
+    yield process, own, orphan
+    process.stdout.close()
+    kill_tree(process.pid, "f00d")
+    process.wait()
+
+
+def test_tree_is_found_wherever_its_members_went(family):
+    """The session, the descendants and the mark count; memory is that of all descendants."""
+    process, own, orphan = family
+
+    assert {process.pid, own, orphan} == find_tree(process.pid, "f00d")
+    assert {process.pid, own} == Processes().tree(process.pid)
+    assert 2**20 < Processes().memory(own) < Processes().memory(process.pid)
+    assert set() == find_tree(2**22 - 1, "beef")
+
+
+def test_whole_tree_is_killed(family):
+    """Nothing survives, not even what nobody is the parent of."""
+    process, own, orphan = family
+    kill_tree(process.pid, "f00d")
+    process.wait()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() and _runs(pid) for pid in (own, orphan)):
+        assert time.monotonic() < deadline
+
+    assert -signal.SIGKILL == process.returncode
+    assert set() == find_tree(process.pid, "f00d")
+
+
+def _runs(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+
+
+def launch_request(store: Path, runs: int = 2, **words) -> LaunchRequest:
+    """Return a request for some runs."""
+    fingerprints = tuple(f"{number:032x}" for number in range(runs))
+    return LaunchRequest(store=store, fingerprints=fingerprints, data_folder=store, **words)
+
+
+def test_launch_folder_holds_list_and_details(tmp_path):
+    """What was started, by whom, and what is noted later, can be read by anybody."""
+    folder = LaunchFolder.create("local", launch_request(tmp_path, time_limit=5.0))
+    folder.note(jobs=["17"])
+
+    assert [folder] == launches(tmp_path)
+    assert [f"{number:032x}" for number in range(2)] == folder.runs() == read_runs(folder.runs_file)
+    info = folder.info()
+    assert ("local", os.getpid(), 2, 5.0) == tuple(
+        info[name] for name in ("launcher", "pid", "runs", "time_limit")
+    )
+    assert ["17"] == info["jobs"]
+    assert abs(info["since"] - time.time()) < 60
+    assert folder.logs.is_dir()
+
+
+def test_draining_launch_has_no_list(tmp_path):
+    """It takes all that is pending."""
+    folder = LaunchFolder.create("drain", launch_request(tmp_path, runs=0, drain=True))
+
+    assert (None, None, None) == (folder.runs_file, folder.runs(), folder.info()["runs"])
+
+
+def test_launches_long_over_are_swept(tmp_path):
+    """Of old launches the newest twenty stay, and every one whose driver may live."""
+    request = launch_request(tmp_path)
+    folders = [LaunchFolder.create(f"l{number:02}", request) for number in range(22)]
+    first = sorted(folders, key=lambda folder: folder.id)
+    for folder in first:
+        folder.note(started=1.0, ended=None if folder is first[0] else 2.0)
+    first[1].note(pid=2**22 - 1)
+    assert [False, True] == [first[0].is_over(), first[1].is_over()]
+    last = LaunchFolder.create("local", request)
+
+    left = {folder.id for folder in launches(tmp_path)}
+    assert {first[0].id, last.id} | {folder.id for folder in first[3:]} == left
+
+
+ORPHAN = """
+import os, signal, sys, time
+from normbench.worker import orphans
+orphans.POLL_SECONDS = orphans.GRACE_SECONDS = 0.1
+if sys.argv[1] == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+orphans.watch_parent(os.getppid())
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("kind", ["obedient", "deaf"])
+def test_worker_ends_when_its_launcher_is_gone(kind):
+    """It is told to stop as by SIGTERM, and killed if it does not listen."""
+    launcher = (
+        f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {ORPHAN!r}, {kind!r}]"
+    )
+    launcher += ", start_new_session=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", launcher], text=True, **pipes)
+    pid = int(process.stdout.readline())
+    runs_before = _runs(pid)
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while _runs(pid):
+        assert time.monotonic() < deadline
+
+    assert runs_before
+    assert 0 == process.returncode
+
+
+def test_reports_are_read_line_by_line_as_they_come(tmp_path):
+    """A line that is half written waits for its other half; no file tells nobody."""
+    path = tmp_path / "worker.jsonl"
+    reader, reporter = ReportReader(path), Reporter(path)
+    assert [] == reader.news()
+    reporter.tell("ready", device_free=1)
+    with path.open("a") as stream:
+        stream.write('{"event": "to')
+
+    assert [{"event": "ready", "device_free": 1}] == reader.news()
+    with path.open("a") as stream:
+        stream.write('ok"}\n')
+    assert [{"event": "took"}] == reader.news()
+    Reporter().tell("ready")
+    Reporter(tmp_path / "no" / "folder").tell("ready")

@@ -136,6 +136,24 @@ def test_version_of_every_part_is_in_the_identity(part):
     assert run.fingerprint != replace(run, identity=raised).fingerprint
 
 
+def test_tuning_seeds_make_a_row_of_their_own():
+    """A trial is the same run at another seed, but no mean takes it in."""
+    run = spec()
+    trial = replace(run, seed=100_000)
+
+    assert (False, True) == (run.tuning, trial.tuning)
+    assert run.identity == trial.identity
+    assert run.row != trial.row == replace(run, seed=100_001).row
+
+
+def test_other_words_for_as_many_epochs_are_no_deviation():
+    """quick trains a tenth of the 20 epochs of digits: saying two changes nothing."""
+    run = spec(protocol="quick")
+    same = spec(protocol="quick", words=[f"protocol.epochs={run.epochs}"])
+
+    assert (run.row, ()) == (same.row, same.deviations)
+
+
 def test_number_of_seeds_is_no_part_of_the_identity():
     """More seeds add runs to a row."""
     three, five = specs(seeds=3), specs(seeds=5)
@@ -159,7 +177,13 @@ def test_seeds_may_be_listed():
 
 @pytest.mark.parametrize(
     ("seeds", "message"),
-    [(0, "at least 1"), (-3, "at least 1"), ([2, -1], "negative"), ([100_000], "tuning")],
+    [
+        (0, "at least 1"),
+        (-3, "at least 1"),
+        ([2, -1], "negative"),
+        ([100_000], "tuning"),
+        (100_000, "tuning"),
+    ],
 )
 def test_seeds_that_make_no_sense_are_refused(seeds, message):
     """None, negative ones, and those kept for tuning."""

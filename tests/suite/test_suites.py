@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from normbench import UsageError
+from normbench import Suite, UsageError
 from normbench.plugins import load_catalogue
 from normbench.suites import expand, find_suite
+from normbench.suites.schema import SCHEMA
 
 CATALOGUE = load_catalogue()
 
@@ -106,40 +110,152 @@ def test_words_and_seeds_of_the_user_win(write):
     assert (("lr=0.1", "lr=0.3"), 2) == (cell.words, cell.seeds)
 
 
+CELL = "problem: digits_cnn, optimizer: sgd"
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "place", "message"),
     [
-        ("{problem: digits_cnn}", "names no optimizer"),
-        ("{optimizer: sgd}", "names no problem"),
-        ("{problm: digits_cnn}", "Did you mean 'problem'"),
-        ("[1, 2]", "no mapping"),
-        ("{problem: [", "cannot be read"),
-        ("{problem: digits_cnn, optimizer: {lr: 1}}", "name is missing"),
-        ("{problem: digits_cnn, optimizer: sgd, words: 3}", "no words"),
-        ("{problem: digits_cnn, optimizer: sgd, grids: [3]}", "no grid"),
-        ("{problem: digits_cnn, optimizer: sgd, exclude: [{norm: none}]}", "no reason"),
-        ("{problem: digits_cnn, optimizer: sgd, exclude: [{reason: x}]}", "no cell"),
+        ("{problem: digits_cnn}", "", "names no optimizer"),
+        ("{optimizer: sgd}", "", "names no problem"),
+        ("", "", "no mapping|names no problem"),
+        ("[1, 2]", "", "no mapping"),
+        ("{problem: [", "", "cannot be read"),
+        ("{problm: digits_cnn}", "line 1, problm", "Did you mean 'problem'"),
+        ("problems: []\noptimizer: sgd", "line 1, problems", "it is empty: expected a list"),
+        ("problem: digits_cnn\noptimizers:\n  - sgd\n  - adm", "line 4, optimizers[1]", "'adam'"),
+        ("problem: digits_cn\noptimizer: sgd", "line 1, problem", "Did you mean 'digits_cnn'"),
+        (f"{{{CELL}, protocol: qick}}", "line 1, protocol", "Did you mean 'quick'"),
+        (f"{{{CELL}, ablation: fix}}", "line 1, ablation", "Did you mean 'fixed'"),
+        (f"{{{CELL}, norms: [{{name: group_norm, groups: 3}}]}}", "norms[0].groups", "num_groups"),
+        (f"{{{CELL}, norms: [{{name: group_norm, num_groups: x}}]}}", "num_groups", "whole number"),
+        ("{problem: digits_cnn, optimizer: {lr: 1}}", "optimizer", "name is missing"),
+        ("{problem: [digits_cnn, digits_cnn_bn], optimizer: sgd}", "problem", "write problems: "),
+        ("{problem: 3, optimizer: sgd}", "problem", "3 does not fit: expected one problem"),
+        (f"{{{CELL}, norms: [none, no]}}", "norms[1]", "false does not fit"),
+        (f"{{{CELL}, problems: [digits_cnn]}}", "problem", "problem and problems are both"),
+        (f"{{{CELL}, words: 3}}", "words", "3 does not fit: expected words"),
+        (f"{{{CELL}, words: {{protocl.epochs: 3}}}}", "protocl.epochs", "Did you mean 'protocol'"),
+        (f"{{{CELL}, words: {{protocol.epoch: 3}}}}", "protocol.epoch", "Did you mean 'epochs'"),
+        (f"{{{CELL}, words: {{protocol.epochs: 0}}}}", "protocol.epochs", "at least 1"),
+        (f"{{{CELL}, words: {{lr: {{a: 1}}}}}}", "words.lr", "expected a value"),
+        (f"{{{CELL}, grids: [3]}}", "grids[0]", "expected a grid"),
+        (f"{{{CELL}, grids: [{{norm: {{}}}}]}}", "grids[0].norm", "name is missing"),
+        (f"{{{CELL}, seeds: 0}}", "seeds", "0 is too small: expected a number of seeds"),
+        (f"{{{CELL}, seeds: []}}", "seeds", "it is empty: expected a list of seeds"),
+        (f"{{{CELL}, seeds: [-1]}}", "seeds[0]", "-1 is too small"),
+        (f"{{{CELL}, seeds: 2.5}}", "seeds", "2.5 does not fit"),
+        (f"{{{CELL}, seeds: many}}", "seeds", "expected a number of seeds"),
+        (f"{{{CELL}, exclude: [{{norm: none}}]}}", "exclude[0]", "its reason is missing"),
+        (f"{{{CELL}, exclude: [{{reason: x}}]}}", "exclude[0]", "says for no cell"),
+        (f"{{{CELL}, exclude: [{{optimizer: adm, reason: x}}]}}", "exclude[0].optimizer", "'adam'"),
+        (f"{{{CELL}, exclude: [{{optimizer: adam, reason: x}}]}}", "exclude[0]", "no cell has opt"),
+        (f"{{{CELL}, exclude: [{{optimizer: sgd, reason: x}}]}}", "", "all 1 are excluded"),
         (
-            "{problem: digits_cnn, optimizer: sgd, exclude: [{optimizer: adm, reason: x}]}",
-            "no cell has optimizer: adm",
+            f"{{{CELL}, overrides: [{{when: {{optimizer: sgd}}}}]}}",
+            "overrides[0]",
+            "no words and no",
         ),
+        (f"{{{CELL}, overrides: [{{words: {{lr: 1}}}}]}}", "overrides[0]", "its when is missing"),
+        (f"{{{CELL}, include: [mine.yaml]}}", "", "include each other"),
+        (f"{{{CELL}, ablation: {{sites: x}}}}", "ablation.sites", "no mask"),
+        (f"{{{CELL}, ablation: {{sites: 0,1,1}}}}", "ablation", 'sites: "0,1,1", or in brackets'),
+        (f"{{{CELL}, ablation: {{sites: 0,1,2}}}}", "ablation", 'sites: "0,1,1", or in brackets'),
+        (f"{{{CELL}, ablation: {{sites: 011}}}}", "ablation.sites", "Without quotes YAML reads"),
+        ("problem: digits_cnn\nseeds: 2\nseeds: 3", "line 3", "'seeds' comes twice, in lines 2"),
+        (f"{{{CELL}, reference: {{norm: group_norm}}}}", "reference", "no cell has norm"),
+        (f"{{{CELL}, reference: {{}}}}", "reference", "it is empty"),
+        (f"{{{CELL}, reference: {{problem: digits_cnn}}}}", "reference.problem", "unknown key"),
         (
-            "{problem: digits_cnn, optimizer: sgd, overrides: [{when: {optimizer: sgd}}]}",
-            "has no words",
-        ),
-        ("{problem: digits_cnn, optimizer: sgd, include: [mine.yaml]}", "include each other"),
-        (
-            "{problem: digits_cnn, optimizer: sgd, ablation: {sites: 'x'}}",
-            "no mask",
+            "{problem: digits_cnn, optimizers: [{name: sgd, lr: 1}, {name: sgd, lr: 2}], "
+            "reference: {optimizer: sgd}}",
+            "reference",
+            "Say more",
         ),
     ],
 )
-def test_mistakes_are_named(write, text, message):
-    """A file that is wrong is refused with what is wrong and how to mend it."""
+def test_mistakes_are_named_with_their_place(write, text, place, message):
+    """A wrong file is refused with file, line and key, what is wrong, and how to mend it."""
     file = write(text)
 
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=message) as refused:
         requests(file)
+    assert str(refused.value).startswith("suite") or "include each other" in message
+    assert place in str(refused.value).partition(": ")[0]
+
+
+def test_included_file_is_named(write):
+    """A mistake in an included file is told with that file."""
+    write("problem: digits_cnn\noptimizer: adm", "other.yaml")
+    file = write("include: [other.yaml]")
+
+    with pytest.raises(UsageError, match=r"suite other\.yaml, line 2, optimizer: unknown optim"):
+        requests(file)
+
+
+def test_unquoted_list_in_a_block_is_a_mask(write):
+    """In a block YAML reads ``sites: 0,1,1`` as text, which is a mask; so is a list."""
+    file = write("problem: digits_cnn\noptimizer: sgd\nablation:\n  sites: 0,1,1")
+    listed = write("{problem: digits_cnn, optimizer: sgd, ablation: {sites: [0, 1, 1]}}", "l.yaml")
+
+    assert (0, 1, 1) == requests(file)[0].sites == requests(listed)[0].sites
+
+
+def test_seeds_of_some_cells(write):
+    """An override gives its cells seeds of their own; the user's win over all."""
+    file = write(
+        "{problem: digits_cnn, optimizers: [sgd, adam], seeds: 2, "
+        "overrides: [{when: {optimizer: adam}, seeds: [4, 5, 6]}]}"
+    )
+
+    assert [2, [4, 5, 6]] == [cell.seeds for cell in requests(file)]
+    assert [1, 1] == [cell.seeds for cell in requests(file, seeds=1)]
+
+
+def test_repeated_cells_count_once_and_are_said_once(write):
+    """A cell written three times is one cell, and named once among the repeated."""
+    file = write("{problem: digits_cnn, optimizers: [sgd, sgd, adam, sgd]}")
+    plan = expand(find_suite(file, CATALOGUE), CATALOGUE)
+
+    assert ["sgd", "adam"] == [cell.optimizer for cell in plan.requests]
+    assert ["digits_cnn sgd"] == list(plan.repeated)
+
+
+def test_reference_is_one_row_of_each_problem(write):
+    """A declared reference is found by name and values; a norm left out is the problem's."""
+    file = write(
+        "{title: Two, problems: [digits_cnn_bn, cifar10_3c3d_bn], optimizers: [sgd, adam], "
+        "norms: [{name: group_norm, num_groups: 2}, {name: group_norm, num_groups: 4}], "
+        "grids: [{norm: null}], "
+        "reference: {norm: {name: group_norm, num_groups: 4}, optimizer: adam}}"
+    )
+    plan = expand(find_suite(file, CATALOGUE), CATALOGUE)
+    other = write(
+        "{problem: digits_cnn_bn, optimizer: sgd, reference: {norm: batch_norm}}", "o.yaml"
+    )
+
+    assert "Two" == plan.title
+    assert [
+        ("digits_cnn_bn", "adam", ("norm.num_groups=4",)),
+        ("cifar10_3c3d_bn", "adam", ("norm.num_groups=4",)),
+    ] == [(each.problem, each.optimizer, each.words) for each in plan.references]
+    assert 1 == len(expand(find_suite(other, CATALOGUE), CATALOGUE).references)
+
+
+def test_published_schema_is_the_grammar():
+    """The file that editors read is what ``python -m normbench.suites`` prints."""
+    published = Path(__file__).parents[2] / "docs" / "suite.schema.json"
+
+    assert SCHEMA == json.loads(published.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", CATALOGUE.names(Suite))
+def test_registered_suites_pass_their_check(name):
+    """Every registered suite is written as the grammar says, with names that exist."""
+    plan = expand(find_suite(name, CATALOGUE), CATALOGUE)
+
+    assert plan.title
+    assert not plan.repeated
 
 
 def test_unknown_suite_answers_with_what_exists():

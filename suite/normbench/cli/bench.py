@@ -66,7 +66,7 @@ def command(
     from normbench.data import data_folder
     from normbench.descriptions import Dataset
     from normbench.engine.session import load_data
-    from normbench.launchers.local import devices
+    from normbench.launchers.devices import devices
 
     chosen = torch.device(devices(device, 1)[0])
     if chosen.type == "cpu":

@@ -19,7 +19,7 @@ from normbench.descriptions import (
     Setting,
     Training,
 )
-from normbench.parameters import Parameter, Search, rules_of
+from normbench.parameters import Parameter, Search, Value, rules_of
 from normbench.rules import Protocol, Rules
 
 Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
@@ -48,8 +48,11 @@ def tables(component: Component, settings: Sequence[Setting]) -> Iterator[Table]
     known = [setting for setting in settings if _concerns(setting, component)]
     if known:
         sources = list(dict.fromkeys(setting.source for setting in known))
-        rows = [_setting(setting, sources.index(setting.source)) for setting in known]
-        yield "known settings", _SETTING_HEADINGS, rows
+        yield (
+            "known settings",
+            (*SETTING_COLUMNS, "source"),
+            [(*setting_cells(each), f"[{sources.index(each.source)}]") for each in known],
+        )
         yield "their sources", ("", "source"), [(f"[{i}]", s) for i, s in enumerate(sources)]
 
 
@@ -69,7 +72,7 @@ def _protocol_words(protocol: Protocol) -> Iterator[Table]:
 
 _HEADINGS = ("parameter", "type", "default", "unit", "range", "search", "summary")
 _SERIES_HEADINGS = ("series", "dimensions", "unit", "summary")
-_SETTING_HEADINGS = ("problem", "norm", "optimizer", "protocol", "values", "source")
+SETTING_COLUMNS = ("problem", "norm", "optimizer", "protocol", "values")
 
 
 def _measure(measure: Measure) -> tuple[str, ...]:
@@ -117,16 +120,20 @@ def _concerns(setting: Setting, component: Component) -> bool:
     return named.get(component.kind) == component.name
 
 
-def _setting(setting: Setting, source: int) -> tuple[str, ...]:
-    words = [setting.norm, *(f"{name}={shown(value)}" for name, value in setting.ablation.items())]
+def setting_cells(setting: Setting) -> tuple[str, ...]:
+    """Return the cells of a known setting under :data:`SETTING_COLUMNS`."""
+    changes = {**setting.norm_parameters, **setting.ablation}
     return (
         setting.problem,
-        " ".join(words),
+        " ".join((setting.norm, *_words(changes))),
         setting.optimizer,
-        setting.protocol,
-        " ".join(f"{name}={shown(value)}" for name, value in setting.values.items()),
-        f"[{source}]",
+        " ".join((setting.protocol, *setting.rules)),
+        " ".join(_words(setting.values)),
     )
+
+
+def _words(values: Mapping[str, Value]) -> list[str]:
+    return [f"{name}={shown(value)}" for name, value in values.items()]
 
 
 def _dataset(dataset: Dataset) -> dict[str, str]:

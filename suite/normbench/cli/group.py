@@ -44,10 +44,34 @@ COMMANDS: Mapping[str, Entry] = {
         "normbench.cli.suite:command",
         "Train or show a whole set of cells.",
     ),
+    "tune": Entry(
+        "normbench.cli.tune:command", "Look for the best setting of OPTIMIZER on PROBLEM."
+    ),
+    "studies": Entry(
+        "normbench.cli.studies:command", "Show the studies of a store, or one of them in full."
+    ),
+    "plan": Entry(
+        "normbench.cli.plan:command", "Say what a suite or a request will take and can show."
+    ),
     "list": Entry("normbench.cli.listing:command", "List what plugins offer."),
     "describe": Entry("normbench.cli.describe:command", "Show all there is to know about a name."),
     "status": Entry("normbench.cli.status:command", "Show how far the runs of a store are."),
     "resume": Entry("normbench.cli.resume:command", "Continue the unfinished runs of a store."),
+    "cancel": Entry(
+        "normbench.cli.cancel:command", "Keep runs from being trained, or stop a launch."
+    ),
+    "leaderboard": Entry(
+        "normbench.cli.leaderboard:command",
+        "Show who is better, by how much, and if it could be chance.",
+    ),
+    "compare": Entry("normbench.cli.compare:command", "Compare the rows A and B in depth."),
+    "norms": Entry(
+        "normbench.cli.ablations:norms", "Compare norms within each optimizer and over all of them."
+    ),
+    "optimizers": Entry(
+        "normbench.cli.ablations:optimizers",
+        "Compare optimizers within each norm and over all of them.",
+    ),
     "plot": Entry("normbench.cli.plot:command", "Draw a figure of the runs in a store."),
     "prepare": Entry("normbench.cli.prepare:command", "Fetch and check the data of problems."),
     "sync": Entry("normbench.cli.sync:command", "Bring MLflow up to date with a store."),
@@ -67,7 +91,7 @@ COMMANDS: Mapping[str, Entry] = {
         "Check what a plugin offers against normbench's contracts.",
     ),
     "completion": Entry("normbench.cli.completion:command", "Print a shell completion script."),
-    "worker": Entry("normbench.cli.worker:command", "Train pending runs of a store.", hidden=True),
+    "worker": Entry("normbench.cli.worker:command", "Train pending runs under any scheduler."),
 }
 
 
@@ -155,7 +179,8 @@ def _visible() -> list[str]:
 def _report(error: Exception, invocation: Invocation) -> int:
     """Print what went wrong and return the exit code."""
     if isinstance(error, click.Abort):
-        _complain(f"interrupted.{invocation.resume_hint}")
+        said = str(error.__cause__ or "")
+        _complain(f"interrupted. {said}" if said else f"interrupted.{invocation.resume_hint}")
         return INTERRUPTED
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)

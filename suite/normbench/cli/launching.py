@@ -15,6 +15,7 @@ from normbench.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from normbench.api import Launching, Report
+    from normbench.launchers.base import Slots
     from normbench.specs import ComponentSpec, RunSpec
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,6 +35,39 @@ def _with(function: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def _slots(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Slots:  # noqa: ARG001
+    from normbench.launchers.devices import parse_slots
+
+    return None if value is None else parse_slots(value)
+
+
+def _parsed(name: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """Return a callback that reads a quantity by the function *name*."""
+
+    def callback(ctx: click.Context, parameter: click.Parameter, value: str | None) -> Any:  # noqa: ARG001
+        from normbench import quantities
+
+        return None if value is None else getattr(quantities, name)(value)
+
+    return callback
+
+
+def _named_values(
+    ctx: click.Context,  # noqa: ARG001 - click's signature
+    parameter: click.Parameter,  # noqa: ARG001
+    values: Sequence[str],
+) -> dict[str, str]:
+    from normbench.errors import UsageError
+
+    found = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--launcher-option {text!r}: expected NAME=VALUE.")
+        found[name.strip()] = value.strip()
+    return found
 
 
 _REQUEST = (
@@ -59,9 +93,38 @@ _LAUNCH = (
     ),
     click.option(
         "--slots",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Runs trained at once on the processor (default: one a core) or on each GPU (one).",
+        callback=_slots,
+        metavar="N|auto",
+        help="Runs trained at once on the processor (default: one a core) or on each GPU (one; "
+        "auto: as many as its memory allows).",
+    ),
+    click.option(
+        "--time-limit",
+        callback=_parsed("parse_seconds"),
+        metavar="TIME",
+        help="Of each run, such as 90, 30m or 2h; beyond it the run ends as timed_out.",
+    ),
+    click.option(
+        "--memory-limit",
+        callback=_parsed("parse_bytes"),
+        metavar="SIZE",
+        help="Of each worker, such as 4G; beyond it its run ends as out_of_memory.",
+    ),
+    click.option(
+        "--launcher",
+        default="local",
+        show_default=True,
+        shell_complete=complete.names_of("launcher"),
+        metavar="NAME",
+        help="Who starts the workers; see: normbench list launchers.",
+    ),
+    click.option(
+        "--launcher-option",
+        "launcher_options",
+        multiple=True,
+        callback=_named_values,
+        metavar="NAME=VALUE",
+        help="A word for that launcher, such as partition=gpu; may be repeated.",
     ),
     click.option("--no-track", is_flag=True, help="Do not feed MLflow."),
     click.option("--keep-weights", is_flag=True, help="Keep the final weights of each run."),
@@ -80,16 +143,15 @@ def train(
     **launch_values: Any,
 ) -> int:
     """Train *specs*, or only show or enqueue them; return the exit code."""
-    from normbench.api import launch
+    from normbench.api import check_launching, launch
     from normbench.cadence import asked_observers
-    from normbench.launchers.local import devices
 
     observers = asked_observers(observe, invocation.catalogue)
     launching = make_launching(invocation, track=not no_track, observers=observers, **launch_values)
     if enqueue:
         _enqueue(invocation, specs, launching)
     else:
-        devices(launching.device, launching.slots)
+        check_launching(launching, invocation.catalogue)
     if dry_run or enqueue:
         return _show_plan(invocation, specs, as_json=as_json, added=enqueue)
     invocation.resume_hint = resume_hint(invocation)
@@ -99,25 +161,28 @@ def train(
 def make_launching(
     invocation: Invocation,
     *,
-    device: str,
-    slots: int | None,
     track: bool,
-    keep_weights: bool,
     observers: Sequence[ComponentSpec] = (),
+    **launch_values: Any,
 ) -> Launching:
-    """Return how runs get trained, with the progress display of the command line."""
+    """Return how runs get trained, with the progress display of the command line.
+
+    Args:
+        invocation: What the shared options said.
+        track: Whether MLflow is fed.
+        observers: What looks on.
+        launch_values: What the other options of :func:`launch_options` said.
+    """
     from normbench.api import Launching
     from normbench.cli.progress import watch
 
     return Launching(
         store=invocation.store_path,
-        device=device,
-        slots=slots,
         data_dir=invocation.data_dir,
         track=track,
-        keep_weights=keep_weights,
         observers=observers,
         watch=watch,
+        **launch_values,
     )
 
 
@@ -125,9 +190,10 @@ def show_report(invocation: Invocation, report: Report, *, as_json: bool) -> int
     """Print the closing table and where the results are; return the exit code."""
     from normbench.tables import MORE_COLUMNS, NUMERIC, row_cells
 
+    code = 0 if report.complete or report.going_on else 1
     if as_json:
         print_json(report.to_dict())
-        return 0 if report.complete else 1
+        return code
     print_table(MORE_COLUMNS, [row_cells(row) for row in report.rows], right=NUMERIC)
     click.echo(f"\n{_counts(report)}. Results: {report.store}")
     place = f" --store {invocation.store}" if invocation.store else ""
@@ -139,7 +205,9 @@ def show_report(invocation: Invocation, report: Report, *, as_json: bool) -> int
         click.echo(sentence, err=True)
     if report.tracking:
         click.echo(f"MLflow: {report.tracking}", err=True)
-    return 0 if report.complete else 1
+    if report.going_on:
+        click.echo(report.going_on, err=True)
+    return code
 
 
 def _enqueue(invocation: Invocation, specs: Sequence[RunSpec], launching: Launching) -> None:
@@ -147,7 +215,9 @@ def _enqueue(invocation: Invocation, specs: Sequence[RunSpec], launching: Launch
 
     store = RunStore.open(invocation.store_path, create=True)
     for spec in specs:
-        store.add(spec).ask(launching.observers)
+        run = store.add(spec)
+        run.readmit()
+        run.ask(launching.observers)
 
 
 def _show_plan(

@@ -8,36 +8,40 @@ from typing import Any
 import click
 
 from normbench.cli import output
+from normbench.cli.fields import SETTING_COLUMNS, setting_cells
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.descriptions import Component
 from normbench.errors import unknown_name
 from normbench.plugins import KINDS, Catalogue, Offer
 
 PLUGINS = "plugins"
+SETTINGS = "settings"
 BUILT_IN = "built-in"
 PLURALS: Mapping[str, str] = {f"{kind}s": kind for kind in KINDS}
+_LISTS = (*PLURALS, SETTINGS, PLUGINS)
 _NUMBERS = ("train", "test", "classes", "batch", "epochs", "weight decay", "seeds", "download")
 
 
 def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    return [plural for plural in (*PLURALS, PLUGINS) if plural.startswith(incomplete)]
+    return [plural for plural in _LISTS if plural.startswith(incomplete)]
 
 
 @click.command("list")
 @click.argument("what", required=False, shell_complete=_complete)
 @json_option
-@common_options()
+@common_options(store=True)
 @click.pass_obj
 def command(invocation: Invocation, what: str | None, as_json: bool) -> None:
     """List what plugins offer.
 
     WHAT is datasets, networks, problems, norms, optimizers, protocols, launchers, observers,
-    suites or plugins; without it, the names of all.
+    suites, publications, settings (known ones, those tuned in the store first) or plugins; without
+    it, the names of all.
     """
     catalogue = invocation.catalogue
     chosen = (*PLURALS, PLUGINS) if what is None else (what,)
-    if what is not None and what not in (*PLURALS, PLUGINS):
-        raise unknown_name("list", what, (*PLURALS, PLUGINS))
+    if what is not None and what not in _LISTS:
+        raise unknown_name("list", what, _LISTS)
     if as_json:
         records = {plural: _records(catalogue, plural) for plural in chosen}
         output.print_json(records if what is None else records[what])
@@ -45,6 +49,8 @@ def command(invocation: Invocation, what: str | None, as_json: bool) -> None:
         _print_overview(catalogue)
     elif what == PLUGINS:
         _print_plugins(catalogue)
+    elif what == SETTINGS:
+        _print_settings(catalogue)
     else:
         _print_kind(catalogue, what)
 
@@ -53,6 +59,8 @@ def _records(catalogue: Catalogue, plural: str) -> list[Any]:
     """Return what ``--json`` shows of one kind."""
     if plural == PLUGINS:
         return [output.plain(plugin) for plugin in catalogue.plugins]
+    if plural == SETTINGS:
+        return [output.plain(setting) for setting in catalogue.settings()]
     kind = KINDS[PLURALS[plural]]
     return [record(offer, catalogue) for offer in catalogue.offers(kind)]
 
@@ -101,6 +109,18 @@ def _print_plugins(catalogue: Catalogue) -> None:
         for plugin in catalogue.plugins
     ]
     output.print_table(("plugin", "origin", "offers"), rows)
+
+
+def _print_settings(catalogue: Catalogue) -> None:
+    settings = catalogue.settings()
+    sources = list(dict.fromkeys(setting.source for setting in settings))
+    rows = [
+        (*setting_cells(each), each.origin, f"[{sources.index(each.source) + 1}]")
+        for each in settings
+    ]
+    output.print_table((*SETTING_COLUMNS, "origin", "source"), rows)
+    for number, source in enumerate(sources, 1):
+        click.echo(f"[{number}] {source}")
 
 
 def _offered_by(catalogue: Catalogue, plugin: str) -> str:
@@ -201,4 +221,5 @@ _DETAILS: Mapping[str, Callable[[Any], dict[str, str]]] = {
     "launcher": _parameters,
     "observer": _observer,
     "suite": lambda suite: {"source": suite.source.reference},
+    "publication": lambda publication: {"source": publication.source.reference},
 }

@@ -41,10 +41,10 @@ class Invocation:
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """Everything that the plugins offer."""
+        """Everything that the plugins offer, and the settings tuned in the store."""
         from normbench.plugins import load_catalogue
 
-        return load_catalogue(self.plugin_files)
+        return load_catalogue(self.plugin_files).with_store(self.store_path)
 
     @property
     def store_path(self) -> Path:

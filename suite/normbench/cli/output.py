@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+_MOST_LAID_OUT = 500
+
 
 def print_json(content: Any) -> None:
     """Print *content* as strict JSON."""
@@ -52,7 +54,8 @@ def print_table(
     kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
     headings = [columns[i] for i in kept]
     cells = [[row[i] for i in kept] for row in rows]
-    if sys.stdout.isatty():
+    # Laying out thousands of rows to fit takes longer than anyone reads.
+    if sys.stdout.isatty() and len(cells) <= _MOST_LAID_OUT:
         _print_rich(headings, cells, title, right)
     else:
         _print_aligned(headings, cells, title, right)

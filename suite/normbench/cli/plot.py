@@ -70,7 +70,9 @@ def command(
 
     RUN is the beginning of a run's or a row's fingerprint, or a word: problem=NAME, norm=NAME,
     optimizer=NAME, protocol=NAME, sites=MASK (or all, none); a word may have several values,
-    norm=none,batch_norm. Without any, all rows of the store's one problem are drawn.
+    norm=none,batch_norm. Without any, all rows of the store's one problem are drawn. Trials of
+    tuning are left out unless a fingerprint names them; normbench studies STUDY --report DIR draws
+    them.
     """
     from normbench import plots
     from normbench.cli.output import print_table
@@ -80,13 +82,20 @@ def command(
         return
     plots.check_format(out)
     store = invocation.open_store()
-    chosen = find_runs(store, runs)
+    chosen = _without_trials(find_runs(store, runs), runs)
     plots.save(plots.draw_figure(figure, chosen, plots.Look(**choices)), out)
     click.echo(f"{out}: {_counted(chosen, plots.FIGURES[figure].observed)}")
     if publish:
         from normbench.tracking import publish_figure
 
         click.echo(f"MLflow: {publish_figure(store, chosen, out)}")
+
+
+def _without_trials(chosen: Sequence[StoredRun], terms: Sequence[str]) -> Sequence[StoredRun]:
+    """Leave the trials of tuning out, unless they are named by fingerprint or all there is."""
+    own = [run for run in chosen if not run.spec.tuning]
+    named = any("=" not in term for term in terms)
+    return chosen if named or not own else own
 
 
 def _counted(runs: Sequence[StoredRun], observed: bool) -> str:

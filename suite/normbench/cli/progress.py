@@ -14,6 +14,8 @@ from normbench.store import RunState, RunStore
 from normbench.tables import duration, score
 
 _REFRESH_SECONDS = 0.5
+# Looking at very many runs takes a while; so seldom that it takes little of the time.
+_LEAST_REST = 20.0
 _ENDED = (RunState.FINISHED, RunState.DIVERGED)
 _log = logging.getLogger("normbench.run")
 
@@ -30,8 +32,10 @@ def watch(store: RunStore, fingerprints: Sequence[str]) -> Iterator[Callable[[],
         nonlocal next_look
         if time.monotonic() < next_look:
             return
+        started = time.monotonic()
         views = watched.views()
-        next_look = time.monotonic() + _REFRESH_SECONDS
+        spent = time.monotonic() - started
+        next_look = started + max(_REFRESH_SECONDS, _LEAST_REST * spent)
         lines.show(views)
         if bars is not None:
             bars.show(views)

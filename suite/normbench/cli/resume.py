@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from normbench.cli.launching import launch_options, make_launching, resume_hint, show_report
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.selection import find_runs
+
+if TYPE_CHECKING:
+    from normbench.store import RunStore
 
 
 @click.command("resume")
@@ -17,17 +22,17 @@ from normbench.cli.selection import find_runs
 @click.pass_obj
 def command(
     invocation: Invocation,
+    /,
     runs: tuple[str, ...],
-    device: str,
-    slots: int | None,
     no_track: bool,
-    keep_weights: bool,
     as_json: bool,
+    **launch_values: Any,
 ) -> int:
     """Continue the unfinished runs of a store.
 
     Each goes on from its last checkpoint. RUN is the beginning of a run's or a row's fingerprint,
-    or a word such as problem=NAME; without any, all unfinished runs are continued.
+    or a word such as problem=NAME; without any, all unfinished runs are continued but those that
+    were cancelled, which are readmitted by name.
     """
     from normbench.api import resume
 
@@ -37,11 +42,18 @@ def command(
         store.root,
         [run.fingerprint for run in find_runs(store, runs)] if runs else None,
         catalogue=invocation.catalogue,
-        launching=make_launching(
-            invocation, device=device, slots=slots, track=not no_track, keep_weights=keep_weights
-        ),
+        launching=make_launching(invocation, track=not no_track, **launch_values),
     )
     if not report.rows and not as_json:
-        click.echo(f"nothing to resume: no run of {store.root} is unfinished")
+        click.echo(f"nothing to resume: no run of {store.root} is unfinished{_cancelled(store)}")
         return 0
     return show_report(invocation, report, as_json=as_json)
+
+
+def _cancelled(store: RunStore) -> str:
+    """Return how many runs were cancelled and how they are readmitted; empty if none."""
+    from normbench.store import RunState
+
+    count = store.index().counts()[RunState.CANCELLED]
+    words = "is cancelled; readmit it" if count == 1 else "are cancelled; readmit them"
+    return f", {count} {words} by name: normbench resume RUN" if count else ""

@@ -6,29 +6,30 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from normbench.descriptions import Problem
-from normbench.errors import UsageError, unknown_name
+from normbench.errors import StoreError, UsageError, unknown_name
 from normbench.parameters import typed
-from normbench.plugins import load_catalogue
-from normbench.specs import RunSpec
-from normbench.store import RunStore, StoredRun
+from normbench.store import Index, IndexedRow, IndexedRun, RunStore, StoredRun
 
-_WORDS: Mapping[str, Callable[[RunSpec], tuple[str, ...]]] = {
-    "problem": lambda spec: (spec.problem.name,),
-    "norm": lambda spec: (spec.norm.name, spec.norm_label),
-    "optimizer": lambda spec: (spec.optimizer.name,),
-    "protocol": lambda spec: (spec.protocol.name,),
-    "sites": lambda spec: (spec.mask_label,),
-    "ablation": lambda spec: (spec.ablation.train,),
+_WORDS: Mapping[str, Callable[[IndexedRow], tuple[str, ...]]] = {
+    "problem": lambda row: (row.problem,),
+    "norm": lambda row: (row.norm, row.norm_label),
+    "optimizer": lambda row: (row.optimizer,),
+    "protocol": lambda row: (row.protocol,),
+    "sites": lambda row: (row.spec.mask_label,),
+    "ablation": lambda row: (row.spec.ablation.train,),
 }
-_SECTIONS: Mapping[str, Callable[[RunSpec], Mapping[str, Any]]] = {
-    "": lambda spec: spec.optimizer.parameters,
-    "norm": lambda spec: spec.norm.parameters,
-    "network": lambda spec: spec.problem.network.parameters,
-    "problem": lambda spec: vars(spec.problem.training),
-    "protocol": lambda spec: vars(spec.protocol.rules),
-    "ablation": lambda spec: vars(spec.ablation),
+_SECTIONS: Mapping[str, Callable[[IndexedRow], Mapping[str, Any]]] = {
+    "": lambda row: row.spec.optimizer.parameters,
+    "norm": lambda row: row.spec.norm.parameters,
+    "network": lambda row: row.spec.problem.network.parameters,
+    "problem": lambda row: vars(row.spec.problem.training),
+    "protocol": lambda row: vars(row.spec.protocol.rules),
+    "ablation": lambda row: vars(row.spec.ablation),
 }
 WORDS = tuple(_WORDS)
+
+# What specs without their seeds say, by digest.
+_Rows = Mapping[str, IndexedRow]
 
 
 def find_runs(store: RunStore, terms: Sequence[str]) -> list[StoredRun]:
@@ -43,59 +44,79 @@ def find_runs(store: RunStore, terms: Sequence[str]) -> list[StoredRun]:
 
     Raises:
         UsageError: If a term matches nothing; the message says what there is.
+        StoreError: If a run cannot be read.
+    """
+    index = store.index()
+    prefixes = tuple(term for term in terms if "=" not in term)
+    for fingerprint, problem in sorted(index.damaged.items()):
+        if not prefixes or fingerprint.startswith(prefixes):
+            raise StoreError(problem)
+    return [index.stored(run) for run in find_indexed(index, terms)]
+
+
+def find_indexed(index: Index, terms: Sequence[str]) -> list[IndexedRun]:
+    """Return what the *index* knows of the runs that *terms* name, as :func:`find_runs` does.
+
+    Raises:
+        UsageError: If a term matches nothing; the message says what there is.
     """
     words = [term for term in terms if "=" in term]
     prefixes = [term for term in terms if "=" not in term]
-    runs = _by_prefix(store, prefixes) if prefixes else list(store.runs())
-    for word in words:
-        runs = _by_word(runs, word)
-    return sorted(runs, key=_order)
+    runs = _by_prefix(index, prefixes) if prefixes else list(index.runs.values())
+    if words:
+        rows: _Rows = {run.description: index.describe(run) for run in runs}
+        for word in words:
+            rows = _by_word(rows, word)
+        runs = [run for run in runs if run.description in rows]
+    return index.in_order(runs)
 
 
-def _by_prefix(store: RunStore, prefixes: Sequence[str]) -> list[StoredRun]:
-    found: dict[str, StoredRun] = {}
+def _by_prefix(index: Index, prefixes: Sequence[str]) -> list[IndexedRun]:
+    found: dict[str, IndexedRun] = {}
     for prefix in prefixes:
-        matching = store.find(prefix)
+        matching = index.find(prefix)
         if not matching:
             raise UsageError(
-                f"no run or row of {store.root} begins with {prefix!r}: expected at least 4 digits "
+                f"no run or row of {index.root} begins with {prefix!r}: expected at least 4 digits "
                 "of a fingerprint, or words such as problem=NAME. See: normbench status --json"
             )
         found.update({run.fingerprint: run for run in matching})
     return list(found.values())
 
 
-def _by_word(runs: Sequence[StoredRun], word: str) -> list[StoredRun]:
+def _by_word(rows: _Rows, word: str) -> _Rows:
     name, _, value = word.partition("=")
     if name not in _WORDS:
-        return _by_value(runs, name, value)
+        return _by_value(rows, name, value)
     if name == "problem" and (twin := _twin(value)):
-        return _by_word(_by_word(runs, f"problem={twin.base}"), f"norm={twin.norm}")
-    matching: dict[str, StoredRun] = {}
+        return _by_word(_by_word(rows, f"problem={twin.base}"), f"norm={twin.norm}")
+    matching: dict[str, IndexedRow] = {}
     for wanted in value.split(","):
-        found = [run for run in runs if wanted in _WORDS[name](run.spec)]
+        found = {key: row for key, row in rows.items() if wanted in _WORDS[name](row)}
         if not found:
-            known = {_WORDS[name](run.spec)[0] for run in runs}
+            known = {_WORDS[name](row)[0] for row in rows.values()}
             raise unknown_name(f"{name} in this store", wanted, known)
-        matching.update({run.fingerprint: run for run in found})
-    return list(matching.values())
+        matching.update(found)
+    return matching
 
 
-def _by_value(runs: Sequence[StoredRun], name: str, value: str) -> list[StoredRun]:
-    """Return the runs in which a parameter, such as ``lr`` or ``problem.batch_size``, has a value.
+def _by_value(rows: _Rows, name: str, value: str) -> _Rows:
+    """Return the rows in which a parameter, such as ``lr`` or ``problem.batch_size``, has a value.
 
     Several values are separated by commas.
     """
     section, _, field = name.rpartition(".")
     values = {
-        run.fingerprint: typed(_SECTIONS[section](run.spec)[field])
-        for run in runs
-        if section in _SECTIONS and field in _SECTIONS[section](run.spec)
+        key: typed(_SECTIONS[section](row)[field])
+        for key, row in rows.items()
+        if section in _SECTIONS and field in _SECTIONS[section](row)
     }
     if not values:
         raise unknown_name("word", name, _WORDS)
     wanted = {_one_spelling(each) for each in value.split(",")}
-    matching = [run for run in runs if _one_spelling(values.get(run.fingerprint, "")) in wanted]
+    matching = {
+        key: row for key, row in rows.items() if _one_spelling(values.get(key, "")) in wanted
+    }
     if not matching:
         raise unknown_name(f"{name} in this store", value, values.values())
     return matching
@@ -111,14 +132,11 @@ def _one_spelling(text: str) -> str:
 
 def _twin(problem: str) -> Problem | None:
     """Return the problem *problem* if it is another one at a norm of its own."""
+    # Most selections need no plugin.
+    from normbench.plugins import load_catalogue
+
     catalogue = load_catalogue()
     if problem not in catalogue.names(Problem):
         return None
     found = catalogue.get(Problem, problem)
     return found if found.base else None
-
-
-def _order(run: StoredRun) -> tuple[str, ...]:
-    spec = run.spec
-    names = (spec.problem.name, spec.protocol.name, spec.norm_label, spec.optimizer.name)
-    return (*names, spec.row, f"{spec.seed:010d}")

@@ -2,101 +2,24 @@
 
 from __future__ import annotations
 
-import statistics
+import logging
+import math
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import click
 
 from normbench.cli import complete, output
 from normbench.cli.options import Invocation, common_options, json_option
-from normbench.cli.selection import find_runs
-from normbench.live import RunView, glance_at
-from normbench.specs import RunSpec
-from normbench.store import RunState, RunStore
+from normbench.cli.selection import find_indexed
+from normbench.cli.status_rows import GROUPS, StatusRow, status_rows, tuning_rows
+from normbench.live import totals
+from normbench.store import Index
 from normbench.tables import score
 
-_SHOWN_STATES = {
-    "done": (RunState.FINISHED,),
-    "diverged": (RunState.DIVERGED,),
-    "running": (RunState.RUNNING,),
-    "interrupted": (RunState.INTERRUPTED,),
-    "pending": (RunState.PENDING,),
-    "failed": (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED),
-}
 _MOVING = ("running", "pending")
-
-
-@dataclass(frozen=True)
-class StatusRow:
-    """A cell at a setting, as its runs are at a moment.
-
-    Attributes:
-        views: One for each run, by seed.
-    """
-
-    views: tuple[RunView, ...]
-
-    @property
-    def spec(self) -> RunSpec:
-        """The spec of one of the seeds."""
-        return self.views[0].run.spec
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of runs by what the table calls their state."""
-        states = Counter(view.state for view in self.views)
-        return {word: sum(states[s] for s in group) for word, group in _SHOWN_STATES.items()}
-
-    @property
-    def scores(self) -> dict[int, float]:
-        """Score of each finished or diverged run, by seed; a diverged one has the worst score."""
-        return {v.run.spec.seed: v.score for v in self.views if v.score is not None}
-
-    @property
-    def setting(self) -> str:
-        """The hyper-parameters that differ from their defaults, and where they come from."""
-        values = self.spec.identity["optimizer"]["parameters"]
-        words = [f"{name}={output.shown(value)}" for name, value in values.items()]
-        origin = self.spec.setting_origin
-        return " ".join([*words, "untuned" if origin == "default" else f"({origin})"])
-
-    @property
-    def live(self) -> str:
-        """Epoch of each running seed."""
-        running = [view for view in self.views if view.state is RunState.RUNNING]
-        return ", ".join(f"seed {v.run.spec.seed}: {v.epoch}/{v.epochs}" for v in running)
-
-    @property
-    def messages(self) -> dict[int, str]:
-        """Why runs failed, by seed."""
-        failed = [view.run for view in self.views if view.state in _SHOWN_STATES["failed"]]
-        return {run.spec.seed: run.attempts()[-1].message for run in failed if run.attempts()}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the row as strict JSON values."""
-        scores = list(self.scores.values())
-        spec = self.spec
-        return {
-            "row": spec.row,
-            "problem": spec.problem.name,
-            "norm": spec.norm_label,
-            "optimizer": spec.optimizer.name,
-            "protocol": spec.protocol.name,
-            "deviations": list(spec.deviations),
-            "setting": dict(spec.optimizer.parameters),
-            "setting_origin": spec.setting_origin,
-            "metric": spec.problem.metric.name,
-            "states": self.counts,
-            "n": len(scores),
-            "mean": statistics.fmean(scores) if scores else None,
-            "sd": statistics.stdev(scores) if len(scores) > 1 else None,
-            "runs": [_run_record(view) for view in self.views],
-            "messages": {str(seed): text for seed, text in self.messages.items()},
-        }
+_MOST_MESSAGES = 20
+_log = logging.getLogger(__name__)
 
 
 @click.command("status")
@@ -104,6 +27,7 @@ class StatusRow:
 @click.option("--norm", shell_complete=complete.norms, help="Only this norm.")
 @click.option("--optimizer", shell_complete=complete.optimizers, help="Only this optimizer.")
 @click.option("--protocol", shell_complete=complete.protocols, help="Only this protocol.")
+@click.option("--trials", is_flag=True, help="Show each trial of a tuning, not only their number.")
 @click.option(
     "--watch",
     type=click.FloatRange(min=0.1),
@@ -114,51 +38,47 @@ class StatusRow:
 @common_options(store=True)
 @click.pass_obj
 def command(
-    invocation: Invocation, /, watch: float | None, as_json: bool, **filters: str | None
+    invocation: Invocation,
+    /,
+    trials: bool,
+    watch: float | None,
+    as_json: bool,
+    **filters: str | None,
 ) -> None:
     """Show how far the runs of a store are.
 
     One line for each cell at a setting. The score is the mean over finished and diverged
     seeds, with the standard deviation (n - 1) and their number; a diverged seed counts with the
-    problem's worst score.
+    problem's worst score. The trials of a cell's tuning share a line.
     """
     store = invocation.open_store()
     words = [f"{name}={value}" for name, value in filters.items() if value]
     while True:
-        rows = _rows(store, words)
+        index = store.index()
+        rows = status_rows(index, find_indexed(index, words))
+        _warn_of(index)
         if as_json:
             output.print_json([row.to_dict() for row in rows])
         else:
-            _print(store, rows)
+            _print(index, rows, trials=trials)
         if watch is None or not any(row.counts[state] for row in rows for state in _MOVING):
             return
         time.sleep(watch)
         click.clear()
 
 
-def _rows(store: RunStore, words: Sequence[str]) -> list[StatusRow]:
-    by_row: dict[str, list[RunView]] = {}
-    for run in find_runs(store, words):
-        by_row.setdefault(run.spec.row, []).append(glance_at(run))
-    return [StatusRow(tuple(views)) for views in by_row.values()]
+def _warn_of(index: Index) -> None:
+    """Say which runs are left out."""
+    for fingerprint, problem in sorted(index.damaged.items()):
+        _log.warning("run %s is left out: %s", fingerprint[:8], problem)
 
 
-def _run_record(view: RunView) -> dict[str, Any]:
-    return {
-        "fingerprint": view.run.fingerprint,
-        "seed": view.run.spec.seed,
-        "state": view.state.value,
-        "epoch": view.epoch,
-        "epochs": view.epochs,
-        "score": view.score,
-    }
-
-
-def _print(store: RunStore, rows: Sequence[StatusRow]) -> None:
+def _print(index: Index, rows: Sequence[StatusRow], *, trials: bool) -> None:
     if not rows:
-        click.echo(f"the store {store.root} holds no runs")
+        click.echo(f"the store {index.root} holds no runs")
         return
-    counted = [tuple(str(count or "") for count in row.counts.values()) for row in rows]
+    shown = rows if trials else [row for row in rows if not row.entry.tuning]
+    cells = [] if trials else tuning_rows([row for row in rows if row.entry.tuning])
     output.print_table(
         (
             "problem",
@@ -166,36 +86,54 @@ def _print(store: RunStore, rows: Sequence[StatusRow]) -> None:
             "optimizer",
             "protocol",
             "setting",
-            *_SHOWN_STATES,
+            *GROUPS,
             "mean ± sd (n)",
             "epoch",
             "row",
         ),
-        [
-            (
-                row.spec.problem.name,
-                row.spec.norm_label,
-                row.spec.optimizer.name,
-                " ".join([row.spec.protocol.name, *row.spec.deviations]),
-                row.setting,
-                *counts,
-                _score(row),
-                row.live,
-                row.spec.row[:8],
-            )
-            for row, counts in zip(rows, counted, strict=True)
-        ],
-        right=tuple(_SHOWN_STATES),
+        [*map(_cells, shown), *map(_cells, cells)],
+        right=tuple(GROUPS),
     )
-    click.echo(f"\nmean ± sd (n): of {_metrics(rows)}, over done and diverged seeds")
-    for row in rows:
-        for seed, message in row.messages.items():
-            click.echo(f"row {row.spec.row[:8]} seed {seed} failed: {message}")
+    if shown:
+        click.echo(f"\nmean ± sd (n): of {_metrics(shown)}, over done and diverged seeds")
+    _print_totals(rows)
+    _print_messages(rows)
+
+
+def _cells(row: StatusRow) -> tuple[str, ...]:
+    entry = row.entry
+    return (
+        entry.problem,
+        entry.norm_label,
+        entry.optimizer,
+        " ".join([entry.protocol, *entry.deviations]),
+        row.setting,
+        *(str(count or "") for count in row.counts.values()),
+        _score(row),
+        row.live,
+        row.name,
+    )
+
+
+def _print_totals(rows: Sequence[StatusRow]) -> None:
+    counted = totals(run.state for row in rows for run in row.runs)
+    shown = ", ".join(f"{count} {word}" for word, count in counted.items() if count)
+    click.echo(f"runs: {shown}")
+
+
+def _print_messages(rows: Sequence[StatusRow]) -> None:
+    """Say why runs failed, of the first ones."""
+    messages = [(row, *pair) for row in rows for pair in row.messages.items()]
+    for row, seed, message in messages[:_MOST_MESSAGES]:
+        click.echo(f"row {row.entry.row[:8]} seed {seed} failed: {message}")
+    if len(messages) > _MOST_MESSAGES:
+        left = len(messages) - _MOST_MESSAGES
+        click.echo(f"and {left} more failed; see: normbench status --json")
 
 
 def _metrics(rows: Sequence[StatusRow]) -> str:
     """Return what the scores are, by problem where they differ."""
-    problems = {row.spec.problem.name: row.spec.problem.metric.name for row in rows}
+    problems = {row.entry.problem: row.entry.metric for row in rows}
     if len(set(problems.values())) == 1:
         return next(iter(problems.values()))
     return ", ".join(f"{metric} ({problem})" for problem, metric in problems.items())
@@ -203,10 +141,11 @@ def _metrics(rows: Sequence[StatusRow]) -> str:
 
 def _score(row: StatusRow) -> str:
     """Return mean, spread and number of the finished seeds' scores."""
-    scores, metric = list(row.scores.values()), row.spec.problem.metric.name
-    if not scores:
+    if row.mean is None:
         return ""
-    mean = score(statistics.fmean(scores), metric)
-    if len(scores) == 1:
+    mean = score(row.mean, row.entry.metric)
+    if row.n == 1:
         return f"{mean} (1)"
-    return f"{mean} ± {score(statistics.stdev(scores), metric)} ({len(scores)})"
+    # statistics.stdev counts in fractions, which takes seconds for thousands of rows.
+    squares = math.fsum((each - row.mean) ** 2 for each in row.scores)
+    return f"{mean} ± {score(math.sqrt(squares / (row.n - 1)), row.entry.metric)} ({row.n})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,13 +11,12 @@ from normbench.cli import complete
 from normbench.cli.launching import request_options, train
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import plain, print_json, print_table
+from normbench.cli.plan import cell_options, expanded, plan_options, show_plan
+from normbench.cli.suite_runs import cancel, status
 from normbench.descriptions import Suite
-from normbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from normbench.resolve import Request
     from normbench.specs import RunSpec
-    from normbench.suites import Plan
 
 
 @click.group("suite")
@@ -52,31 +50,57 @@ def list_suites(invocation: Invocation, as_json: bool) -> None:
 def describe(invocation: Invocation, name: str, as_json: bool) -> None:
     """Show the cells of a suite, and those that it leaves out."""
     from normbench.resolve import resolve
+    from normbench.suites import request_label
 
-    plan = _expanded(invocation, name)
+    plan = expanded(invocation, name)
     rows = [resolve(request, invocation.catalogue) for request in plan.requests]
     if as_json:
         cells = [{"cell": _cell(specs[0]), "seeds": [s.seed for s in specs]} for specs in rows]
         left_out = [plain(exclusion) for exclusion in plan.exclusions]
-        print_json({"suite": name, "cells": cells, "excluded": left_out})
+        references = [request_label(request) for request in plan.references]
+        print_json(
+            {
+                "suite": name,
+                "title": plan.title,
+                "cells": cells,
+                "references": references,
+                "excluded": left_out,
+            }
+        )
         return
     table = [(*_cell(specs[0]).values(), str(len(specs))) for specs in rows]
     print_table((*_COLUMNS, "seeds"), table, right=("epochs", "seeds"))
+    for request in plan.references:
+        click.echo(f"reference: {request_label(request)}")
     for exclusion in plan.exclusions:
         click.echo(f"left out: {' '.join(exclusion.cell.values())}: {exclusion.reason}")
     click.echo(f"\n{len(rows)} cells, {sum(map(len, rows))} runs.")
 
 
+@command.command("plan")
+@click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@plan_options
+@json_option
+@common_options(store=True, data=True)
+@click.pass_obj
+def plan(
+    invocation: Invocation,
+    /,
+    name: str,
+    words: Sequence[str],
+    seeds: str | None,
+    only: Sequence[str],
+    **planning: Any,
+) -> int:
+    """Say what a suite will take, and what it will be able to show; see normbench plan."""
+    return show_plan(invocation, expanded(invocation, name, words, seeds, only), **planning)
+
+
 @command.command("run")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--seeds", metavar="N|LIST", help="Seeds of every cell, in place of the suite's.")
-@click.option(
-    "--only",
-    multiple=True,
-    metavar="AXIS=NAME",
-    help="Only cells with this problem, norm or optimizer; may be given several times.",
-)
+@cell_options
 @request_options
 @json_option
 @common_options(store=True, data=True)
@@ -92,7 +116,8 @@ def run(
 ) -> int:
     """Train all cells of a suite; runs that the store already has are kept.
 
-    Words such as protocol.epochs=1 hold for every cell and win over the suite's.
+    Words such as protocol.epochs=1 hold for every cell and win over the suite's. Cancelled runs
+    are readmitted.
 
     \b
     normbench suite run group_norm_study --only norm=group_norm
@@ -100,28 +125,15 @@ def run(
     """  # noqa: D301 - click reads the backspace character
     from normbench.planning import plan_all
 
-    plan = _expanded(invocation, name, words, seeds)
-    requests = [each for each in plan.requests if _wanted(each, only)]
-    if not requests:
-        raise UsageError(
-            f"suite {name} has no cell with {' '.join(only)}. "
-            f"See its cells: normbench suite describe {name}"
-        )
+    requests = expanded(invocation, name, words, seeds, only).requests
     specs = plan_all(requests, invocation.catalogue, invocation.data_dir)
     return train(invocation, specs, **training)
 
 
+command.add_command(status)
+command.add_command(cancel)
+
 _COLUMNS = ("problem", "norm", "optimizer", "protocol", "setting", "epochs")
-_AXES = ("problem", "norm", "optimizer")
-
-
-def _expanded(
-    invocation: Invocation, name: str, words: Sequence[str] = (), seeds: str | None = None
-) -> Plan:
-    from normbench.suites import expand, find_suite
-
-    suite = find_suite(name, invocation.catalogue, Path())
-    return expand(suite, invocation.catalogue, words, seeds)
 
 
 def _cell(spec: RunSpec) -> dict[str, str]:
@@ -132,16 +144,3 @@ def _cell(spec: RunSpec) -> dict[str, str]:
     protocol = " ".join((spec.protocol.name, *spec.deviations))
     cells = (spec.problem.name, spec.norm_label, optimizer_cell(row), protocol, row.setting)
     return dict(zip(_COLUMNS, (*cells, str(spec.epochs)), strict=True))
-
-
-def _wanted(request: Request, only: Sequence[str]) -> bool:
-    """Whether *request* has one of the names that ``--only`` gives for each axis."""
-    names: dict[str, set[str]] = {}
-    for word in only:
-        axis, equals, name = word.partition("=")
-        if axis not in _AXES or not equals:
-            raise UsageError(
-                f"--only {word}: expected AXIS=NAME with an axis among {', '.join(_AXES)}."
-            )
-        names.setdefault(axis, set()).add(name)
-    return all(getattr(request, axis) in chosen for axis, chosen in names.items())

@@ -1,4 +1,7 @@
-"""``normbench worker``: what launchers start; its options are those of ``normbench.worker``."""
+"""``normbench worker``: its words are those of ``python -m normbench.worker``.
+
+They are parsed there, since machines that only train have no click.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import click
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(arguments: tuple[str, ...]) -> int:
-    """Train pending runs of a store."""
+    """Train pending runs under any scheduler."""
     from normbench.worker import main
 
     return main(arguments)

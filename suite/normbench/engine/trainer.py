@@ -236,7 +236,7 @@ class Trainer:
             "evaluation_seconds": round(progress.evaluation_seconds, 6),
             "observing_seconds": round(self._observing.seconds, 6),
             "images_per_second": round(examples / seconds, 3) if seconds else 0.0,
-            "peak_memory_mb": round(_peak_memory(self._session.device) / 2**20, 1),
+            "peak_memory_mb": round(peak_memory(self._session.device) / 2**20, 1),
             "time_to_target": {
                 "target": metric.target,
                 "reached": progress.target_epoch is not None,
@@ -266,7 +266,7 @@ def _finite(point: Mapping[str, Any]) -> bool:
     )
 
 
-def _peak_memory(device: torch.device) -> int:
+def peak_memory(device: torch.device) -> int:
     """Return bytes: the device's peak on CUDA, else this process's largest resident size."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -1,210 +1,261 @@
 """The local launcher: worker processes on this machine, each with its device pinned.
 
-Every worker gets the whole list and claims what is left of it, so nothing passes between driver
-and workers but the store. A worker that dies is replaced; a run that killed three of them, one
-after another, is set aside as ``killed``.
+Every worker goes through the whole list and claims what is left of it, so nothing passes between
+driver and workers but the store; what workers report besides only tells the driver whom to watch.
+A worker that dies is replaced, and whatever it started is killed. Strikes are counted in the store
+(:mod:`normbench.store.queue`), so a driver may die and another begin without losing count.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
 
-from normbench.errors import NormbenchError, UsageError
+from normbench.errors import StoreError
 from normbench.launchers.base import LaunchRequest
+from normbench.launchers.deaths import Deaths
+from normbench.launchers.devices import cores, devices
+from normbench.launchers.launches import LaunchFolder
+from normbench.launchers.packing import GpuSlots
+from normbench.launchers.pool import WorkerProcess, start_worker
+from normbench.launchers.signals import interrupted_by_sigterm, shielded
+from normbench.launchers.tally import Tally
+from normbench.quantities import show_bytes
 from normbench.store import RunState, RunStore
+from normbench.store.queue import Queue
+from normbench.tables import duration
+from normbench.worker.trees import Processes
 
-STRIKES = 3
 POLL_SECONDS = 0.1
+LOOK_SECONDS = 0.5
 ELSEWHERE_SECONDS = 1.0
 GRACE_SECONDS = 10.0
-_ENDED = (RunState.FINISHED, RunState.DIVERGED)
-_COMPLETE = (0, 1, 130)
-_UNABLE = 3
+TIME_GRACE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class _Worker:
-    """A worker process and where it writes its log."""
-
-    process: subprocess.Popen[bytes]
-    device: str
-    log: Path
-
-
 class LocalLauncher:
-    """Starts workers, watches them, replaces the dead, stops all of them when interrupted."""
+    """Trains runs on this machine; see :class:`Scheduler`."""
 
     def __call__(self, request: LaunchRequest, tick: Callable[[], None]) -> None:
         """Train the runs of *request*; see :class:`normbench.launchers.base.Launch`."""
-        store = RunStore.open(request.store)
-        slots = devices(request.device, request.slots)[: len(request.fingerprints)]
-        workers = [_start(request, device) for device in slots]
-        strikes: Counter[str] = Counter()
-        try:
-            while workers or self._waits(store, request.fingerprints):
-                tick()
-                time.sleep(POLL_SECONDS if workers else ELSEWHERE_SECONDS)
-                for worker in [w for w in workers if w.process.poll() is not None]:
-                    workers.remove(worker)
-                    if self._should_replace(worker, request, store, strikes):
-                        left = [run for run in request.fingerprints if strikes[run] < STRIKES]
-                        request = replace(request, fingerprints=tuple(left))
-                        workers += [_start(request, worker.device)] if left else []
-        finally:
-            _stop(workers)
-            tick()
-
-    def _waits(self, store: RunStore, fingerprints: tuple[str, ...]) -> bool:
-        """Whether another process trains some of the runs."""
-        runs = [store.get(fingerprint) for fingerprint in fingerprints]
-        return any(run is not None and run.state() is RunState.RUNNING for run in runs)
-
-    def _should_replace(
-        self, worker: _Worker, request: LaunchRequest, store: RunStore, strikes: Counter[str]
-    ) -> bool:
-        """Count a dead worker against the run it held; say whether another is worth starting."""
-        code = worker.process.returncode
-        if code in _COMPLETE:
-            return False
-        if code == _UNABLE:
-            raise NormbenchError(f"a worker cannot go on: {_tail(worker.log, 1)}")
-        held = _held_by(worker.process.pid, request, store)
-        if held is None:
-            raise NormbenchError(
-                f"a worker ended with {_ended(code)} before it took a run. Its log: {worker.log}\n"
-                f"{_tail(worker.log)}"
-            )
-        strikes[held] += 1
-        _log.warning("run %s: its worker ended with %s", held[:8], _ended(code))
-        if strikes[held] >= STRIKES:
-            _set_aside(store, held, f"its worker ended with {_ended(code)}, {STRIKES} times over")
-        return True
+        folder = LaunchFolder.create("local", request)
+        Scheduler(request, folder, tick, wait=not request.drain).run()
 
 
-def devices(device: str, slots: int | None) -> list[str]:
-    """Return the device of each slot.
+class Scheduler:
+    """Starts workers, watches them, replaces the dead, stops all of them when interrupted.
 
     Args:
-        device: ``auto`` is every GPU if there is one, else the processor; ``cuda`` every GPU.
-        slots: Slots on the processor or on each GPU; None for one on each core or GPU.
+        request: What to train.
+        folder: Folder of the launch.
+        tick: Called a few times a second.
+        wait: Whether to wait for runs that others train, in case they are left.
+        since: When the launch that this belongs to began, by the clock of the store's file system;
+            None if it is this one. Runs that ended badly after it are left alone.
+        log_level: Of the line that is logged as a run ends.
 
-    Raises:
-        UsageError: If there is no such device.
+    Attributes:
+        tally: How many runs ended how.
     """
-    gpus = _gpu_count()
-    if device == "auto":
-        device = "cuda" if gpus else "cpu"
-    if device == "cpu":
-        return ["cpu"] * (slots or len(_cores()))
-    name, _, number = device.partition(":")
-    if name != "cuda" or (number and not number.isdecimal()):
-        raise UsageError(f"unknown device {device!r}: expected auto, cpu, cuda or cuda:N.")
-    chosen = [int(number)] if number else list(range(gpus))
-    if not chosen or max(chosen) >= gpus:
-        raise UsageError(f"--device {device}: this machine has {gpus} GPUs. Use --device cpu.")
-    return [f"cuda:{gpu}" for gpu in chosen for _ in range(slots or 1)]
 
+    def __init__(
+        self,
+        request: LaunchRequest,
+        folder: LaunchFolder,
+        tick: Callable[[], None],
+        *,
+        wait: bool = True,
+        since: float | None = None,
+        log_level: int = logging.DEBUG,
+    ) -> None:
+        self.tally = Tally(_log, log_level)
+        self._request, self._folder, self._tick, self._wait = request, folder, tick, wait
+        self._since = folder.info()["since"] if since is None else since
+        runs = None if request.drain else request.fingerprints
+        self._queue = Queue(RunStore.open(request.store), runs, since=self._since)
+        self._idle = devices(request.device, request.slots)
+        gpus = {device for device in self._idle if device != "cpu"}
+        self._gpus = GpuSlots(sorted(gpus), most=max(1, len(cores()) // max(1, len(gpus))))
+        self._sizes = bool(gpus) and request.slots == "auto"
+        self._shared = _shares(self._idle, request)
+        self._until = None if request.wall_time is None else time.time() + request.wall_time
+        self._workers: list[WorkerProcess] = []
+        self._deaths = Deaths(self.tally)
+        self._next_look = 0.0
 
-def _gpu_count() -> int:
-    """Count the GPUs this process may see, without importing torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([part for part in visible.split(",") if part.strip() not in ("", "-1")])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    def run(self) -> None:
+        """Train until nothing is left to take.
 
-
-def _cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
-def _start(request: LaunchRequest, device: str) -> _Worker:
-    command = [sys.executable, "-m", "normbench.worker", "--store", str(request.store)]
-    command += ["--data-dir", str(request.data_folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    if device.startswith("cuda:"):
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        index = int(device.partition(":")[2])
-        pinned = visible.split(",")[index] if visible else str(index)
-        environment["CUDA_VISIBLE_DEVICES"] = pinned
-        command += ["--device", "cuda"]
-    else:
-        command += ["--device", "cpu"]
-    for file in request.plugin_files:
-        command += ["--plugin", str(file)]
-    if request.keep_weights:
-        command.append("--keep-weights")
-    if request.checkpoint_seconds is not None:
-        command += ["--checkpoint-seconds", str(request.checkpoint_seconds)]
-    log = request.store / "logs" / f"worker-{os.getpid()}-{time.time_ns()}.log"
-    log.parent.mkdir(exist_ok=True)
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [*command, *request.fingerprints],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            env=environment,
-            start_new_session=True,
-        )
-    return _Worker(process, device, log)
-
-
-def _held_by(pid: int, request: LaunchRequest, store: RunStore) -> str | None:
-    """Return the unfinished run whose newest attempt belongs to process *pid*."""
-    for fingerprint in request.fingerprints:
-        run = store.get(fingerprint)
-        if run is None or (run.state() in _ENDED and not run.lacking()):
-            continue
-        attempts = run.attempts()
-        if attempts and attempts[-1].pid == pid:
-            return fingerprint
-    return None
-
-
-def _set_aside(store: RunStore, fingerprint: str, reason: str) -> None:
-    run = store.get(fingerprint)
-    if run is None:
-        return
-    attempt = run.claim({}) or run.claim({}, for_series=True)
-    if attempt is not None:
-        with attempt:
-            attempt.close(RunState.KILLED, reason)
-
-
-def _stop(workers: list[_Worker]) -> None:
-    """Ask all workers to stop, then end the whole tree of those that do not."""
-    for worker in workers:
-        _signal(worker, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
-    for worker in workers:
+        Raises:
+            NormbenchError: If no worker can go on.
+            KeyboardInterrupt: After the workers were stopped, when this process is interrupted.
+        """
         try:
-            worker.process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            _signal(worker, signal.SIGKILL)
-            worker.process.wait()
+            with interrupted_by_sigterm():
+                self._loop()
+        finally:
+            self._stop()
+            self._note_end()
+            self._tick()
+
+    def _loop(self) -> None:
+        self._fill()
+        while self._workers or self._waits():
+            self._tick()
+            time.sleep(POLL_SECONDS if self._workers else ELSEWHERE_SECONDS)
+            if self._until is not None and time.time() >= self._until:
+                _log.warning("the wall time is over; what still trains stops at its checkpoint")
+                return
+            for worker in list(self._workers):
+                self._listen(worker)
+                if worker.process.poll() is not None:
+                    self._listen(worker)
+                    self._bury(worker)
+            if time.monotonic() >= self._next_look:
+                self._look()
+
+    def _waits(self) -> bool:
+        """Whether another process trains some of the runs, or left some that can be taken."""
+        self._fill()
+        return bool(self._workers) or (
+            self._wait and not self._deaths.closed and self._queue.held > 0
+        )
+
+    def _fill(self) -> None:
+        """Start as many workers as there are free slots and runs to take."""
+        if self._deaths.closed or not self._idle:
+            return
+        for _ in range(self._queue.ready(len(self._idle))):
+            device = self._idle.pop(0)
+            worker = start_worker(
+                self._request,
+                self._folder,
+                device,
+                since=self._since,
+                until=self._until,
+                shared=self._shared,
+            )
+            self._workers.append(worker)
+        self._count_struck()
+
+    def _listen(self, worker: WorkerProcess) -> None:
+        for event in worker.news():
+            kind, peak = event["event"], event.get("peak_memory", 0)
+            self._gpus.saw(worker.device, free=event.get("device_free", 0), peak=peak)
+            if kind == "took":
+                self._deaths.saw_work()
+            elif kind == "struck":
+                self.tally.count(event["run"], RunState.KILLED, "set aside")
+            elif kind == "ended":
+                self.tally.count(event["run"], RunState(event["outcome"]), event["message"])
+
+    def _count_struck(self) -> None:
+        for run in self._queue.struck:
+            self.tally.count(run, RunState.KILLED, "set aside")
+        self._queue.struck.clear()
+
+    def _bury(self, worker: WorkerProcess) -> None:
+        """Clear away what a worker that ended left, judge why it did, and fill its slot."""
+        self._let_go(worker)
+        left = worker.clear_away()
+        if left:
+            _log.info("%d processes outlived their worker and were killed", left)
+        self._deaths.judge(worker, worker.process.returncode)
+        self._fill()
+
+    def _let_go(self, worker: WorkerProcess) -> None:
+        self._workers.remove(worker)
+        self._idle.append(worker.device)
+
+    def _look(self) -> None:
+        """Hold workers to their limits, size the GPUs' slots, and see what others left."""
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        processes = Processes() if self._request.memory_limit is not None else None
+        for worker in list(self._workers):
+            self._check_time(worker)
+            if processes is not None and worker in self._workers:
+                self._check_memory(worker, processes)
+        if self._sizes:
+            self._resize()
+        if self._idle and self._queue.held:
+            self._fill()
+
+    def _check_time(self, worker: WorkerProcess) -> None:
+        """Kill a worker that does not end its run though its time is over."""
+        ends = worker.held.ends if worker.held else None
+        if ends is not None and time.monotonic() > ends + TIME_GRACE_SECONDS:
+            after = duration(self._request.time_limit)
+            self._kill(worker, RunState.TIMED_OUT, f"killed: it did not end after {after}")
+
+    def _check_memory(self, worker: WorkerProcess, processes: Processes) -> None:
+        """Kill a worker that holds more than it may, with all that it started."""
+        limit, held = self._request.memory_limit, processes.memory(worker.process.pid)
+        if worker.held is not None and limit is not None and held > limit:
+            words = f"killed: it held {show_bytes(held)}, its limit is {show_bytes(limit)}"
+            self._kill(worker, RunState.OUT_OF_MEMORY, words)
+
+    def _kill(self, worker: WorkerProcess, outcome: RunState, message: str) -> None:
+        run = worker.held.run if worker.held else ""
+        closed = worker.kill(outcome, message)
+        self._listen(worker)
+        if closed:
+            self.tally.count(run, outcome, message)
+        self._let_go(worker)
+        self._fill()
+
+    def _resize(self) -> None:
+        """Give each GPU as many slots as its memory allows."""
+        for worker in self._workers:
+            self._gpus.saw(worker.device, peak=worker.peak_memory())
+        idle = self._gpus.idle([worker.device for worker in self._workers])
+        more = len(idle) > len(self._idle)
+        self._idle = idle
+        if more:
+            self._fill()
+
+    def _stop(self) -> None:
+        """Ask all workers to stop, then kill the trees of those that do not, or of all at once."""
+        message = f"killed: it did not stop within {GRACE_SECONDS:g} seconds"
+        try:
+            self._ask_to_stop()
+        except KeyboardInterrupt:
+            message = "killed on request"
+        with shielded():
+            for worker in self._workers:
+                if worker.process.poll() is None:
+                    worker.kill(RunState.INTERRUPTED, message)
+                else:
+                    worker.clear_away()
+            self._workers.clear()
+
+    def _ask_to_stop(self) -> None:
+        """Ask all workers to stop at their last checkpoints, and wait a while for them."""
+        for worker in self._workers:
+            worker.ask_to_stop()
+        if self._workers:
+            _log.warning(
+                "stopping %d workers at their last checkpoints; interrupt again to kill them",
+                len(self._workers),
+            )
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self._any_alive() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+    def _any_alive(self) -> bool:
+        return any(worker.process.poll() is None for worker in self._workers)
+
+    def _note_end(self) -> None:
+        counts = {state.value: count for state, count in self.tally.outcomes.items()}
+        try:
+            self._folder.note(ended=time.time(), outcomes=counts)
+        except StoreError as error:
+            _log.debug("%s", error)
 
 
-def _signal(worker: _Worker, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(worker.process.pid, number)
-
-
-def _ended(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _tail(log: Path, lines: int = 5) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+def _shares(slots: list[str], request: LaunchRequest) -> bool:
+    """Whether runs share a GPU or a core, so that their timings do not count."""
+    if slots and slots[0] == "cpu":
+        return len(slots) > len(cores())
+    return request.slots == "auto" or len(set(slots)) < len(slots)

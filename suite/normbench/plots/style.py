@@ -33,11 +33,12 @@ _LEAST_WIDTH = 5.2
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a legend: its text, and how its line looks."""
+    """One entry of a legend: its text, and how its line, or instead its marker, looks."""
 
     text: str
     colour: str
     dash: Dash = "-"
+    marker: str = ""
 
 
 def look(number: int) -> tuple[str, Dash]:
@@ -87,7 +88,14 @@ def add_legend(figure: Figure, entries: Sequence[Entry], title: str) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=entry.colour, linestyle=entry.dash, label=entry.text)
+        Line2D(
+            [],
+            [],
+            color=entry.colour,
+            linestyle="" if entry.marker else entry.dash,
+            marker=entry.marker,
+            label=entry.text,
+        )
         for entry in entries
     ]
     figure.legend(

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from normbench.store.attempt import Attempt
 from normbench.store.folders import AttemptInfo, RunState
+from normbench.store.index import Index
+from normbench.store.index_reading import index_run
+from normbench.store.index_rows import IndexedRow
+from normbench.store.indexed_run import IndexedRun
 from normbench.store.merge import MergeReport, merge_store
 from normbench.store.run import StoredRun
 from normbench.store.series import observers_of
@@ -16,10 +20,14 @@ from normbench.store.store import RunStore, store_path
 __all__ = [
     "Attempt",
     "AttemptInfo",
+    "Index",
+    "IndexedRow",
+    "IndexedRun",
     "MergeReport",
     "RunState",
     "RunStore",
     "StoredRun",
+    "index_run",
     "merge_store",
     "observers_of",
     "store_path",

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from normbench.errors import StoreError
 from normbench.store.files import explained
+from normbench.store.folders import CANCEL_FILE
 from normbench.store.layout import RUNS_FOLDER, STORE_FILE
 from normbench.store.series import SERIES_FOLDER
 
@@ -17,7 +18,7 @@ from normbench.store.series import SERIES_FOLDER
 _WANTED = re.compile(
     rf"{re.escape(STORE_FILE)}"
     rf"|{RUNS_FOLDER}/[0-9a-f]{{2}}/[0-9a-f]{{32}}/"
-    rf"(spec\.json|result\.json|{SERIES_FOLDER}/[^/]+|"
+    rf"(spec\.json|result\.json|{CANCEL_FILE}|{SERIES_FOLDER}/[^/]+|"
     r"attempts/\d{4,}(\.superseded|\.merged-[0-9a-f]{8})?(/[^/]+)+)"
 )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from normbench.errors import LeaseLostError, StoreError
+from normbench.errors import LeaseLostError, RunCancelledError, StoreError
 from normbench.store import checkpoints, series
 from normbench.store.checkpoints import Checkpoint
 from normbench.store.files import explain, is_gone, open_folder, sync_folder, to_json, write_whole
@@ -28,6 +28,7 @@ from normbench.store.folders import (
     RESULT_FILE,
     TRACEBACK_FILE,
     RunState,
+    is_cancelled,
     list_attempts,
 )
 from normbench.store.journal import JOURNAL_FILE, Journal, Point, read_points
@@ -86,7 +87,7 @@ class Attempt:
         except OSError:
             os.close(self._folder)
             raise
-        self._heartbeat = Heartbeat(self._folder, lease_seconds, self.check)
+        self._heartbeat = Heartbeat(self._folder, lease_seconds, self._check_lease)
 
     @property
     def fingerprint(self) -> str:
@@ -121,7 +122,17 @@ class Attempt:
             _log.warning("%s", trouble)
 
     def check(self) -> None:
-        """Raise :class:`LeaseLostError` if another worker has taken the run over."""
+        """Raise an error if the work on the run is to end.
+
+        Raises:
+            LeaseLostError: If another worker has taken the run over.
+            RunCancelledError: If the run was cancelled. What was trained may still be written.
+        """
+        self._check_lease()
+        if is_cancelled(self._run):
+            raise RunCancelledError(f"{self} was cancelled. Readmit it with: normbench resume RUN")
+
+    def _check_lease(self) -> None:
         if not self._open:
             raise StoreError(f"{self} has ended; claim the run again to go on with it.")
         if self._lost or not self._is_in_place():
@@ -237,17 +248,17 @@ class Attempt:
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
         """Guard a write to the attempt's own folder."""
-        self.check()
+        self._check_lease()
         try:
             yield
         except LeaseLostError:
             raise
         except Exception as error:
-            self.check()
+            self._check_lease()
             if isinstance(error, OSError):
                 raise explain("write", self.path / name, error) from error
             raise
-        self.check()
+        self._check_lease()
 
     def _is_in_place(self) -> bool:
         try:
@@ -267,10 +278,10 @@ class Attempt:
             mine = os.stat(RESULT_FILE, dir_fd=self._folder)
             if os.path.samestat(mine, published.stat()):
                 return True  # a network file system may repeat a request that succeeded
-            self.check()
+            self._check_lease()
             return False
         except OSError as error:
-            self.check()
+            self._check_lease()
             raise explain("publish", published, error) from error
         return True
 

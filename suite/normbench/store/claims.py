@@ -70,6 +70,7 @@ class _Prepared:
         lease: In whose name it was made.
         now: The file system's time when it was made.
         wanted: Observers whose series a run with a result lacks; None to train one without.
+        newest: The newest attempt's number that the claim was decided on; None for any.
     """
 
     run: Path
@@ -77,6 +78,7 @@ class _Prepared:
     lease: Lease
     now: float
     wanted: Sequence[ComponentSpec] | None
+    newest: int | None
 
     def comes_too_late(self) -> bool:
         """Whether the run has got its result; an attempt at series comes after that."""
@@ -88,8 +90,9 @@ def claim(
     environment: Mapping[str, Any],
     lease_seconds: float,
     wanted: Sequence[ComponentSpec] | None = None,
+    newest: int | None = None,
 ) -> Attempt | None:
-    """Claim the run in the folder *run*; None if it is done or held.
+    """Claim the run in the folder *run*; None if it is done or held, or has a newer attempt.
 
     With observers *wanted*, the run is one that has its result and is trained again for their
     series; the attempt goes on from the checkpoint of one that observed them all.
@@ -101,7 +104,7 @@ def claim(
         with (
             explained("write", run),
             contextlib.suppress(_OvertakenError),
-            _prepare(run, environment, lease_seconds, wanted) as prepared,
+            _prepare(run, environment, lease_seconds, wanted, newest) as prepared,
         ):
             return _take(prepared)
     _log.warning("run %s changes hands too fast to be claimed", run.name)
@@ -122,6 +125,7 @@ def _prepare(
     environment: Mapping[str, Any],
     seconds: float,
     wanted: Sequence[ComponentSpec] | None,
+    newest: int | None,
 ) -> Iterator[_Prepared]:
     """Make the folder of a new attempt under a name that does not count; remove it if unused."""
     token = secrets.token_hex(16)
@@ -135,7 +139,7 @@ def _prepare(
             heartbeat = path / HEARTBEAT_FILE
             heartbeat.touch()
             now = heartbeat.stat().st_mtime
-        yield _Prepared(run, path, lease, now, wanted)
+        yield _Prepared(run, path, lease, now, wanted, newest)
     finally:
         remove_tree(path)
 
@@ -146,6 +150,8 @@ def _take(prepared: _Prepared) -> Attempt | None:
     if is_held(attempts, prepared.now):
         return None
     newest = newest_own(attempts)
+    if prepared.newest not in (None, newest.number if newest else 0):
+        return None
     if newest is not None:
         _set_aside(newest, run)
     # Nobody can publish any more. Whoever did so before is seen here, or after the next rename.

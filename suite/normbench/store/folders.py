@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from normbench.errors import StoreError
 from normbench.store.files import explain, is_gone, read_bytes, read_json
@@ -22,14 +24,15 @@ RESULT_FILE = "result.json"
 OUTCOME_FILE = "outcome.json"
 TRACEBACK_FILE = "traceback.txt"
 ENVIRONMENT_FILE = "environment.json"
+CANCEL_FILE = "cancelled"
 _NAME = re.compile(r"(\d{4,})(?:\.(superseded)|\.merged-([0-9a-f]{8}))?")
 
 
 class RunState(StrEnum):
     """State of a run or outcome of an attempt.
 
-    FINISHED and DIVERGED are published results and final; in every other state but RUNNING a run
-    may be claimed (again).
+    FINISHED and DIVERGED are published results and final. A CANCELLED run waits until it is
+    readmitted; in every other state but RUNNING a run may be claimed (again).
     """
 
     PENDING = "pending"
@@ -41,10 +44,11 @@ class RunState(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     TIMED_OUT = "timed_out"
     KILLED = "killed"
+    CANCELLED = "cancelled"
 
 
 FINAL = frozenset({RunState.FINISHED, RunState.DIVERGED})
-CLOSED = frozenset(RunState) - FINAL - {RunState.PENDING, RunState.RUNNING}
+CLOSED = frozenset(RunState) - FINAL - {RunState.PENDING, RunState.RUNNING, RunState.CANCELLED}
 
 
 @dataclass(frozen=True)
@@ -152,8 +156,15 @@ def read_outcome(path: Path) -> RunState | None:
         StoreError: If the file is damaged.
     """
     content = read_json(path)
-    if content is None:
-        return None
+    return None if content is None else outcome_in(content, path)
+
+
+def outcome_in(content: Mapping[str, Any], path: Path) -> RunState:
+    """Return the outcome that the *content* of the result or outcome file *path* tells.
+
+    Raises:
+        StoreError: If it tells none.
+    """
     try:
         return RunState(content.get("outcome", ""))
     except ValueError as error:
@@ -161,6 +172,17 @@ def read_outcome(path: Path) -> RunState | None:
             f"{path} is damaged: its outcome is {content.get('outcome')!r}, expected one of "
             f"{', '.join(sorted(FINAL | CLOSED))}. Restore it from a backup, or delete it."
         ) from error
+
+
+def is_cancelled(run: Path) -> bool:
+    """Whether the run in the folder *run* bears the mark of a cancelled one."""
+    try:
+        (run / CANCEL_FILE).stat()
+    except OSError as error:
+        if is_gone(error):
+            return False
+        raise explain("read", run / CANCEL_FILE, error) from error
+    return True
 
 
 def attempt_path(run: Path, number: int) -> Path:

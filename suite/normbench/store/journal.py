@@ -93,6 +93,16 @@ def read_points(folder: Path, name: str = JOURNAL_FILE) -> list[Point]:
     return decode(read_bytes(folder / name) or b"")
 
 
+def last_point(folder: Path) -> Point:
+    """Return the last of those points, reading only its line if that is whole; empty if none."""
+    lines = (read_bytes(folder / JOURNAL_FILE) or b"").rsplit(b"\n", 2)
+    try:
+        return from_json(lines[-2])
+    except (IndexError, ValueError):
+        points = read_points(folder)
+        return points[-1] if points else {}
+
+
 def cut_back(points: Iterable[Point], epoch: int) -> list[Point]:
     """Return the points up to and including *epoch*."""
     return [point for point in points if point.get("epoch", 0) <= epoch]

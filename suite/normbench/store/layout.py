@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import NewerStoreError, StoreError
+from normbench.errors import NewerStoreError, StoreError, UsageError
 from normbench.specs import RunSpec
 from normbench.store.files import (
     explain,
@@ -28,6 +29,8 @@ STORE_SCHEMA = 1
 STORE_FILE = "store.json"
 RUNS_FOLDER = "runs"
 LOCKS_FOLDER = "locks"
+FINGERPRINT = re.compile(r"[0-9a-f]{32}")
+_PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _MAY_BE_THERE = {RUNS_FOLDER, LOCKS_FOLDER, "lost+found"}
 _OTHER = "Choose another folder with --store DIR or $NORMBENCH_STORE"
 
@@ -111,6 +114,18 @@ def install_run(prepared: Path, path: Path) -> bool:
     return True
 
 
+def checked_prefix(prefix: str) -> str:
+    """Return the beginning of a fingerprint in the letters that those have.
+
+    Raises:
+        UsageError: If *prefix* is not 4 to 32 hexadecimal digits.
+    """
+    digits = prefix.lower()
+    if not _PREFIX.fullmatch(digits):
+        raise UsageError(f"{prefix!r} is no fingerprint; give its first 4 to 32 hex digits.")
+    return digits
+
+
 def list_names(folder: Path) -> list[str]:
     """Return the names in *folder*; none if it is gone.
 
@@ -118,8 +133,7 @@ def list_names(folder: Path) -> list[str]:
         StoreError: If it cannot be read.
     """
     try:
-        with os.scandir(folder) as entries:
-            return [entry.name for entry in entries]
+        return os.listdir(folder)  # noqa: PTH208 - names are enough, and there may be many
     except OSError as error:
         if is_gone(error):
             return []

@@ -124,6 +124,15 @@ class FileClock:
             self._measured = time.monotonic()
         return time.time() + self._skew
 
+    def touched(self) -> int | None:
+        """Touch the file; return when, in nanoseconds, or None where nothing can be written."""
+        path = self._folder / "clock"
+        try:
+            path.touch()
+            return path.stat().st_ctime_ns
+        except OSError:
+            return None
+
     def _measure(self) -> float:
         path = self._folder / "clock"
         try:

@@ -1,7 +1,8 @@
 """Merging stores: runs trained elsewhere come home, as often as one likes.
 
 Attempts keep their numbers and arrive as ``NNNN.merged-TAG``, where TAG names the attempt in every
-store. They never count for leases, so runs may be at work on either side meanwhile.
+store. They never count for leases, so runs may be at work on either side meanwhile. That a run was
+cancelled comes along only with a run that is new here; what was decided here about others stands.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from normbench.store.files import (
     write_once,
 )
 from normbench.store.folders import (
+    CANCEL_FILE,
     OUTCOME_FILE,
     RESULT_FILE,
     AttemptFolder,
@@ -117,6 +119,8 @@ def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
         prepare_run(work / run.fingerprint, run.spec)
         path.parent.mkdir(exist_ok=True)
         added = install_run(work / run.fingerprint, path)
+    if added:
+        _bring_mark(run.path, path)
     if (path / RESULT_FILE).exists():
         return "updated" if bring_series(run.path, path) else "kept"
     changed = _bring_attempts(run.path, path, work)
@@ -125,6 +129,13 @@ def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
     if added:
         return "added"
     return "updated" if changed else "kept"
+
+
+def _bring_mark(source: Path, target: Path) -> None:
+    data = read_bytes(source / CANCEL_FILE)
+    if data is not None:
+        with open_folder(target) as folder:
+            write_once(CANCEL_FILE, data, folder=folder)
 
 
 def _bring_attempts(source: Path, target: Path, work: Path) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,25 @@ from normbench.specs import ComponentSpec, RunSpec
 from normbench.store import series
 from normbench.store.attempt import Attempt
 from normbench.store.claims import claim, is_held
-from normbench.store.files import read_bytes, read_json
+from normbench.store.files import (
+    explain,
+    explained,
+    is_gone,
+    open_folder,
+    read_bytes,
+    read_json,
+    to_json,
+    write_once,
+)
 from normbench.store.folders import (
+    CANCEL_FILE,
     ENVIRONMENT_FILE,
+    FINAL,
     RESULT_FILE,
     AttemptFolder,
     AttemptInfo,
     RunState,
+    is_cancelled,
     list_attempts,
     read_outcome,
 )
@@ -32,6 +45,25 @@ SPEC_FILE = "spec.json"
 _TRIES = 5
 
 
+def read_spec(path: Path) -> RunSpec:
+    """Read the spec of the run in the folder *path*.
+
+    Raises:
+        StoreError: If the file is missing or damaged.
+    """
+    file = path / SPEC_FILE
+    data = read_bytes(file)
+    if data is None:
+        raise StoreError(f"{file} is missing. Add the run again, or delete {path}.")
+    try:
+        return RunSpec.from_json(data.decode())
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"{file} is not a run spec that this version reads ({type(error).__name__}: {error}). "
+            f"Restore it from a backup, or delete {path} and add the run again."
+        ) from error
+
+
 class StoredRun:
     """A run in the store. Everything is read from its files at the time of asking.
 
@@ -41,11 +73,15 @@ class StoredRun:
     Args:
         path: Folder of the run.
         clock: Clock of the file system it is on.
+        known: Gives its spec, where that was read before.
     """
 
-    def __init__(self, path: Path, clock: FileClock) -> None:
+    def __init__(
+        self, path: Path, clock: FileClock, known: Callable[[], RunSpec] | None = None
+    ) -> None:
         self.path = path
-        self._clock = clock
+        self.clock = clock
+        self._known = known
 
     @property
     def fingerprint(self) -> str:
@@ -59,20 +95,20 @@ class StoredRun:
         Raises:
             StoreError: If the file is missing or damaged.
         """
-        path = self.path / SPEC_FILE
-        data = read_bytes(path)
-        if data is None:
-            raise StoreError(f"{path} is missing. Add the run again, or delete {self.path}.")
-        try:
-            return RunSpec.from_json(data.decode())
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise StoreError(
-                f"{path} is not a run spec that this version reads ({type(error).__name__}: "
-                f"{error}). Restore it from a backup, or delete {self.path} and add the run again."
-            ) from error
+        return self._known() if self._known else read_spec(self.path)
 
     def state(self) -> RunState:
-        """Return the state, from the result or else the newest attempt."""
+        """Return the state: from the result, else a live attempt, else the mark, else the newest.
+
+        A run that was cancelled while it trains is running until its worker has let go of it.
+        """
+        state = self._state()
+        if state in FINAL or state is RunState.RUNNING or not is_cancelled(self.path):
+            return state
+        return RunState.CANCELLED
+
+    def _state(self) -> RunState:
+        """Return the state, leaving the mark of a cancelled run aside."""
         state = RunState.PENDING
         for _ in range(_TRIES):
             published = read_outcome(self.path / RESULT_FILE)
@@ -81,7 +117,7 @@ class StoredRun:
             attempts = list_attempts(self.path)
             if not attempts:
                 return RunState.PENDING
-            state = attempts[-1].outcome(self._clock.now())
+            state = attempts[-1].outcome(self.clock.now())
             if attempts[-1].path.exists():
                 return state
         return state
@@ -110,7 +146,7 @@ class StoredRun:
 
     def attempts(self) -> list[AttemptInfo]:
         """Return what is known of the attempts, the newest last, merged ones before others."""
-        now = self._clock.now()
+        now = self.clock.now()
         published = read_bytes(self.path / RESULT_FILE)
         return [AttemptInfo.of(attempt, now, published) for attempt in list_attempts(self.path)]
 
@@ -164,6 +200,7 @@ class StoredRun:
         *,
         lease_seconds: float = LEASE_SECONDS,
         for_series: bool = False,
+        newest: int | None = None,
     ) -> Attempt | None:
         """Claim the run for this process.
 
@@ -175,9 +212,11 @@ class StoredRun:
             environment: Versions, hardware and the like, recorded with the attempt.
             lease_seconds: Others may take the run over after so long without a heartbeat.
             for_series: Claim a run that has its result, for the series that it lacks.
+            newest: Number of the newest attempt (0 for none) that the decision to claim rests on;
+                with a newer one the run is left alone.
 
         Returns:
-            The attempt; None if the run is done or held elsewhere.
+            The attempt; None if the run is done, cancelled, or held elsewhere.
 
         Raises:
             StoreError: If the store cannot be written.
@@ -187,9 +226,41 @@ class StoredRun:
         wanted = self.lacking() if for_series else None
         if not wanted and (for_series or (self.path / RESULT_FILE).exists()):
             return None
-        if is_held(list_attempts(self.path), self._clock.now()):
+        if is_cancelled(self.path) or is_held(list_attempts(self.path), self.clock.now()):
             return None
-        return claim(self.path, environment, lease_seconds, wanted)
+        return claim(self.path, environment, lease_seconds, wanted, newest)
+
+    def cancel(self) -> bool:
+        """Mark the run so that nobody trains it, until :meth:`readmit`.
+
+        A worker that trains it lets go of it at its next check. A result beats the mark, whichever
+        comes first; of a run that has one, only training again for series can be cancelled.
+
+        Returns:
+            Whether the run is marked now; False if it is done.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        if (self.path / RESULT_FILE).exists() and not self.lacking():
+            return False
+        with explained("cancel", self.path), open_folder(self.path) as folder:
+            write_once(CANCEL_FILE, to_json({"cancelled": time.time()}), folder=folder)
+        return True
+
+    def readmit(self) -> bool:
+        """Take back that the run was cancelled; whether it was.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        try:
+            (self.path / CANCEL_FILE).unlink()
+        except OSError as error:
+            if is_gone(error):
+                return False
+            raise explain("readmit", self.path, error) from error
+        return True
 
     def _shown(self) -> AttemptFolder | None:
         """Return the published attempt, else the newest one."""

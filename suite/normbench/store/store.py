@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -14,11 +14,16 @@ from typing import Self
 from normbench.errors import UsageError
 from normbench.specs import RunSpec
 from normbench.store.files import explained, read_json, remove_tree
+from normbench.store.index import Index
+from normbench.store.indexed_run import IndexedRun
+from normbench.store.indexing import Indexer
 from normbench.store.layout import (
+    FINGERPRINT,
     LOCKS_FOLDER,
     RUNS_FOLDER,
     STORE_FILE,
     check_store,
+    checked_prefix,
     create_store,
     install_run,
     list_names,
@@ -33,8 +38,6 @@ STORE_VARIABLE = "NORMBENCH_STORE"
 _DEFAULT_STORE = "normbench-runs"
 _PREPARED = ".add-"
 _ABANDONED_SECONDS = 3600.0
-_FINGERPRINT = re.compile(r"[0-9a-f]{32}")
-_PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _LOCK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -55,6 +58,7 @@ class RunStore:
         self.root = root
         self.writable = os.access(root / RUNS_FOLDER, os.W_OK | os.X_OK)
         self._clock = FileClock(root / LOCKS_FOLDER)
+        self._indexer = Indexer(root, self._clock)
 
     @classmethod
     def open(cls, root: Path, *, create: bool = False) -> Self:
@@ -89,7 +93,7 @@ class RunStore:
 
     def get(self, fingerprint: str) -> StoredRun | None:
         """Return the run with this *fingerprint*, or None."""
-        if not _FINGERPRINT.fullmatch(fingerprint):
+        if not FINGERPRINT.fullmatch(fingerprint):
             return None
         path = run_path(self.root, fingerprint)
         return StoredRun(path, self._clock) if (path / SPEC_FILE).exists() else None
@@ -100,17 +104,41 @@ class RunStore:
         Raises:
             UsageError: If *prefix* is not 4 to 32 hexadecimal digits.
         """
-        digits = prefix.lower()
-        if not _PREFIX.fullmatch(digits):
-            raise UsageError(f"{prefix!r} is no fingerprint; give its first 4 to 32 hex digits.")
+        digits = checked_prefix(prefix)
         bucket = self.root / RUNS_FOLDER / digits[:2]
         found = [run for run in self._runs_in(bucket) if run.fingerprint.startswith(digits)]
-        return found or [run for run in self.runs() if run.spec.row.startswith(digits)]
+        if found:
+            return found
+        index = self.index()
+        return [index.stored(run) for run in index.find(digits)]
+
+    def now(self) -> float:
+        """Return the Unix seconds by the clock of the store's file system."""
+        return self._clock.now()
 
     def runs(self) -> Iterator[StoredRun]:
         """Yield all runs, in no particular order; reads no file."""
         for name in list_names(self.root / RUNS_FOLDER):
             yield from self._runs_in(self.root / RUNS_FOLDER / name)
+
+    def index(self) -> Index:
+        """Return what is known of all runs now, reading only what changed since the last look.
+
+        Of big stores, what was seen is kept in files, for the next process that looks. They are a
+        convenience: what is missing, damaged or old is read again from the runs.
+
+        Raises:
+            StoreError: If a folder of the store cannot be read.
+        """
+        return self._indexer.look()
+
+    def indexed(self, fingerprints: Collection[str]) -> dict[str, IndexedRun]:
+        """Return what is known now of some runs, by fingerprint.
+
+        Raises:
+            StoreError: If one of them cannot be read, or is not in the store.
+        """
+        return self._indexer.look_at(fingerprints)
 
     def lock(self, name: str, *, wait: float | None) -> AbstractContextManager[bool]:
         """Hold a lock that all processes using this store share; it ends with the process.
@@ -131,7 +159,7 @@ class RunStore:
 
     def _runs_in(self, bucket: Path) -> Iterator[StoredRun]:
         for name in list_names(bucket):
-            if _FINGERPRINT.fullmatch(name):
+            if FINGERPRINT.fullmatch(name):
                 yield StoredRun(bucket / name, self._clock)
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+from normbench.descriptions import Problem
 from normbench.errors import UsageError
 from normbench.overrides import parse_mask, parse_seeds
 from normbench.parameters import typed
 from normbench.plugins import Catalogue
 from normbench.resolve import Request
-from normbench.suites.files import AXES, Choice, Grid, Rule, SuiteFile, find_suite
+from normbench.suites.files import Choice, Grid, Rule, SuiteFile, find_suite
+from normbench.suites.schema import AXES
 
 # Values of these axes are words of the section of the same name; an optimizer's are bare.
 _PREFIX = {axis: f"{axis}." for axis in AXES} | {"optimizer": ""}
@@ -33,10 +35,17 @@ class Plan:
     Attributes:
         requests: One for each cell, in the order of the file; no cell comes twice.
         exclusions: The cells that were left out.
+        title: What the suite is about; empty if it does not say.
+        repeated: The cells that were written more than once, each said once, in words.
+        references: Those of the requests whose rows the others are compared with, at most one for
+            each problem and protocol; empty if the suite declares none.
     """
 
     requests: Sequence[Request]
     exclusions: Sequence[Exclusion] = field(default_factory=tuple)
+    title: str = ""
+    repeated: Sequence[str] = field(default_factory=tuple)
+    references: Sequence[Request] = field(default_factory=tuple)
 
 
 def expand(
@@ -66,29 +75,117 @@ def _expand(
     if suite.name in above:
         chain = " > ".join((*above, suite.name))
         raise UsageError(f"suites include each other: {chain}. Take one include out.")
-    requests: dict[str, Request] = {}
-    exclusions: list[Exclusion] = []
+    cells = _Cells()
     for name in suite.includes:
         included = find_suite(name, catalogue, suite.folder)
-        plan = _expand(included, catalogue, words, seeds, (*above, suite.name))
-        requests |= {repr(request): request for request in plan.requests}
-        exclusions += plan.exclusions
+        cells.include(_expand(included, catalogue, words, seeds, (*above, suite.name)))
     used: set[int] = set()
     for grid in suite.grids:
         for cell in _cells(grid):
             named = {axis: choice.name for axis, choice in cell.items()}
             excluded = [rule for rule in suite.exclusions if _holds(rule, named, used)]
             if excluded:
-                exclusions.append(Exclusion(cell=named, reason=excluded[0].reason))
+                cells.exclusions.append(Exclusion(cell=named, reason=excluded[0].reason))
                 continue
-            own = {**grid.words, **_values(cell)}
+            own, own_seeds = {**grid.words, **_values(cell)}, grid.seeds
             for rule in suite.overrides:
                 if _holds(rule, named, used):
                     own |= rule.words
-            request = _request(cell, own, words, grid.seeds if seeds is None else seeds)
-            requests[repr(request)] = request
+                    own_seeds = own_seeds if rule.seeds is None else rule.seeds
+            cells.add(_request(cell, own, words, own_seeds if seeds is None else seeds), cell)
     _refuse_idle(suite, used)
-    return Plan(requests=tuple(requests.values()), exclusions=tuple(exclusions))
+    _refuse_empty(suite, cells)
+    return Plan(
+        requests=tuple(cells.requests.values()),
+        exclusions=tuple(cells.exclusions),
+        title=suite.title,
+        repeated=tuple(cells.repeated),
+        references=_references(suite, cells, catalogue) or tuple(cells.references),
+    )
+
+
+@dataclass
+class _Cells:
+    """What was expanded so far.
+
+    Attributes:
+        requests: By what tells them apart.
+        choices: What each was made of; included ones are told by their suite.
+        exclusions: Cells that were left out.
+        repeated: Cells met before.
+        references: Those that an included suite declares.
+    """
+
+    requests: dict[str, Request] = field(default_factory=dict)
+    choices: dict[str, Mapping[str, Choice]] = field(default_factory=dict)
+    exclusions: list[Exclusion] = field(default_factory=list)
+    repeated: dict[str, None] = field(default_factory=dict)
+    references: list[Request] = field(default_factory=list)
+
+    def include(self, plan: Plan) -> None:
+        """Take over the cells of an included suite."""
+        self.requests |= {repr(request): request for request in plan.requests}
+        self.exclusions += plan.exclusions
+        self.references += plan.references
+        self.repeated |= dict.fromkeys(plan.repeated)
+
+    def add(self, request: Request, cell: Mapping[str, Choice]) -> None:
+        """Add a cell; one that an included suite has as well is meant to be the same."""
+        key = repr(request)
+        if key in self.choices:
+            self.repeated[request_label(request)] = None
+        self.requests[key] = request
+        self.choices[key] = cell
+
+
+def request_label(request: Request) -> str:
+    """Return the cell of *request* in the words that ask for it."""
+    parts = [request.problem, request.optimizer]
+    parts += [f"--norm {request.norm}"] if request.norm else []
+    parts += [f"--ablation {request.ablation}"] if request.ablation else []
+    if request.sites is not None:
+        parts.append(f"--sites {','.join(map(str, request.sites))}")
+    return " ".join([*parts, *request.words])
+
+
+def _references(suite: SuiteFile, cells: _Cells, catalogue: Catalogue) -> tuple[Request, ...]:
+    """Return the declared reference of each problem and protocol.
+
+    Raises:
+        UsageError: If the declaration concerns no cell, or several of one problem.
+    """
+    if not suite.reference:
+        return ()
+    shown = ", ".join(f"{axis}: {choice.name}" for axis, choice in suite.reference.items())
+    found: dict[tuple[str, str | None], Request] = {}
+    for key, cell in cells.choices.items():
+        default = catalogue.get(Problem, cell["problem"].name).norm
+        cell = {"norm": Choice(name=default), "ablation": Choice(name="trained"), **cell}
+        if not all(choice.covers(cell.get(axis)) for axis, choice in suite.reference.items()):
+            continue
+        request = cells.requests[key]
+        board = (request.problem, request.protocol)
+        if board in found:
+            raise UsageError(
+                f"suite {suite.path}, reference: {shown} holds for {request_label(found[board])} "
+                f"and for {request_label(request)}. Say more, such as norm: {{name: group_norm, "
+                "num_groups: 4}, so that one row of each problem remains."
+            )
+        found[board] = request
+    if not found:
+        raise UsageError(
+            f"suite {suite.path}, reference: no cell has {shown}. Name a norm, an ablation and an "
+            "optimizer that the suite lists."
+        )
+    return tuple(found.values())
+
+
+def _refuse_empty(suite: SuiteFile, cells: _Cells) -> None:
+    if not cells.requests:
+        raise UsageError(
+            f"suite {suite.path} has no cell left: all {len(cells.exclusions)} are excluded. Take "
+            "an exclusion out."
+        )
 
 
 def _cells(grid: Grid) -> Iterator[dict[str, Choice]]:
@@ -142,6 +239,6 @@ def _refuse_idle(suite: SuiteFile, used: set[int]) -> None:
         if id(rule) not in used:
             shown = ", ".join(f"{axis}: {' or '.join(names)}" for axis, names in rule.when.items())
             raise UsageError(
-                f"suite {suite.name}: no cell has {shown}, which an override or exclusion is for. "
-                "Correct the names, or take it out."
+                f"suite {suite.path}, {rule.place}: no cell has {shown}. Correct the names, or "
+                "take it out."
             )

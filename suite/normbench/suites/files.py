@@ -3,6 +3,8 @@
 Lists make a grid; every combination is a cell. What ``grids`` entries leave out they take from the
 top of the file::
 
+    title: Two norms on digits
+    reference: {norm: batch_norm, optimizer: sgd}   # what the others are compared with
     protocol: quick
     seeds: 3
     problems: [digits_cnn_bn]
@@ -16,27 +18,35 @@ top of the file::
     overrides:
       - when: {norm: group_norm, optimizer: adam}
         words: {lr: 0.001}
+        seeds: 5
     exclude:
       - {problem: fmnist_2c2d, optimizer: adam, reason: takes too long}
     include: [other_suite, file.yaml]
+
+:mod:`normbench.suites.schema` holds the grammar; names and values are checked by
+:mod:`normbench.suites.names`. Complaints say file, line and key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 from normbench.descriptions import Suite
-from normbench.errors import UsageError, unknown_name
+from normbench.errors import PluginError, UsageError
 from normbench.overrides import read_yaml
 from normbench.plugins import Catalogue
+from normbench.suites import schema
+from normbench.suites.names import check_names
+from normbench.suites.places import PlacedError, Places, placed
+from normbench.suites.schema import AXES
 
-AXES = ("problem", "norm", "ablation", "optimizer", "protocol")
 _LISTS = {f"{axis}s": axis for axis in AXES}
 _GRID_KEYS = (*_LISTS, *AXES, "seeds", "words")
-_TOP_KEYS = ("title", *_GRID_KEYS, "grids", "overrides", "exclude", "include")
 ENDINGS = (".yaml", ".yml")
 
 
@@ -46,6 +56,12 @@ class Choice:
 
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
+
+    def covers(self, other: Choice | None) -> bool:
+        """Whether *other* has this name and at least these values."""
+        if other is None or other.name != self.name:
+            return False
+        return all(other.values.get(name) == value for name, value in self.values.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +86,16 @@ class Rule:
     Attributes:
         when: Names by axis; a cell must carry one of each.
         words: Words that the cells get.
+        seeds: Seeds that the cells get in place of their grid's; None leaves them.
         reason: Why the cells are left out, for an exclusion.
+        place: Where it is written, in words.
     """
 
     when: Mapping[str, tuple[str, ...]]
     words: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Any = None
     reason: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +104,29 @@ class SuiteFile:
 
     Attributes:
         name: Its registered name, or the file's.
+        title: What it is about, in a line; empty if it does not say.
         grids: What it is made of.
-        overrides: Words for some cells.
+        overrides: Words and seeds for some cells.
         exclusions: Cells that are left out, with reasons.
         includes: Other suites whose cells come first.
-        folder: Folder of the file, where files that it includes are looked for.
+        reference: Choices by axis of the row that others are compared with; empty if none is
+            declared.
+        path: The file.
     """
 
     name: str
+    title: str = ""
     grids: Sequence[Grid]
     overrides: Sequence[Rule] = ()
     exclusions: Sequence[Rule] = ()
     includes: Sequence[str] = ()
-    folder: Path = Path()
+    reference: Mapping[str, Choice] = field(default_factory=dict)
+    path: Path = Path()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the file, where files that it includes are looked for."""
+        return self.path.parent
 
 
 def find_suite(name: str, catalogue: Catalogue, folder: Path | None = None) -> SuiteFile:
@@ -112,94 +142,107 @@ def find_suite(name: str, catalogue: Catalogue, folder: Path | None = None) -> S
     """
     if name.endswith(ENDINGS):
         path = (folder or Path()) / name
-        return _read(path.stem, path)
+        return _read(path.stem, path, catalogue)
     suite = catalogue.get(Suite, name)
-    return _read(suite.name, Path(suite.file))
+    return _read(suite.name, Path(suite.file), catalogue)
 
 
-def _read(name: str, path: Path) -> SuiteFile:
+def _read(name: str, path: Path, catalogue: Catalogue) -> SuiteFile:
+    places = None
     try:
-        return replace(_suite(name, read_yaml(path)), folder=path.parent)
+        places = _places(path)
+        content = read_yaml(path)
+        schema.check(content)
+        check_names(content, catalogue)
+        return replace(_suite(name, content, places), path=path)
+    except PlacedError as error:
+        line = error.line or (places.line(error.path) if places else None)
+        place = placed(error.path, line)
+        raise UsageError(
+            f"suite {', '.join(filter(None, [str(path), place]))}: {error.message}"
+        ) from None
+    except PluginError as error:
+        raise PluginError(f"suite {path}: {error}") from None
     except UsageError as error:
         raise UsageError(f"suite {path}: {error}") from None
 
 
-def _suite(name: str, content: Mapping[Any, Any]) -> SuiteFile:
-    _check_keys(content, _TOP_KEYS, "key of a suite")
+def _places(path: Path) -> Places | None:
+    """Return where keys stand; None if that cannot be told, which reading the file will explain."""
+    try:
+        return Places(path.read_text(encoding="utf-8"))
+    except (OSError, YAMLError, UnicodeDecodeError):
+        return None
+
+
+def _suite(name: str, content: Mapping[str, Any], places: Places | None) -> SuiteFile:
     top = {key: value for key, value in content.items() if key in _GRID_KEYS}
-    grids = [_grid(top, each) for each in _listed(content.get("grids"))]
-    if "problems" in top or "problem" in top:
-        grids.insert(0, _grid(top, {}))
+    own = _listed(content.get("grids"))
+    grids = [_grid(top, each, ("grids", index)) for index, each in enumerate(own)]
+    if top.get("problems") or top.get("problem"):
+        grids.insert(0, _grid(top, {}, ()))
     if not grids and not content.get("include"):
-        raise UsageError("it names no problem. Add one, such as problems: [digits_cnn_bn].")
+        raise PlacedError((), "it names no problem. Add one, such as problems: [digits_cnn_bn].")
+    rules = {
+        key: [
+            _rule(each, key, index, places) for index, each in enumerate(_listed(content.get(key)))
+        ]
+        for key in ("overrides", "exclude")
+    }
     return SuiteFile(
         name=name,
+        title=content.get("title", ""),
         grids=grids,
-        overrides=[_rule(each, "words") for each in _listed(content.get("overrides"))],
-        exclusions=[_rule(each, "reason") for each in _listed(content.get("exclude"))],
-        includes=[str(each) for each in _listed(content.get("include"))],
+        overrides=rules["overrides"],
+        exclusions=rules["exclude"],
+        includes=_listed(content.get("include")),
+        reference={
+            axis: _choice(axis, given)
+            for axis, given in content.get("reference", {}).items()
+            if given is not None
+        },
     )
 
 
-def _grid(top: Mapping[str, Any], own: Any) -> Grid:
-    if not isinstance(own, Mapping):
-        raise UsageError(f"grids: {own!r} is no grid: expected keys such as problems: [...].")
-    _check_keys(own, _GRID_KEYS, "key of a grid")
+def _grid(top: Mapping[str, Any], own: Mapping[str, Any], path: tuple[str | int, ...]) -> Grid:
     own_axes = {_LISTS.get(key, key) for key in own}
     kept = {key: value for key, value in top.items() if _LISTS.get(key, key) not in own_axes}
-    merged = {**kept, **own, "words": {**_words(top), **_words(own)}}
+    merged = {**kept, **own}
     axes = {}
     for axis in AXES:
         given = merged.get(f"{axis}s", merged.get(axis))
         if given is not None:
             axes[axis] = [_choice(axis, each) for each in _listed(given)]
     for axis in ("problem", "optimizer"):
-        if not axes.get(axis):
-            raise UsageError(f"a grid names no {axis}. Add one: {axis}s: [...].")
-    return Grid(axes=axes, seeds=merged.get("seeds"), words=merged["words"])
+        if axis not in axes:
+            raise PlacedError(path, f"this grid names no {axis}. Add one: {axis}s: [...].")
+    words = {**(top.get("words") or {}), **(own.get("words") or {})}
+    return Grid(axes=axes, seeds=merged.get("seeds"), words=words)
 
 
 def _choice(axis: str, given: Any) -> Choice:
     """Return a choice of *axis* from a name, or from a mapping with the name in it."""
     if not isinstance(given, Mapping):
-        return Choice(name=str(given))
-    values = {str(key): value for key, value in given.items()}
-    key = "train" if axis == "ablation" else "name"
-    name = values.pop(key, "trained" if axis == "ablation" else None)
-    if name is None:
-        raise UsageError(f"{axis} {values}: its name is missing. Add name: ...")
-    return Choice(name=str(name), values=values)
+        return Choice(name=given)
+    values = dict(given)
+    name = values.pop("train", "trained") if axis == "ablation" else values.pop("name")
+    return Choice(name=name, values=values)
 
 
-def _rule(given: Any, says: str) -> Rule:
-    if not isinstance(given, Mapping):
-        raise UsageError(f"{given!r} is no rule: expected a mapping with {says}.")
-    content = dict(given)
-    words, reason = _words(content), str(content.pop("reason", ""))
-    content.pop("words", None)
-    when = content.pop("when", content)
-    if not isinstance(when, Mapping) or not when:
-        raise UsageError(f"{given} says for no cell. Name one, such as norm: group_norm.")
-    _check_keys(when, AXES, "axis")
-    if says == "words" and not words:
-        raise UsageError(f"the override for {dict(when)} has no words. Add words: {{lr: 0.1}}.")
-    if says == "reason" and not reason:
-        raise UsageError(f"the exclusion of {dict(when)} gives no reason. Add reason: ...")
-    names = {axis: tuple(str(name) for name in _listed(each)) for axis, each in when.items()}
-    return Rule(when=names, words=words, reason=reason)
-
-
-def _words(content: Mapping[str, Any]) -> dict[str, Any]:
-    words = content.get("words") or {}
-    if not isinstance(words, Mapping):
-        raise UsageError(f"words: {words!r} are no words: expected NAME: VALUE pairs.")
-    return {str(name): value for name, value in words.items()}
-
-
-def _check_keys(content: Mapping[Any, Any], known: Iterable[str], kind: str) -> None:
-    for key in content:
-        if key not in known:
-            raise unknown_name(kind, str(key), known)
+def _rule(given: Mapping[str, Any], key: str, index: int, places: Places | None) -> Rule:
+    content, path = dict(given), (key, index)
+    words, seeds = content.pop("words", None) or {}, content.pop("seeds", None)
+    reason = content.pop("reason", "")
+    when = content.pop("when", {}) | content
+    if not when:
+        raise PlacedError(path, "it says for no cell. Name one, such as norm: group_norm.")
+    if key == "overrides" and not words and seeds is None:
+        raise PlacedError(path, "it has no words and no seeds. Add words: {lr: 0.1}.")
+    if key == "exclude" and not reason:
+        raise PlacedError(path, "it gives no reason. Add reason: ...")
+    names = {axis: tuple(_listed(each)) for axis, each in when.items()}
+    place = placed(path, places.line(path) if places else None)
+    return Rule(when=names, words=words, seeds=seeds, reason=reason, place=place)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -61,6 +61,7 @@ class Experiment:
 
     backend: Backend
     experiment_id: str
+    tags: dict[str, str] = field(default_factory=dict)
     rows: dict[str, MlflowRun] = field(default_factory=dict)
     seeds: dict[str, MlflowRun] = field(default_factory=dict)
 
@@ -138,7 +139,7 @@ def open_experiment(backend: Backend, spec: RunSpec) -> Experiment:
     experiment_id = str(found.experiment_id)
     for key, value in _missing_tags(backend, experiment_id, spec, found.tags):
         backend.client.set_experiment_tag(experiment_id, key, value)
-    experiment = Experiment(backend, experiment_id)
+    experiment = Experiment(backend, experiment_id, tags=dict(found.tags))
     experiment.load()
     return experiment
 

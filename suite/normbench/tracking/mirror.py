@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,25 +13,33 @@ from normbench.store import RunState, RunStore, StoredRun
 from normbench.tracking import faults, names, writer
 from normbench.tracking.backend import Backend, open_backend
 from normbench.tracking.experiments import Experiment, MlflowRun, open_experiment
+from normbench.tracking.progress import Progress
 from normbench.tracking.report import Done, Tally
 from normbench.tracking.rows import row_content
 from normbench.tracking.seeds import RESULTS, SeedContent, digest_of, seed_content
 from normbench.tracking.standing import judge
 
+# Experiment by name, row by fingerprint.
+_Place = tuple[str, str]
 _LOST = "MLflow at {uri} does not show a run that it has just made; `normbench sync` tries again."
 
 
 @dataclass
 class _Row:
-    """The runs of one row that have begun, and the number of those that have not."""
+    """The runs of one row that have begun, and the number of those that have not, by state.
 
+    Attributes:
+        any: One of all of them.
+    """
+
+    any: StoredRun
     begun: list[tuple[StoredRun, RunState]] = field(default_factory=list)
-    pending: int = 0
+    waiting: Counter[RunState] = field(default_factory=Counter)
 
     @property
     def spec(self) -> RunSpec:
         """Spec of one of the runs."""
-        return self.begun[0][0].spec
+        return self.any.spec
 
     def fingerprints(self) -> list[str]:
         """Return the fingerprints of the runs that have begun."""
@@ -50,6 +59,8 @@ class Mirror:
         self._experiments: dict[str, Experiment] = {}
         self._runs: dict[str, StoredRun] = {}
         self._complete: set[str] = set()
+        self._progress: dict[str, dict[str, Progress]] = {}
+        self._waiting: dict[_Place, Counter[RunState]] = {}
 
     def update(self, runs: Iterable[StoredRun] | None = None) -> Tally:
         """Copy what is new of *runs*, by default of all.
@@ -62,41 +73,74 @@ class Mirror:
         backend = self._backend = self._backend or open_backend(self._store, self._uri)
         tally = Tally()
         away = ""
-        for (name, _), row in self._rows(runs, tally).items():
+        for place, row in self._rows(runs, tally).items():
             if away:
                 tally.fail(row.fingerprints(), away)
-            elif row.begun:
-                away = self._update_row(backend, name, row, tally)
+            elif row.begun or self._has_changed(place, row):
+                away = self._update_row(backend, place, row, tally)
+            self._waiting[place] = row.waiting
+        if not away:
+            self._say_progress(backend, tally)
         return tally
 
-    def _rows(self, runs: Iterable[StoredRun] | None, tally: Tally) -> dict[tuple[str, str], _Row]:
-        """Read the store: rows by experiment and fingerprint, without what is known complete."""
-        rows: dict[tuple[str, str], _Row] = {}
-        for found in self._store.runs() if runs is None else runs:
-            if found.fingerprint in self._complete:
-                tally.count(found.fingerprint, "unchanged")
+    def _has_changed(self, place: _Place, row: _Row) -> bool:
+        """Whether a row none of whose seeds trains has others waiting than when last looked at."""
+        name, fingerprint = place
+        self._progress.setdefault(name, {}).setdefault(fingerprint, Progress())
+        if row.waiting == self._waiting.get(place):
+            return False
+        experiment = self._experiments.get(name)
+        if experiment is None or fingerprint not in experiment.rows:
+            self._progress[name][fingerprint] = Progress.of_row(row.waiting, None)
+            return False
+        return True
+
+    def _say_progress(self, backend: Backend, tally: Tally) -> None:
+        """Tag each experiment with how far its rows are together."""
+        for name, rows in self._progress.items():
+            if experiment := self._experiments.get(name):
+                try:
+                    writer.tag_experiment(experiment, Progress.of_all(rows.values()).tags())
+                except backend.faults as error:
+                    tally.fail([], faults.explain(error, backend.uri))
+
+    def _rows(self, runs: Iterable[StoredRun] | None, tally: Tally) -> dict[_Place, _Row]:
+        """Return rows by experiment and fingerprint, without the runs that are known complete."""
+        index = self._store.index()
+        wanted = None if runs is None else {run.fingerprint for run in runs}
+        for fingerprint, problem in index.damaged.items():
+            if wanted is None or fingerprint in wanted:
+                tally.fail([fingerprint], problem)
+        rows: dict[_Place, _Row] = {}
+        for run in index.runs.values():
+            if wanted is not None and run.fingerprint not in wanted:
                 continue
-            run = self._runs.setdefault(found.fingerprint, found)
-            try:
-                place, state = (names.experiment_name(run.spec), run.spec.row), run.state()
-            except StoreError as error:
-                tally.fail([run.fingerprint], str(error))
+            if run.fingerprint in self._complete:
+                tally.count(run.fingerprint, "unchanged")
                 continue
-            row = rows.setdefault(place, _Row())
-            if state is RunState.PENDING:
-                row.pending += 1
+            described = index.describe(run)
+            place = (names.experiment_of(described.problem, described.protocol), run.row)
+            if place not in rows:
+                rows[place] = _Row(index.stored(run))
+            if run.done or run.attempts:
+                stored = self._runs.get(run.fingerprint) or index.stored(run)
+                rows[place].begun.append((stored, run.state))
+                self._runs[run.fingerprint] = stored
             else:
-                row.begun.append((run, state))
+                rows[place].waiting[run.state] += 1
         return rows
 
-    def _update_row(self, backend: Backend, name: str, row: _Row, tally: Tally) -> str:
+    def _update_row(self, backend: Backend, place: _Place, row: _Row, tally: Tally) -> str:
         """Update one row; return why MLflow is away, or nothing."""
+        name, fingerprint = place
         update = _RowUpdate(backend, row, tally)
         away = ""
         try:
             if name not in self._experiments:
                 self._experiments[name] = open_experiment(backend, row.spec)
             update.run(self._experiments[name])
+            if update.progress is not None:
+                self._progress.setdefault(name, {})[fingerprint] = update.progress
         except backend.faults as error:
             update.broken = True
             problem = faults.explain(error, backend.uri)
@@ -119,6 +163,7 @@ class _RowUpdate:
         left: Fingerprints of the runs that nothing has been counted for yet.
         complete: Fingerprints of the runs that never need another look.
         broken: Whether something failed.
+        progress: How far the row is; None before that was found out.
     """
 
     def __init__(self, backend: Backend, row: _Row, tally: Tally) -> None:
@@ -126,6 +171,7 @@ class _RowUpdate:
         self.left = row.fingerprints()
         self.complete: set[str] = set()
         self.broken = False
+        self.progress: Progress | None = None
 
     def run(self, experiment: Experiment) -> None:
         """Bring the row and its seeds up to date.
@@ -143,7 +189,8 @@ class _RowUpdate:
             done: Done = "created" if content.fingerprint in created else "updated"
             self._update_seed(experiment, content, parent, done)
         with self._tolerated([]):
-            summary = row_content(experiment.of_row(row), self._row.pending)
+            summary = row_content(experiment.of_row(row), self._row.waiting)
+            self.progress = summary.progress
             writer.update_row(self._backend, parent, summary)
 
     def _contents(self, experiment: Experiment) -> list[SeedContent]:

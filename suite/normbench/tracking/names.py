@@ -31,6 +31,7 @@ FINISHED_AT = "normbench.finished_at"
 SYNCED = "normbench.synced"
 PROGRESS = "normbench.progress"
 OUTCOMES = "normbench.outcomes"
+TIME_LEFT = "normbench.time_left"
 SCORE = "normbench.score"
 PARENT = "mlflow.parentRunId"
 
@@ -41,7 +42,12 @@ _NOT_IN_A_KEY = re.compile(r"[^\w\-. :/]")
 
 def experiment_name(spec: RunSpec) -> str:
     """Return the name of the experiment that holds *spec*'s row."""
-    return f"{PREFIX}{spec.problem.name}/{spec.protocol.name}"
+    return experiment_of(spec.problem.name, spec.protocol.name)
+
+
+def experiment_of(problem: str, protocol: str) -> str:
+    """Return the name of the experiment of all rows of *problem* under *protocol*."""
+    return f"{PREFIX}{problem}/{protocol}"
 
 
 def row_name(spec: RunSpec) -> str:

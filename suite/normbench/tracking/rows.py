@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from normbench.store import RunState
 from normbench.tracking import names
 from normbench.tracking.experiments import MlflowRun
+from normbench.tracking.progress import Progress
 from normbench.tracking.seeds import RESULTS, Point, rounded
 
 _BROKEN = {RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT}
 _DIGITS = 6
+_SPENT = ("final/train_s", "final/evaluation_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class RowContent:
     Attributes:
         status: MLflow's status word.
         end: When the last seed ended in milliseconds, 0 if none has.
-        tags: Progress and counts by outcome.
+        tags: The mean score in words, and how far the row is.
         points: Number of results, their mean and standard deviation. Diverged seeds count, with
             the problem's worst score.
     """
@@ -36,27 +38,27 @@ class RowContent:
     end: int
     tags: dict[str, str]
     points: Sequence[Point]
+    progress: Progress
 
 
-def row_content(seeds: Collection[MlflowRun], pending: int) -> RowContent:
-    """Return what the row of *seeds* should show; *pending* more seeds have not begun."""
+def row_content(seeds: Collection[MlflowRun], waiting: Mapping[RunState, int]) -> RowContent:
+    """Return what the row of *seeds* should show; seeds *waiting*, by state, have not begun."""
     counts = Counter(RunState(seed.tags[names.STATE]) for seed in seeds)
-    counts[RunState.PENDING] += pending
+    counts.update(waiting)
     done = [seed for seed in seeds if _score(seed) is not None]
     scores = [seed.metrics[names.FINAL_SCORE] for seed in done]
     ends = [seed.end for seed in seeds if seed.end]
-    tags = {
-        names.PROGRESS: f"{len(done)} of {counts.total()}",
-        names.OUTCOMES: ", ".join(
-            f"{counts[state]} {state.value}" for state in RunState if counts[state]
-        ),
-        names.SCORE: _in_words(scores),
-    }
+    progress = Progress.of_row(counts, _seconds(done))
+    tags = {**progress.tags(), names.SCORE: _in_words(scores)}
     end = max(ends, default=0)
     last = max((seed.end for seed in done if seed.end), default=0)
     diverged = counts[RunState.DIVERGED]
     return RowContent(
-        status=_status(counts), end=end, tags=tags, points=_points(scores, diverged, last)
+        status=_status(counts),
+        end=end,
+        tags=tags,
+        points=_points(scores, diverged, last),
+        progress=progress,
     )
 
 
@@ -64,6 +66,14 @@ def _score(seed: MlflowRun) -> float | None:
     if RunState(seed.tags[names.STATE]) not in RESULTS:
         return None
     return seed.metrics.get(names.FINAL_SCORE)
+
+
+def _seconds(done: Collection[MlflowRun]) -> float | None:
+    """Return how long a finished run took on average; None if none says so."""
+    finished = [seed for seed in done if RunState(seed.tags[names.STATE]) is RunState.FINISHED]
+    times = [sum(seed.metrics.get(key, 0.0) for key in _SPENT) for seed in finished]
+    known = [seconds for seconds in times if seconds]
+    return statistics.fmean(known) if known else None
 
 
 def _in_words(scores: Sequence[float]) -> str:
@@ -93,4 +103,6 @@ def _status(counts: Counter[RunState]) -> str:
         return "FAILED"
     if counts[RunState.KILLED] or counts[RunState.INTERRUPTED]:
         return "KILLED"
-    return "SCHEDULED" if counts[RunState.PENDING] else "FINISHED"
+    if counts[RunState.PENDING]:
+        return "SCHEDULED"
+    return "KILLED" if counts[RunState.CANCELLED] else "FINISHED"

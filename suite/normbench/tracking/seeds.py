@@ -18,6 +18,7 @@ _STATUS: Mapping[RunState, str] = {
     RunState.RUNNING: "RUNNING",
     RunState.INTERRUPTED: "KILLED",
     RunState.KILLED: "KILLED",
+    RunState.CANCELLED: "KILLED",
     RunState.FINISHED: "FINISHED",
     RunState.DIVERGED: "FINISHED",
     RunState.FAILED: "FAILED",

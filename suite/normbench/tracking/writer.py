@@ -49,6 +49,15 @@ def create_seed(experiment: Experiment, content: SeedContent, parent: MlflowRun)
     )
 
 
+def tag_experiment(experiment: Experiment, tags: Mapping[str, str]) -> None:
+    """Set those of *tags* that the experiment does not carry yet."""
+    for name, value in tags.items():
+        if experiment.tags.get(name) != value:
+            client = experiment.backend.client
+            client.set_experiment_tag(experiment.experiment_id, name, value)
+            experiment.tags[name] = value
+
+
 def update_row(backend: Backend, row: MlflowRun, content: RowContent) -> None:
     """Bring the run of a row up to date."""
     newer = [point for point in content.points if row.metrics.get(point.key) != point.value]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+
+from normbench.api import Launching, launch
 
 
 def states(filler) -> list[str]:
@@ -33,6 +38,60 @@ def test_named_runs_are_finished_in_worker_processes(invoke, filler):
     assert ["finished", "pending"] == states(filler)
 
 
+def test_a_worker_lets_go_of_a_run_that_is_cancelled(filler):
+    """A real worker in mid-training notices, closes its attempt, and ends without complaint."""
+    words = ("protocol.epochs=100000", "lr=1e-6")
+    long = filler.pending(1, "sgd", *words, problem="quadratic_deep")[0]
+    words = ["--store", filler.root, "--device", "cpu", long.fingerprint]
+    with subprocess.Popen([sys.executable, "-m", "normbench.worker", *map(str, words)]) as worker:
+        try:
+            deadline = time.monotonic() + 60
+            while len(long.points()) < 3:
+                assert (None, True) == (worker.poll(), time.monotonic() < deadline)
+            long.cancel()
+            assert 0 == worker.wait(60)
+        finally:
+            worker.kill()
+
+    assert ("cancelled", "cancelled") == (long.state(), long.attempts()[-1].message)
+
+
+def test_cancelled_runs_wait_until_they_are_named(invoke, filler, monkeypatch):
+    """Without names they are left alone; named, they are readmitted and trained."""
+    launched = []
+    monkeypatch.setattr("normbench.api._launch", lambda store, runs, *_: launched.append(runs))
+    kept, cancelled = filler.pending(2)
+    cancelled.cancel()
+
+    invoke("resume", "--store", filler.root, "--no-track")
+    assert "cancelled" == cancelled.state()
+    invoke("resume", cancelled.fingerprint[:8], "--store", filler.root, "--no-track")
+
+    assert "pending" == cancelled.state()
+    assert [(kept.fingerprint,), (cancelled.fingerprint,)] == launched
+
+
+def test_asking_for_a_cancelled_run_again_readmits_it(filler, monkeypatch):
+    """Whoever asks for a run as if it were new wants it trained."""
+    launched = []
+    monkeypatch.setattr("normbench.api._launch", lambda store, runs, *_: launched.append(runs))
+    run = filler.pending()[0]
+    run.cancel()
+
+    launch([run.spec], filler.catalogue, Launching(store=filler.root, device="cpu", track=False))
+
+    assert ("pending", [(run.fingerprint,)]) == (run.state(), launched)
+
+
+def test_a_store_with_nothing_but_cancelled_runs_says_so(invoke, filler):
+    """Nothing to resume, and how to."""
+    filler.pending()[0].cancel()
+    done = invoke("resume", "--store", filler.root, "--no-track")
+
+    assert 0 == done.exit_code
+    assert "1 is cancelled; readmit it by name: normbench resume RUN" in done.stdout
+
+
 def test_run_whose_data_are_missing_is_left_alone(invoke, filler, tmp_path):
     """Missing files are found out before anything starts, and no attempt is added."""
     filler.ended("failed", problem="fmnist_2c2d")
@@ -54,7 +113,7 @@ def test_unknown_run_is_refused(invoke, filler):
 
 
 def test_worker_trains_what_is_pending(invoke, filler):
-    """The hidden worker command passes its words on to the worker."""
+    """The worker command passes its words on, and trains in this process."""
     filler.pending(2, "sgd", "protocol.epochs=1")
     done = invoke("worker", "--store", filler.root, "--device", "cpu", "--log-level", "ERROR")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -104,6 +105,70 @@ def test_changed_protocol_is_shown(invoke, filler):
     filler.pending()
 
     assert "standard protocol.epochs=3" in invoke("status", "--store", filler.root).stdout
+
+
+@pytest.fixture
+def trials(filler):
+    """Return three trials of two seeds each, in a cell that has an evaluation seed as well."""
+    filler.ended()
+    found = []
+    for rate in ("lr=0.02", "lr=0.03", "lr=0.04"):
+        spec = filler.specs(1, "sgd", (rate,))[0]
+        found += [filler.store.add(replace(spec, seed=seed)) for seed in (100_000, 100_001)]
+    for run in found[:3]:
+        filler.end(run, "finished")
+    return found
+
+
+def test_trials_of_a_cell_share_a_line(invoke, filler, trials):
+    """Runs at tuning seeds are counted in one line, apart from the rows that tables compare."""
+    lines = invoke("status", "--store", filler.root).stdout.splitlines()
+    tuning = [line for line in lines if "trials" in line]
+
+    assert ["tuning: 1/3 trials"] == [part for part in tuning[0].split("  ") if "tuning" in part]
+    assert 1 == len(tuning)
+    assert "runs: 3 queued, 4 done" in lines
+    assert 1 == sum(" (1)" in line for line in lines)
+
+
+def test_trials_are_shown_one_by_one_when_asked(invoke, filler, trials):
+    """--trials gives each a row; as JSON they always have one, and say what they are."""
+    shown = invoke("status", "--store", filler.root, "--trials").stdout
+
+    assert all(f"lr=0.0{rate} (given)" in shown for rate in (2, 3, 4))
+    assert "tuning:" not in shown
+    assert [False, True, True, True] == sorted(row["tuning"] for row in rows(invoke, filler))
+
+
+def test_cancelled_runs_are_shown(invoke, filler):
+    """They have a column and a place in the totals."""
+    runs = filler.pending(seeds=3)
+    runs[1].cancel()
+    shown = invoke("status", "--store", filler.root).stdout
+
+    assert 1 == rows(invoke, filler)[0]["states"]["cancelled"]
+    assert "cancelled" in shown.splitlines()[0]
+    assert "runs: 2 queued, 1 cancelled\n" in shown
+
+
+def test_a_damaged_run_is_named_and_the_others_are_shown(invoke, filler):
+    """One file that cannot be read hides no other run."""
+    runs = filler.ended(seeds=3)
+    (runs[1].path / "result.json").write_text("{")
+    done = invoke("status", "--store", filler.root)
+
+    assert (0, True) == (done.exit_code, "runs: 2 done" in done.stdout)
+    assert f"run {runs[1].fingerprint[:8]} is left out: {runs[1].path}" in done.stderr
+
+
+def test_very_many_failures_are_not_all_told(invoke, filler):
+    """The first twenty reasons are enough; the rest is in the JSON."""
+    filler.ended("failed", seeds=23)
+    shown = invoke("status", "--store", filler.root).stdout
+
+    assert 20 == shown.count("failed: made to be failed")
+    assert "and 3 more failed; see: normbench status --json\n" in shown
+    assert 23 == len(rows(invoke, filler)[0]["messages"])
 
 
 def test_empty_store_is_said_to_be_empty(invoke, filler):

@@ -10,7 +10,7 @@ import resource
 import sys
 from pathlib import Path
 
-from normbench.errors import LeaseLostError, StoreError
+from normbench.errors import LeaseLostError, RunCancelledError, StoreError
 from normbench.store import Attempt, RunState, RunStore
 
 
@@ -31,7 +31,7 @@ def obey(attempt: Attempt, word: str, *values: object) -> str:
         done = actions[word](*values)
     except LeaseLostError:
         return "lost"
-    except StoreError as error:
+    except (RunCancelledError, StoreError) as error:
         return f"error: {error}"
     return f"done: {done}"
 

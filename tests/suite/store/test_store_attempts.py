@@ -199,15 +199,15 @@ def test_a_takeover_in_the_middle_of_a_write_is_noticed(run, silence, write, mon
     """A worker taken over after it last checked does not reach the run either."""
     late = run.claim({})
     silence(late)
-    real = late.check
+    real = late._check_lease
     holders = []
 
     def check_then_lose():
         real()
-        monkeypatch.setattr(late, "check", real)
+        monkeypatch.setattr(late, "_check_lease", real)
         holders.append(run.claim({}))
 
-    monkeypatch.setattr(late, "check", check_then_lose)
+    monkeypatch.setattr(late, "_check_lease", check_then_lose)
 
     with pytest.raises(LeaseLostError):
         WRITES[write](late)

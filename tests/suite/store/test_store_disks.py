@@ -42,6 +42,16 @@ def test_a_disk_mounted_read_only_can_be_read(script, own_disk):
     assert "read-only disk read" == script("tiny_disk.py", "read_only", disk, before=words)
 
 
+@pytest.mark.parametrize("disk_is", ["full", "read_only"])
+def test_an_index_that_cannot_be_written_is_no_error(script, own_disk, disk_is):
+    """On a full or read-only disk the runs are read each time, and nothing is left half-written."""
+    words, disk = own_disk
+
+    done = script("tiny_disk.py", f"index_{disk_is}", disk, before=words)
+
+    assert f"{disk_is.replace('_', '-')} disk looked at" == done
+
+
 def test_a_checkpoint_beyond_the_file_size_limit_leaves_the_old_one(run, remote):
     """A worker that may not write so much says so, keeps its checkpoint, and can go on."""
     worker = remote(run)

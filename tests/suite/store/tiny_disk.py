@@ -1,6 +1,6 @@
 """What a run store does on a tiny disk that is mounted for this process alone.
 
-tiny_disk.py full|read_only FOLDER
+tiny_disk.py full|read_only|index_full|index_read_only FOLDER
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from conftest import _make_spec
 from normbench.errors import StoreError
-from normbench.store import Attempt, RunState, RunStore, StoredRun
+from normbench.store import Attempt, RunState, RunStore, StoredRun, indexing
 
 RESULT = {"outcome": "finished", "score": 0.5}
 
@@ -66,6 +66,33 @@ def read_only(root: Path) -> str:
     return "read-only disk read"
 
 
+def index_full(root: Path) -> str:
+    """Look at a store on a full disk, which is no error, and again once there is room."""
+    store = RunStore.open(root / "store", create=True)
+    for seed in range(3):
+        store.add(_make_spec(seed))
+    filler = fill(root)
+    indexing.SMALL = 0
+    assert [RunState.PENDING] * 3 == [run.state for run in store.index().runs.values()]
+    assert not list(store.root.glob("index/*"))
+    filler.unlink()
+    assert 3 == len(store.index().runs)
+    return "full disk looked at"
+
+
+def index_read_only(root: Path) -> str:
+    """Look at a store on a disk that cannot be written, which is no error."""
+    store = RunStore.open(root / "store", create=True)
+    store.add(_make_spec()).claim({}).publish(RESULT)
+    store.add(_make_spec(1))
+    subprocess.run(["mount", "-o", "remount,bind,ro", root], check=True)
+    indexing.SMALL = 0
+    for _ in range(2):
+        states = [run.state for run in store.index().runs.values()]
+        assert {RunState.FINISHED, RunState.PENDING} == set(states)
+    return "read-only disk looked at"
+
+
 def fill(root: Path) -> Path:
     """Write a file that takes all the space there is."""
     filler = root / "filler"
@@ -103,4 +130,5 @@ def refused(cause: str, action: Callable[[], object]) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write({"full": full, "read_only": read_only}[sys.argv[1]](Path(sys.argv[2])) + "\n")
+    deeds = {deed.__name__: deed for deed in (full, read_only, index_full, index_read_only)}
+    sys.stdout.write(deeds[sys.argv[1]](Path(sys.argv[2])) + "\n")

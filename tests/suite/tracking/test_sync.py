@@ -106,6 +106,43 @@ def test_long_curves_are_sent_whole(
     assert list(range(1, 201)) == [step for step, _, _ in metrics["train/accuracy"]]
 
 
+def test_tags_say_how_far_rows_and_experiments_are(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """Counts by state, and the work that is left at the pace of a row's finished runs."""
+    train(make_spec(0))
+    store.add(make_spec(1))
+    store.add(make_spec(2)).cancel()
+    train(make_spec(0, optimizer="adam"))
+
+    sync(store)
+
+    held = contents(store)
+    expected = {
+        ROW: ("1 of 3", "1 pending, 1 finished, 1 cancelled", "1.7 s of one device"),
+        f"{EXPERIMENT}/batch_norm+adam": ("1 of 1", "1 finished", "none"),
+        EXPERIMENT: ("2 of 4", "1 pending, 2 finished, 1 cancelled", "1.7 s of one device"),
+    }
+    for name, words in expected.items():
+        tags = held[name] if name == EXPERIMENT else held[name]["tags"]
+        said = [tags[f"normbench.{tag}"] for tag in ("progress", "outcomes", "time_left")]
+        assert words == tuple(said)
+
+
+def test_time_left_is_unknown_before_a_run_of_each_row_has_ended(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """One row's pace says nothing of another's; a row none of whose runs has begun counts too."""
+    train(make_spec(0))
+    store.add(make_spec(0, optimizer="adam"))
+
+    sync(store)
+
+    tags = contents(store)[EXPERIMENT]
+    said = [tags[f"normbench.{tag}"] for tag in ("progress", "time_left")]
+    assert ["1 of 2", "not known yet"] == said
+
+
 def test_times_of_shared_devices_stay_out(
     store: RunStore, make_spec: Spec, contents: Contents, result: Point
 ) -> None:

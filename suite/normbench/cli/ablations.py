@@ -1,0 +1,89 @@
+"""``normbench norms`` and ``normbench optimizers``: one factor within and over the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from normbench.cli.boards import (
+    filter_options,
+    make_terms,
+    moment,
+    names_of,
+    print_sections,
+    terms_options,
+)
+from normbench.cli.options import Invocation, common_options
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _options(function: _F) -> _F:
+    for option in reversed(
+        (
+            filter_options,
+            click.option("--metric", metavar="NAME", help="Judge by another number."),
+            click.option("--base", metavar="NAME", help="Compare with this one."),
+            terms_options,
+            common_options(store=True),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.command("norms")
+@_options
+@click.pass_obj
+def norms(invocation: Invocation, /, **choices: Any) -> None:
+    """Compare norms within each optimizer and over all of them.
+
+    They are compared with the problem's default norm, or with another one by --base. The effect
+    over all optimizers is averaged for each seed before it is tested; where it differs from one
+    optimizer to the next, the interactions say so.
+    """
+    _show(invocation, "norm", **choices)
+
+
+@click.command("optimizers")
+@_options
+@click.pass_obj
+def optimizers(invocation: Invocation, /, **choices: Any) -> None:
+    """Compare optimizers within each norm and over all of them.
+
+    They are compared with momentum, or with sgd where that has no runs, or with another one by
+    --base. The effect over all norms is averaged for each seed before it is tested; where it
+    differs from one norm to the next, the interactions say so.
+    """
+    _show(invocation, "optimizer", **choices)
+
+
+def _show(
+    invocation: Invocation,
+    factor: str,
+    *,
+    since: str | None,
+    metric: str | None,
+    base: str | None,
+    alpha: float,
+    correction: str,
+    allow_incomplete: bool,
+    shape: str,
+    **filters: Any,
+) -> None:
+    from normbench.leaderboard.ablation_sheets import ablation_section
+    from normbench.leaderboard.ablations import make_ablations
+    from normbench.leaderboard.grouping import Wanted
+    from normbench.leaderboard.reading import StoreReader
+
+    wanted = Wanted(
+        **names_of(filters),
+        metric=metric,
+        since=moment(since),
+        terms=make_terms(alpha, correction, allow_incomplete=allow_incomplete),
+    )
+    reader = StoreReader(invocation.open_store())
+    found = make_ablations(reader, invocation.catalogue, wanted, factor, base)
+    print_sections([ablation_section(each, correction) for each in found], shape)

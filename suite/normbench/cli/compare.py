@@ -1,0 +1,51 @@
+"""``normbench compare``: two rows in depth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from normbench.cli.boards import filter_options, format_option, moment, names_of, print_sections
+from normbench.cli.options import Invocation, common_options
+
+
+@click.command("compare")
+@click.argument("new", metavar="A")
+@click.argument("base", metavar="B")
+@filter_options
+@click.option("--metric", metavar="NAME", help="Judge by another number, such as test_loss.")
+@format_option
+@common_options(store=True)
+@click.pass_obj
+def command(
+    invocation: Invocation,
+    /,
+    new: str,
+    base: str,
+    since: str | None,
+    metric: str | None,
+    shape: str,
+    **filters: Any,
+) -> None:
+    """Compare the rows A and B in depth.
+
+    Shown are every seed, what the test assumes, and a sentence in plain words. A and B are
+    beginnings of rows' fingerprints, or words joined by plus signs that fit one row each:
+    names, or NAME=VALUE such as optimizer=sgd and lr=0.1.
+
+    \b
+    normbench compare group_norm+sgd batch_norm+sgd --problem digits_cnn
+    normbench compare 3fa9 b01c
+    """  # noqa: D301 - click reads the backspace character
+    from normbench.leaderboard.choosing import find_row
+    from normbench.leaderboard.comparison import duel
+    from normbench.leaderboard.duels import duel_section
+    from normbench.leaderboard.grouping import Wanted, chosen_rows
+    from normbench.leaderboard.reading import StoreReader
+
+    wanted = Wanted(**names_of(filters), metric=metric, since=moment(since))
+    reader = StoreReader(invocation.open_store())
+    rows = chosen_rows(reader, invocation.catalogue, wanted)
+    found = duel(find_row(rows, new), find_row(rows, base), reader, metric, alpha=0.05)
+    print_sections([duel_section(found)], shape)

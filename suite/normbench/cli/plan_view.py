@@ -1,0 +1,207 @@
+"""How a plan is printed: a table of cells, then what they come to."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from normbench.cli.output import print_table, size
+from normbench.report import Row
+from normbench.tables import duration, optimizer_cell
+
+if TYPE_CHECKING:
+    from normbench.forecast.cells import Cell
+    from normbench.forecast.detection import Detection
+    from normbench.forecast.plan import Forecast
+    from normbench.specs import RunSpec
+
+_NAMES = ("problem", "norm", "optimizer", "protocol")
+_STATES = ("done", "running", "failed", "cancelled")
+_COLUMNS = ("runs", *_STATES, "s/step", "memory", "time/run", "left", "from")
+_NUMBERS = _COLUMNS[:-1]
+_WIDTH = 100
+_TEST = (
+    "Detected is what a one-sided paired t-test finds with probability 0.8, at 5 % for a whole "
+    "table (Holm's first step). Below 5 seeds a leaderboard gives no verdict."
+)
+
+
+def print_forecast(forecast: Forecast) -> None:
+    """Print *forecast* for people."""
+    if forecast.title:
+        click.echo(forecast.title)
+    resolved = [cell for cell in forecast.cells if cell.spec is not None]
+    print_cells(resolved, _COLUMNS, [_numbers(cell) for cell in resolved], right=_NUMBERS)
+    click.echo()
+    for line in (*_totals(forecast), *_differences(forecast.detections)):
+        click.echo(_wrapped(line))
+    for sentence in _hindrances(forecast.cells):
+        click.echo(sentence, err=True)
+
+
+def _wrapped(line: str) -> str:
+    indent = "    " if line.startswith(" ") else "  "
+    return textwrap.fill(line, _WIDTH, subsequent_indent=indent)
+
+
+def print_cells(
+    cells: Sequence[Cell],
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str],
+) -> None:
+    """Print a line for each cell; what all of them share stands once above.
+
+    Args:
+        cells: What the lines are about.
+        columns: Headings of what is said of each.
+        rows: What is said of each.
+        right: Headings of the columns to align on the right.
+    """
+    names = _names_of([cell.spec for cell in cells if cell.spec is not None])
+    shared = [
+        column for column in _NAMES if len(cells) > 1 and len({each[column] for each in names}) == 1
+    ]
+    if shared:
+        click.echo(", ".join(f"{column} {names[0][column]}" for column in shared))
+    kept = [column for column in _NAMES if column not in shared]
+    lines = [
+        (*(each[column] for column in kept), *row) for each, row in zip(names, rows, strict=True)
+    ]
+    print_table((*kept, *columns), lines, right=right)
+
+
+def _names_of(specs: Sequence[RunSpec]) -> list[dict[str, str]]:
+    """Return the cells that name each row; hyper-parameters only where the names are not enough."""
+    brief = [
+        {
+            "problem": spec.problem.name,
+            "norm": spec.norm_label,
+            "optimizer": spec.optimizer_label,
+            "protocol": " ".join((spec.protocol.name, *spec.deviations)),
+        }
+        for spec in specs
+    ]
+    counts = Counter(tuple(each.values()) for each in brief)
+    return [
+        each
+        if counts[tuple(each.values())] == 1
+        else {**each, "optimizer": optimizer_cell(Row(spec=spec, scores={}, outcomes={}))}
+        for spec, each in zip(specs, brief, strict=True)
+    ]
+
+
+def _numbers(cell: Cell) -> tuple[str, ...]:
+    states = [str(cell.counts[word] or "") for word in _STATES]
+    if cell.cost is None:
+        return (str(len(cell.runs)), *states, "", "", "", "?" if cell.left else "", "")
+    cost = cell.cost
+    return (
+        str(len(cell.runs)),
+        *states,
+        _step(cost.seconds_per_step),
+        size(cost.peak_memory) if cost.peak_memory else "",
+        duration(cost.seconds),
+        duration(sum(cell.seconds_left)) if cell.left else "",
+        cost.origin,
+    )
+
+
+def _step(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _totals(forecast: Forecast) -> list[str]:
+    counted = [f"{forecast.count(word)} {word}" for word in _STATES if forecast.count(word)]
+    lines = [f"Runs: {', '.join([str(forecast.runs), *counted, f'{forecast.left} left'])}"]
+    if not forecast.left:
+        return lines
+    known = forecast.left - forecast.unknown
+    if known:
+        lines.append(_time(forecast))
+    if forecast.unknown:
+        lines.append(f"Not in it: {forecast.unknown} runs of unknown length")
+    lines.append(_disk(forecast))
+    return lines
+
+
+def _time(forecast: Forecast) -> str:
+    seconds, devices = forecast.device_seconds, forecast.devices
+    line = f"Time left: {_hours(seconds)} device-hours on {forecast.hardware}"
+    if devices == 1:
+        return f"{line}, {duration(seconds)} one after another"
+    return (
+        f"{line}: {duration(seconds)} one after another, {duration(forecast.finish_seconds)} with "
+        f"{devices} at a time, longest first"
+    )
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+
+
+def _disk(forecast: Forecast) -> str:
+    disk = forecast.disk
+    how = "as measured on finished ones" if disk.measured else "by the length of their curves"
+    line = f"Disk: {size(disk.runs)} for the runs left, {how}"
+    if disk.checkpoints:
+        line += f"; {size(disk.checkpoints)} of checkpoints meanwhile"
+    return line
+
+
+def _differences(detections: Sequence[Detection]) -> list[str]:
+    lines = [line for each in detections for line in _difference(each)]
+    if lines:
+        lines += ["", _TEST]
+    return ["", *lines]
+
+
+def _difference(each: Detection) -> list[str]:
+    """Return what one table detects, and on which grounds."""
+    metric = each.metric
+    seeds = "1 seed detects" if each.pairs == 1 else f"{each.pairs} seeds detect"
+    head = f"{each.problem}, {metric.name}: {seeds}"
+    interest = _amount(metric.smallest_difference, metric.name)
+    by = "" if each.declared else ", by default"
+    rivals = f"{each.rivals} rival{'s' * (each.rivals > 1)} of {each.reference}{by}"
+    rivals = rivals if each.rivals else "one comparison"
+    if each.effect is None:
+        return [f"{head} nothing: a test needs two pairs", f"  {rivals}"]
+    if each.difference is None or each.deviation is None:
+        return [
+            f"{head} {each.effect:.2f} standard deviations of a difference",
+            f"  {rivals}; of interest is {interest}; the spread is not known before 3 pairs are "
+            "done",
+        ]
+    return [
+        f"{head} {_amount(each.difference, metric.name)}; the smallest difference of "
+        f"interest is {interest}: {_needed(each)}",
+        f"  {rivals}; spread: {each.deviation.source}",
+    ]
+
+
+def _needed(each: Detection) -> str:
+    if each.pairs_needed is None:
+        return "no number of seeds shows it"
+    if each.pairs_needed <= each.pairs:
+        return "enough"
+    return f"about {each.pairs_needed} seeds are needed"
+
+
+def _amount(value: float, metric: str) -> str:
+    if metric.endswith("accuracy"):
+        return f"{100 * value:.2g} points"
+    return f"{value:.2g}"
+
+
+def _hindrances(cells: Sequence[Cell]) -> list[str]:
+    """Return why cells cannot be trained here, and once for each dataset what it lacks."""
+    missing = dict.fromkeys(cell.missing_data for cell in cells if cell.missing_data)
+    failed = [f"cell {cell.label}: {cell.error}" for cell in cells if cell.error]
+    return [*failed, *missing]

@@ -1,0 +1,167 @@
+"""The rows that ``normbench status`` shows, made from the index."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+from normbench.cli import output
+from normbench.store import Index, IndexedRow, IndexedRun, RunState
+
+GROUPS = {
+    "done": (RunState.FINISHED,),
+    "diverged": (RunState.DIVERGED,),
+    "running": (RunState.RUNNING,),
+    "interrupted": (RunState.INTERRUPTED,),
+    "pending": (RunState.PENDING,),
+    "failed": (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED),
+    "cancelled": (RunState.CANCELLED,),
+}
+
+
+@dataclass(frozen=True)
+class StatusRow:
+    """A cell at a setting, as its runs are at a moment.
+
+    Attributes:
+        entry: What the row is.
+        runs: Its runs, by seed.
+    """
+
+    entry: IndexedRow
+    runs: tuple[IndexedRun, ...]
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Number of runs by what the table calls their state."""
+        states = [run.state for run in self.runs]
+        return {word: sum(map(states.count, group)) for word, group in GROUPS.items()}
+
+    @cached_property
+    def scores(self) -> list[float]:
+        """Scores of finished and diverged runs, by seed; a diverged one has the worst score."""
+        return [run.score for run in self.runs if run.score is not None]
+
+    @property
+    def n(self) -> int:
+        """Number of scores."""
+        return len(self.scores)
+
+    @cached_property
+    def mean(self) -> float | None:
+        """Mean score; None without scores."""
+        return statistics.fmean(self.scores) if self.scores else None
+
+    @cached_property
+    def sd(self) -> float | None:
+        """Standard deviation over seeds, with n - 1; None below two scores."""
+        return statistics.stdev(self.scores) if len(self.scores) > 1 else None
+
+    @property
+    def setting(self) -> str:
+        """The hyper-parameters that differ from their defaults, and where they come from."""
+        words = [f"{name}={output.shown(value)}" for name, value in self.entry.setting.items()]
+        origin = self.entry.setting_origin
+        return " ".join([*words, "untuned" if origin == "default" else f"({origin})"])
+
+    @property
+    def live(self) -> str:
+        """Epoch of each running seed."""
+        if not self.counts["running"]:
+            return ""
+        running = [run for run in self.runs if run.state is RunState.RUNNING]
+        return ", ".join(f"seed {run.seed}: {run.epoch}/{self.entry.epochs}" for run in running)
+
+    @property
+    def name(self) -> str:
+        """The first digits of the row's fingerprint."""
+        return self.entry.row[:8]
+
+    @property
+    def messages(self) -> dict[int, str]:
+        """Why runs failed, by seed."""
+        if not self.counts["failed"]:
+            return {}
+        return {run.seed: run.message for run in self.runs if run.state in GROUPS["failed"]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as strict JSON values."""
+        entry = self.entry
+        return {
+            "row": entry.row,
+            "problem": entry.problem,
+            "norm": entry.norm_label,
+            "optimizer": entry.optimizer,
+            "protocol": entry.protocol,
+            "deviations": list(entry.deviations),
+            "setting": dict(entry.spec.optimizer.parameters),
+            "setting_origin": entry.setting_origin,
+            "tuning": entry.tuning,
+            "metric": entry.metric,
+            "states": self.counts,
+            "n": self.n,
+            "mean": self.mean,
+            "sd": self.sd,
+            "runs": [self._run_record(run) for run in self.runs],
+            "messages": {str(seed): text for seed, text in self.messages.items()},
+        }
+
+    def _run_record(self, run: IndexedRun) -> dict[str, Any]:
+        return {
+            "fingerprint": run.fingerprint,
+            "seed": run.seed,
+            "state": run.state.value,
+            "epoch": run.epoch,
+            "epochs": self.entry.epochs,
+            "score": run.score,
+        }
+
+
+@dataclass(frozen=True)
+class TuningRow(StatusRow):
+    """All trials of a cell, in one row.
+
+    Attributes:
+        trials: The row of each.
+    """
+
+    trials: tuple[StatusRow, ...] = ()
+
+    @property
+    def setting(self) -> str:
+        """How many trials are done."""
+        done = sum(all(run.done for run in trial.runs) for trial in self.trials)
+        return f"tuning: {done}/{len(self.trials)} trials"
+
+    @cached_property
+    def mean(self) -> None:
+        """None: a mean over trials means nothing."""
+
+    @property
+    def name(self) -> str:
+        """Empty: each trial is a row of its own."""
+        return ""
+
+
+def status_rows(index: Index, runs: Iterable[IndexedRun]) -> list[StatusRow]:
+    """Return the rows of *runs*, which come row by row."""
+    rows = []
+    for _, members in groupby(runs, key=lambda run: run.row):
+        of_row = tuple(members)
+        rows.append(StatusRow(index.describe(of_row[0]), of_row))
+    return rows
+
+
+def tuning_rows(trials: Sequence[StatusRow]) -> list[TuningRow]:
+    """Return a row for each cell that has *trials*."""
+    cells: dict[str, list[StatusRow]] = {}
+    for trial in trials:
+        cells.setdefault(trial.entry.cell, []).append(trial)
+    return [
+        TuningRow(found[0].entry, tuple(run for trial in found for run in trial.runs), tuple(found))
+        for found in cells.values()
+    ]

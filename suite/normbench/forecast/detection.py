@@ -1,0 +1,193 @@
+"""The smallest difference that the planned seeds of a table can detect.
+
+A table is what one leaderboard compares: all rows of a problem under a protocol. Each rival is
+compared with the reference by a one-sided paired t-test; Holm over the rivals is counted with its
+first step, α/m, so that a rival of that difference is found whatever the others do.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from normbench.descriptions import Metric, Problem
+from normbench.forecast.cells import Cell
+from normbench.plugins import Catalogue
+from normbench.power import detectable_effect, pairs_needed
+from normbench.publications import Publication, PublishedResult
+from normbench.specs import RunSpec
+
+LEAST_PAIRS = 3
+_REFERENCE_OPTIMIZERS = ("momentum", "sgd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deviation:
+    """Standard deviation of the difference of two rows over seeds.
+
+    Attributes:
+        value: In the metric's unit.
+        source: Where it comes from, in words.
+    """
+
+    value: float
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """What the planned seeds of one table can detect.
+
+    Attributes:
+        problem: Its problem.
+        protocol: Its protocol.
+        metric: What is compared.
+        reference: The row that the others are compared with, in words.
+        declared: Whether the suite names that row; else it is the usual one, or the first.
+        rivals: Rows compared with it.
+        pairs: Planned seeds that a rival shares with it, the number that most have.
+        effect: Smallest difference detected, in standard deviations of a difference; None below
+            two pairs.
+        deviation: Standard deviation of a difference; None if nothing is known of it.
+        pairs_needed: Seeds that would detect the smallest difference of interest; None if that
+            cannot be told, or is beyond any plan.
+    """
+
+    problem: str
+    protocol: str
+    metric: Metric
+    reference: str
+    declared: bool
+    rivals: int
+    pairs: int
+    effect: float | None
+    deviation: Deviation | None
+    pairs_needed: int | None
+
+    @property
+    def difference(self) -> float | None:
+        """Smallest difference detected, in the metric's unit."""
+        if self.effect is None or self.deviation is None:
+            return None
+        return self.effect * self.deviation.value
+
+
+def detections(
+    cells: Sequence[Cell], catalogue: Catalogue, references: Iterable[str] = ()
+) -> list[Detection]:
+    """Return what each table of *cells* can detect.
+
+    Args:
+        cells: The plan.
+        catalogue: Knows default norms and spreads that others measured.
+        references: Rows that the suite declares as references.
+    """
+    tables: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        if cell.spec is not None:
+            key = (cell.spec.problem.name, cell.spec.protocol.name)
+            tables.setdefault(key, []).append(cell)
+    declared = frozenset(references)
+    return [_detection(table, catalogue, declared) for table in tables.values()]
+
+
+def _detection(table: Sequence[Cell], catalogue: Catalogue, declared: frozenset[str]) -> Detection:
+    reference = _reference(table, catalogue, declared)
+    spec, rivals = _spec(reference), [cell for cell in table if cell is not reference]
+    metric = spec.problem.metric
+    pairs = _usual(len(_seeds(reference) & _seeds(rival)) for rival in rivals or [reference])
+    deviation = _paired_deviation(reference, rivals) or _published_deviation(spec, catalogue)
+    comparisons = max(1, len(rivals))
+    effect = detectable_effect(pairs, comparisons=comparisons) if pairs > 1 else None
+    needed = None
+    if deviation is not None:
+        wanted = metric.smallest_difference / deviation.value
+        needed = pairs_needed(wanted, comparisons=comparisons)
+    return Detection(
+        problem=spec.problem.name,
+        protocol=spec.protocol.name,
+        metric=metric,
+        reference=f"{spec.norm_label} {spec.optimizer_label}",
+        declared=spec.row in declared,
+        rivals=len(rivals),
+        pairs=pairs,
+        effect=effect,
+        deviation=deviation,
+        pairs_needed=needed,
+    )
+
+
+def _reference(table: Sequence[Cell], catalogue: Catalogue, declared: frozenset[str]) -> Cell:
+    """Return the declared row, else the default norm with the usual optimizer, else the first."""
+    for cell in table:
+        if _spec(cell).row in declared:
+            return cell
+    default = catalogue.get(Problem, _spec(table[0]).problem.name).norm
+    for optimizer in _REFERENCE_OPTIMIZERS:
+        for cell in table:
+            spec = _spec(cell)
+            if (spec.norm_label, spec.optimizer.name) == (default, optimizer):
+                return cell
+    return table[0]
+
+
+def _paired_deviation(reference: Cell, rivals: Sequence[Cell]) -> Deviation | None:
+    """Return the deviation pooled over the rivals that have enough pairs in the store."""
+    base = _scores(reference)
+    squares, freedom = 0.0, 0
+    for rival in rivals:
+        scores = _scores(rival)
+        differences = [scores[seed] - base[seed] for seed in scores.keys() & base.keys()]
+        if len(differences) >= LEAST_PAIRS:
+            squares += statistics.variance(differences) * (len(differences) - 1)
+            freedom += len(differences) - 1
+    if not squares:
+        return None
+    found = math.sqrt(squares / freedom)
+    return Deviation(value=found, source=f"pairs in the store, {freedom} degrees of freedom")
+
+
+def _published_deviation(spec: RunSpec, catalogue: Catalogue) -> Deviation | None:
+    """Return the deviation of a difference of two independent runs of the median spread."""
+    wanted = (spec.problem.name, spec.problem.metric.name)
+    found = [
+        result
+        for offer in catalogue.offers(Publication)
+        for result in offer.component.load()(offer.component.name)
+        if (result.problem, result.metric) == wanted and result.sd
+    ]
+    if not found:
+        return None
+    # What a title adds in brackets is too much here.
+    sources = ", ".join(dict.fromkeys(each.source.title.partition(" (")[0] for each in found))
+    return Deviation(
+        value=math.sqrt(2) * statistics.median(map(_spread, found)),
+        source=f"√2 times the median of {len(found)} published rows: {sources}",
+    )
+
+
+def _spread(result: PublishedResult) -> float:
+    """Return the standard deviation over seeds with n - 1."""
+    sd, n = result.sd or 0.0, result.n or 0
+    return sd * math.sqrt(n / (n - 1)) if result.spread == "n" and n > 1 else sd
+
+
+def _scores(cell: Cell) -> Mapping[int, float]:
+    return {run.spec.seed: run.score for run in cell.runs if run.score is not None}
+
+
+def _usual(numbers: Iterable[int]) -> int:
+    """Return the commonest number, of several the smallest."""
+    return statistics.mode(sorted(numbers))
+
+
+def _seeds(cell: Cell) -> set[int]:
+    return {run.spec.seed for run in cell.runs}
+
+
+def _spec(cell: Cell) -> RunSpec:
+    if cell.spec is None:
+        raise ValueError(f"cell {cell.label} could not be resolved")
+    return cell.spec

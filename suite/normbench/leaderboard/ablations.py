@@ -1,0 +1,165 @@
+"""Norms within and over optimizers, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from normbench.descriptions import Metric
+from normbench.errors import UsageError, unknown_name
+from normbench.leaderboard.choosing import one_setting
+from normbench.leaderboard.factors import FactorTable, factor_table
+from normbench.leaderboard.families import correction
+from normbench.leaderboard.grouping import (
+    Wanted,
+    comparable_rows,
+    narrowed,
+    references_of,
+    tables_of,
+)
+from normbench.leaderboard.notes import seed_list
+from normbench.leaderboard.reading import Reader, ReadRow
+from normbench.leaderboard.values import metric_named, values_of
+from normbench.plugins import Catalogue
+
+NORM, OPTIMIZER = "norm", "optimizer"
+_CHOSEN = "The base was chosen when this table was asked for, perhaps after looking."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """A factor of one problem against its base level.
+
+    Attributes:
+        title: Problem and protocol.
+        factor: ``norm`` or ``optimizer``.
+        base: The level that the others are compared with.
+        metric: What rows are judged by.
+        table: All effects, positive is better.
+        diverged: Seeds that diverged, by (level, other).
+        left_out: What could not be taken in, in sentences.
+    """
+
+    title: str
+    factor: str
+    base: str
+    metric: Metric
+    table: FactorTable
+    diverged: Mapping[tuple[str, str], int]
+    left_out: tuple[str, ...]
+
+    @property
+    def sign(self) -> int:
+        """1 where larger is better, -1 where smaller is."""
+        return 1 if self.metric.direction == "max" else -1
+
+    @property
+    def other(self) -> str:
+        """The factor that levels are compared within."""
+        return other_factor(self.factor)
+
+
+def other_factor(factor: str) -> str:
+    """Return ``optimizer`` for ``norm``, and the other way round."""
+    return OPTIMIZER if factor == NORM else NORM
+
+
+def make_ablations(
+    reader: Reader, catalogue: Catalogue, wanted: Wanted, factor: str, base: str | None
+) -> list[Ablation]:
+    """Return one table for each problem and set of rules.
+
+    Args:
+        reader: Where the rows are.
+        catalogue: Knows the problems' default norms.
+        wanted: Filters, metric and terms.
+        factor: ``norm`` or ``optimizer``.
+        base: Level to compare with; None for the declared reference's.
+
+    Raises:
+        UsageError: If there is no such level, or no two levels share a level of the other factor.
+    """
+    rows = comparable_rows(reader, catalogue, wanted)
+    kept = {row.row for row in narrowed(rows, catalogue, wanted)}
+    tables = tables_of(rows)
+    references = references_of(tables, catalogue, wanted)
+    found = []
+    for title, members in tables.items():
+        chosen = [row for row in members if row.row in kept]
+        if not chosen:
+            continue
+        declared = references[title].row
+        level = base or (_level(declared, factor) if declared else None)
+        if level is None:
+            raise UsageError(
+                f"{title}: {references[title].why}, so no {factor} is the base. Name one: --base"
+            )
+        found.append(_ablation(title, chosen, factor, level, reader, wanted, post_hoc=bool(base)))
+    return found
+
+
+def _ablation(
+    title: str,
+    rows: Sequence[ReadRow],
+    factor: str,
+    base: str,
+    reader: Reader,
+    wanted: Wanted,
+    *,
+    post_hoc: bool,
+) -> Ablation:
+    cells, left_out = _cells(rows, factor)
+    levels = list(dict.fromkeys(level for level, _ in cells))
+    if base not in levels:
+        raise unknown_name(f"{factor} of {title}", base, levels)
+    metric = metric_named(wanted.metric, rows[0].metric)
+    sign = 1.0 if metric.direction == "max" else -1.0
+    values = values_of(list(cells.values()), metric, reader)
+    scores = {
+        cell: {seed: sign * value for seed, value in found.items()}
+        for cell, found in zip(cells, values, strict=True)
+    }
+    table = factor_table(
+        scores,
+        base,
+        [level for level in levels if level != base],
+        list(dict.fromkeys(other for _, other in cells)),
+        correction(wanted.terms.correction),
+    )
+    return Ablation(
+        title=title,
+        factor=factor,
+        base=base,
+        metric=metric,
+        table=table,
+        diverged={cell: len(row.diverged) for cell, row in cells.items() if row.diverged},
+        left_out=(*([_CHOSEN] if post_hoc else []), *left_out),
+    )
+
+
+def _cells(
+    rows: Sequence[ReadRow], factor: str
+) -> tuple[dict[tuple[str, str], ReadRow], list[str]]:
+    """Return one row for each (level, level of the other factor), and what was left out."""
+    other = other_factor(factor)
+    together: dict[tuple[str, str], list[ReadRow]] = {}
+    for row in sorted(rows, key=lambda row: (row.norm_label, row.optimizer)):
+        if row.scores:
+            together.setdefault((_level(row, factor), _level(row, other)), []).append(row)
+    chosen = {cell: one_setting(members) for cell, members in together.items()}
+    left_out = [
+        f"{level} with {within} has {len(together[level, within])} settings, none of them known "
+        "or the default, and is left out."
+        for (level, within), row in chosen.items()
+        if row is None
+    ]
+    missing = [
+        f"{level} with {within} lacks results of seeds {seed_list(row.missing)}."
+        for (level, within), row in chosen.items()
+        if row is not None and row.missing
+    ]
+    return {cell: row for cell, row in chosen.items() if row is not None}, left_out + missing
+
+
+def _level(row: ReadRow, factor: str) -> str:
+    return row.norm_label if factor == NORM else row.optimizer

@@ -1,0 +1,185 @@
+"""A leaderboard: the rows of one problem under the same rules, against one reference. Values only.
+
+It is made by :func:`normbench.leaderboard.making.make_board`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import fmean, median
+
+import numpy as np
+
+from normbench.descriptions import Metric
+from normbench.leaderboard.against import LEAST_FOR_INTERVAL, Comparison
+from normbench.leaderboard.censored import TimeToTarget
+from normbench.leaderboard.choosing import Reference
+from normbench.leaderboard.paired import mean_interval
+from normbench.leaderboard.reading import ReadRow
+from normbench.leaderboard.verdicts import Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a table is made; said in its last lines.
+
+    Attributes:
+        alpha: Probability of any false `better`, and of any false `worse`.
+        correction: ``holm``, ``bh`` or ``none``.
+        stages: Declared numbers of seeds, where seeds were added until decided.
+        allow_incomplete: Whether rows with missing seeds get verdicts.
+    """
+
+    alpha: float = 0.05
+    correction: str = "holm"
+    stages: tuple[int, ...] = ()
+    allow_incomplete: bool = False
+
+    @property
+    def confirmatory(self) -> bool:
+        """Whether the correction bounds the probability of any false claim."""
+        return self.correction == "holm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a row costs, on one kind of hardware.
+
+    Attributes:
+        seconds: Median training seconds of a finished run.
+        range: Fewest and most of them.
+        target: How soon the target is reached, in epochs.
+        target_seconds: The same in seconds.
+    """
+
+    seconds: float | None = None
+    range: tuple[float, float] | None = None
+    target: TimeToTarget | None = None
+    target_seconds: TimeToTarget | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where the runs of a table were trained, and with what.
+
+    Attributes:
+        known: Whether it was looked at; with very many runs it is not.
+        hardware: Number of runs by device.
+        versions: Number of runs by versions of packages.
+        commits: Number of runs by git commit of normbench, empty where there was none.
+    """
+
+    known: bool = False
+    hardware: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
+    commits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A line of the table.
+
+    Attributes:
+        row: What it is.
+        values: Its values by seed.
+        rank: Place by mean, 1 is best; None without values.
+        verdict: What the comparison comes to; None if the table has no reference.
+        comparison: The comparison with the reference; None for the reference itself.
+        rank_interval: Holds 90 % of its ranks when seeds are drawn again.
+        letters: Rows that share one are not told apart by Holm's all-pairs tests.
+        costs: What it costs.
+    """
+
+    row: ReadRow
+    values: Mapping[int, float]
+    rank: int | None = None
+    verdict: Verdict | None = None
+    comparison: Comparison | None = None
+    rank_interval: tuple[int, int] | None = None
+    letters: str = ""
+    costs: Costs = Costs()
+
+    @property
+    def n(self) -> int:
+        """Seeds with a value."""
+        return len(self.values)
+
+    @property
+    def planned(self) -> int:
+        """Seeds that the store has runs of, trained or not."""
+        return len(self.row.runs)
+
+    @cached_property
+    def mean(self) -> float | None:
+        """Mean value, diverged seeds with the worst one; None without values."""
+        return fmean(self.values.values()) if self.values else None
+
+    @cached_property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % t interval of the mean; None below three seeds."""
+        if self.n < LEAST_FOR_INTERVAL:
+            return None
+        return mean_interval(self.values.values())
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Smallest and largest value."""
+        return (min(self.values.values()), max(self.values.values())) if self.values else None
+
+    @property
+    def median(self) -> float | None:
+        """Median value."""
+        return median(self.values.values()) if self.values else None
+
+    @property
+    def converged_mean(self) -> float | None:
+        """Mean over seeds that did not diverge; never what rows are ordered by."""
+        kept = [value for seed, value in self.values.items() if seed not in self.row.diverged]
+        return fmean(kept) if kept else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """The rows of one problem under the same rules.
+
+    Attributes:
+        title: Problem, protocol and what else tells it from other tables.
+        problem: The problem by name.
+        metric: What rows are judged by.
+        primary: Whether that is the problem's own metric.
+        entries: The rows, the best mean first.
+        reference: What they are compared with.
+        terms: How the table was made.
+        provenance: Where the runs were trained.
+        digest: Of the rows and values that the table is made of.
+        notes: What a reader must know, in sentences.
+    """
+
+    title: str
+    problem: str
+    metric: Metric
+    primary: bool
+    entries: tuple[Entry, ...]
+    reference: Reference
+    terms: Terms
+    provenance: Provenance = Provenance()
+    digest: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exploratory(self) -> bool:
+        """Whether something was chosen after looking, so that no verdict confirms anything."""
+        return self.reference.post_hoc or not self.primary or not self.terms.confirmatory
+
+    @property
+    def family(self) -> int:
+        """Comparisons in a family."""
+        found = (entry.comparison for entry in self.entries)
+        return sum(c is not None and not np.isnan(c.p_adjusted[0]) for c in found)
+
+    @property
+    def sign(self) -> int:
+        """1 where larger is better, -1 where smaller is."""
+        return 1 if self.metric.direction == "max" else -1

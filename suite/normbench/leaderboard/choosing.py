@@ -1,0 +1,223 @@
+"""Which rows a table is about: by option, by words that name a row, and which is the reference."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from normbench.descriptions import Problem
+from normbench.errors import UsageError, unknown_name
+from normbench.leaderboard.reading import ReadRow
+from normbench.leaderboard.suites import SuiteRows
+from normbench.parameters import typed
+from normbench.plugins import Catalogue
+
+REFERENCE_OPTIMIZERS = ("momentum", "sgd")
+_ORIGINS = ("known", "published", "default")
+_UNTUNED = {"default": ("untuned",)}
+_PREFIX = re.compile(r"[0-9a-f]{4,32}")
+_NAMES: Mapping[str, Callable[[ReadRow], tuple[str, ...]]] = {
+    "problem": lambda row: (row.problem,),
+    "norm": lambda row: (row.norm, row.norm_label),
+    "optimizer": lambda row: (row.optimizer,),
+    "protocol": lambda row: (row.protocol,),
+    "setting": lambda row: (row.setting_origin, *_UNTUNED.get(row.setting_origin, ())),
+}
+
+
+def choose(
+    rows: Sequence[ReadRow], wanted: Mapping[str, Sequence[str]], catalogue: Catalogue
+) -> list[ReadRow]:
+    """Return the rows whose names are among those *wanted*; no names mean all.
+
+    A problem that is another one at a norm of its own, such as ``X_bn``, stands for that one.
+
+    Raises:
+        UsageError: If no row has one of the names.
+    """
+    chosen = list(rows)
+    for name, values in wanted.items():
+        if not values:
+            continue
+        meant = [base_problem(value, catalogue) if name == "problem" else value for value in values]
+        known = {word for row in chosen for word in _NAMES[name](row)}
+        for value in meant:
+            if value not in known:
+                raise unknown_name(f"{name} in this store", value, known)
+        chosen = [row for row in chosen if set(meant) & set(_NAMES[name](row))]
+    return chosen
+
+
+def base_problem(name: str, catalogue: Catalogue) -> str:
+    """Return the problem that *name* equals but for its norm, else *name*."""
+    if name not in catalogue.names(Problem):
+        return name
+    return catalogue.get(Problem, name).base or name
+
+
+def find_row(rows: Sequence[ReadRow], text: str) -> ReadRow:
+    """Return the one row that *text* names.
+
+    Args:
+        rows: The rows to choose among.
+        text: Words joined by ``+``: the beginning of a row's fingerprint, names such as
+            ``batch_norm+sgd``, or words such as ``norm=batch_norm+lr=0.1``.
+
+    Raises:
+        UsageError: If no row has all the words, or several have; the message lists them.
+    """
+    found = list(rows)
+    for term in filter(None, (part.strip() for part in text.split("+"))):
+        matching = [row for row in found if _has(row, term)]
+        if not matching:
+            raise unknown_name("word for a row", term, _known_words(found))
+        found = matching
+    if len(found) != 1:
+        raise UsageError(
+            f"{text!r} names {len(found)} rows: expected one. Add a word, or give the beginning of "
+            f"a row's fingerprint: {listed(found)}"
+        )
+    return found[0]
+
+
+def listed(rows: Iterable[ReadRow], most: int = 6) -> str:
+    """Return rows as a list for a message."""
+    shown = [f"{row.row[:8]} ({row_label(row)})" for row in rows]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+
+
+def row_label(row: ReadRow) -> str:
+    """Return problem, norm, optimizer, setting and protocol in a few words."""
+    values = [f"{name}={typed(value)}" for name, value in row.setting.items()]
+    names = [row.problem, row.norm_label, row.optimizer, *values]
+    return " ".join([*names, row.protocol, *row.deviations])
+
+
+def _has(row: ReadRow, term: str) -> bool:
+    name, sign, value = term.partition("=")
+    if sign and name in _NAMES:
+        return value in _NAMES[name](row)
+    if sign:
+        return one_spelling(value) == one_spelling(_values(row).get(name, ""))
+    if _PREFIX.fullmatch(term.lower()) and row.row.startswith(term.lower()):
+        return True
+    return any(term in words(row) for words in _NAMES.values())
+
+
+def _known_words(rows: Sequence[ReadRow]) -> set[str]:
+    """Return all words that name some of the rows, but for fingerprints."""
+    names = {word for row in rows for words in _NAMES.values() for word in words(row)}
+    return names | {f"{name}={value}" for row in rows for name, value in _values(row).items()}
+
+
+def _values(row: ReadRow) -> dict[str, str]:
+    """Return what differs from the defaults of optimizer, norm and ablation, as it is typed."""
+    parts = {"": row.setting, "norm.": row.identity["norm"]["parameters"]}
+    parts["ablation."] = row.identity.get("ablation", {})
+    return {
+        f"{prefix}{name}": typed(value)
+        for prefix, values in parts.items()
+        for name, value in values.items()
+    }
+
+
+def one_spelling(text: str) -> str:
+    """Return a number in one spelling, other text as it is."""
+    try:
+        return repr(float(text))
+    except ValueError:
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What the other rows of a table are compared with.
+
+    Attributes:
+        row: The row; None if there is none.
+        why: Where the choice comes from, or why there is none.
+        post_hoc: Whether it was chosen when the table was asked for.
+    """
+
+    row: ReadRow | None
+    why: str
+    post_hoc: bool = False
+
+
+def declared_reference(
+    rows: Sequence[ReadRow],
+    catalogue: Catalogue,
+    asked: Sequence[str] = (),
+    suite: SuiteRows | None = None,
+) -> Reference:
+    """Return the row of the problem's default norm with ``momentum``, else with ``sgd``.
+
+    Where the problem without a norm has no such row, the norm of its twin ``X_bn`` counts as the
+    default. Scores play no part in the choice.
+
+    Args:
+        rows: The rows of one table.
+        catalogue: Knows the problems' default norms.
+        asked: Problems by the names they were asked for.
+        suite: The suite that the table is of; what it declares comes first.
+    """
+    for row in rows:
+        if suite is not None and row.row in suite.references and row.scores:
+            return Reference(row=row, why=f"declared by suite {suite.name}")
+    tried = []
+    for norm in _default_norms(rows[0].problem, catalogue, asked):
+        for optimizer in REFERENCE_OPTIMIZERS:
+            tried.append(f"{norm} with {optimizer}")
+            cell = [
+                row
+                for row in rows
+                if row.plain and (row.norm, row.optimizer) == (norm, optimizer) and row.scores
+            ]
+            if cell:
+                return _setting_of(cell, tried[-1])
+    return Reference(row=None, why=f"no results of {', '.join(tried)}")
+
+
+def _default_norms(problem: str, catalogue: Catalogue, asked: Sequence[str]) -> list[str]:
+    if problem not in catalogue.names(Problem):
+        return ["none"]
+    described = [catalogue.get(Problem, name) for name in catalogue.names(Problem)]
+    named = [other for other in described if other.name in asked and other.base == problem]
+    family = [other for other in described if other.name == problem or other.base == problem]
+    first = sorted(family, key=lambda other: bool(other.base))
+    return list(dict.fromkeys(other.norm for other in [*named, *first]))
+
+
+def _setting_of(cell: Sequence[ReadRow], words: str) -> Reference:
+    row = one_setting(cell)
+    if row is not None:
+        return Reference(row=row, why=f"declared: {words}")
+    return Reference(
+        row=None, why=f"{words} has {len(cell)} settings, none of them known or the default"
+    )
+
+
+def one_setting(cell: Sequence[ReadRow]) -> ReadRow | None:
+    """Return the row that stands for a cell, by where its setting comes from, never by its scores.
+
+    That is the one tuned in this cell, else the published one, else the optimizer's defaults, else
+    the only one; None if several are left.
+    """
+    for origin in _ORIGINS:
+        found = [row for row in cell if row.setting_origin.partition(",")[0] == origin]
+        if len(found) == 1:
+            return found[0]
+    return cell[0] if len(cell) == 1 else None
+
+
+def post_hoc_reference(rows: Sequence[ReadRow], text: str, declared: Reference) -> Reference:
+    """Return the row that *text* names; it is post hoc unless it is the declared one.
+
+    Raises:
+        UsageError: If *text* does not name one row.
+    """
+    row = find_row(rows, text)
+    if declared.row is not None and declared.row.row == row.row:
+        return declared
+    return Reference(row=row, why="chosen with --reference", post_hoc=True)

@@ -1,0 +1,215 @@
+"""Which rows may stand in one table: what may be compared stands together, the rest apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from normbench.errors import UsageError
+from normbench.leaderboard.board import Terms
+from normbench.leaderboard.choosing import (
+    Reference,
+    choose,
+    declared_reference,
+    post_hoc_reference,
+)
+from normbench.leaderboard.reading import Reader, ReadRow
+from normbench.leaderboard.suites import SuiteRows
+from normbench.plugins import Catalogue
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a user asks of the leaderboard.
+
+    Attributes:
+        problems: Problems by name; empty for all. This and the next three are filters.
+        norms: Norms.
+        optimizers: Optimizers.
+        protocols: Protocols.
+        metric: What to judge by; None for each problem's own metric.
+        reference: Words that name the row to compare with; None for the declared one.
+        suite: Only the rows of a suite, which may declare references.
+        since: Leave out runs that finished before, in Unix seconds.
+        terms: How to compare.
+    """
+
+    problems: Sequence[str] = ()
+    norms: Sequence[str] = ()
+    optimizers: Sequence[str] = ()
+    protocols: Sequence[str] = ()
+    metric: str | None = None
+    reference: str | None = None
+    suite: SuiteRows | None = None
+    since: float | None = None
+    terms: Terms = field(default_factory=Terms)
+
+
+Tables = Mapping[str, Sequence[ReadRow]]
+
+
+def chosen_rows(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> list[ReadRow]:
+    """Return the rows that pass all filters.
+
+    Raises:
+        UsageError: If there are none; with what there is.
+    """
+    return narrowed(comparable_rows(reader, catalogue, wanted), catalogue, wanted)
+
+
+def comparable_rows(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> list[ReadRow]:
+    """Return the rows of the problems and protocols wanted, whatever their norms and optimizers.
+
+    Rows of trials are among them, without runs: they are counted, never compared.
+
+    Raises:
+        UsageError: If there are none; with what there is.
+    """
+    filters = {"problem": wanted.problems, "protocol": wanted.protocols}
+    everything = _of_suite(reader.rows(), reader.place, wanted.suite)
+    rows = _since(choose(everything, filters, catalogue), reader, wanted.since)
+    if not any(row.runs for row in rows):
+        raise UsageError(
+            f"{reader.place} holds no runs to compare. Train some: normbench run PROBLEM OPTIMIZER"
+        )
+    return rows
+
+
+def _of_suite(rows: Sequence[ReadRow], place: str, suite: SuiteRows | None) -> Sequence[ReadRow]:
+    if suite is None:
+        return rows
+    found = [row for row in rows if row.row in suite.rows]
+    if not found:
+        raise UsageError(
+            f"{place} has none of the {len(suite.rows)} rows of suite {suite.name} as it is "
+            f"written. Train them: normbench suite run {suite.name}; rows that were trained with "
+            "words of yours, such as protocol.epochs=1, are others."
+        )
+    return found
+
+
+def narrowed(rows: Sequence[ReadRow], catalogue: Catalogue, wanted: Wanted) -> list[ReadRow]:
+    """Return the rows of the norms and optimizers wanted, those of trials left out.
+
+    Raises:
+        UsageError: If there are none; with what there is.
+    """
+    run = [row for row in rows if row.runs]
+    return choose(run, {"norm": wanted.norms, "optimizer": wanted.optimizers}, catalogue)
+
+
+def references_of(tables: Tables, catalogue: Catalogue, wanted: Wanted) -> dict[str, Reference]:
+    """Return the reference of each table; one asked for must be found in at least one of them."""
+    declared = {
+        key: declared_reference(rows, catalogue, wanted.problems, wanted.suite)
+        for key, rows in tables.items()
+    }
+    if wanted.reference is None:
+        return declared
+    found: dict[str, Reference] = {}
+    missed: UsageError | None = None
+    for key, rows in tables.items():
+        try:
+            run = [row for row in rows if row.runs]
+            found[key] = post_hoc_reference(run, wanted.reference, declared[key])
+        except UsageError as error:
+            missed = error
+    if missed is not None and not found:
+        raise missed
+    nothing = Reference(row=None, why=f"no one row here is {wanted.reference!r}")
+    return {key: found.get(key, nothing) for key in tables}
+
+
+def comparable(row: ReadRow) -> str:
+    """Return what two rows must share to be compared: all but norm, ablation and optimizer."""
+    identity = {
+        name: value
+        for name, value in row.identity.items()
+        if name not in ("norm", "ablation", "optimizer", "files")
+    }
+    files = row.identity.get("files", {})
+    identity["files"] = {k: files[k] for k in sorted(files) if k not in ("norm", "optimizer")}
+    return json.dumps(identity, sort_keys=True)
+
+
+def tables_of(rows: Sequence[ReadRow]) -> dict[str, list[ReadRow]]:
+    """Return the rows that may be compared with each other, by title, sorted."""
+    groups = _grouped(rows)
+    titles = _titles(groups)
+    return dict(sorted((titles[key], members) for key, members in groups.items()))
+
+
+def _grouped(rows: Sequence[ReadRow]) -> dict[str, list[ReadRow]]:
+    groups: dict[str, list[ReadRow]] = {}
+    for row in rows:
+        groups.setdefault(comparable(row), []).append(row)
+    return groups
+
+
+def _titles(groups: Mapping[str, Sequence[ReadRow]]) -> dict[str, str]:
+    """Return a title for each group; groups of one problem are told apart by what differs."""
+    titles = {}
+    for key, rows in groups.items():
+        first = rows[0]
+        words = [first.problem, first.protocol, *first.deviations]
+        alike = [
+            other
+            for other, members in groups.items()
+            if other != key
+            and (members[0].problem, members[0].protocol, members[0].deviations)
+            == (first.problem, first.protocol, first.deviations)
+        ]
+        titles[key] = " ".join([*words, *_differences(key, alike)])
+    return titles
+
+
+def _differences(key: str, others: Sequence[str]) -> list[str]:
+    own = _flat(json.loads(key))
+    rest = [_flat(json.loads(other)) for other in others]
+    return [
+        f"{name}={value}"
+        for name, value in own.items()
+        if any(other.get(name) != value for other in rest)
+    ]
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = str(value)
+    return flat
+
+
+def mixture(first: ReadRow, second: ReadRow) -> list[str]:
+    """Return what keeps two rows from being compared, such as ``protocol.precision``; or nothing.
+
+    Each word says what the two have.
+    """
+    one, other = (_flat(json.loads(comparable(row))) for row in (first, second))
+    return [
+        f"{name} ({one.get(name, 'default')} and {other.get(name, 'default')})"
+        for name in sorted(one.keys() | other.keys())
+        if one.get(name) != other.get(name)
+    ]
+
+
+def _since(rows: Sequence[ReadRow], reader: Reader, since: float | None) -> list[ReadRow]:
+    """Return the rows with the runs that finished since then; rows without any are left out."""
+    if since is None:
+        return list(rows)
+    names = [run.fingerprint for row in rows for run in row.runs.values() if run.score is not None]
+    recent = {
+        name
+        for name, result in reader.results(names).items()
+        if result.get("finished_at", 0) >= since
+    }
+    kept = (
+        replace(row, runs={s: run for s, run in row.runs.items() if run.fingerprint in recent})
+        for row in rows
+    )
+    return [row for row in kept if row.runs]

@@ -1,0 +1,144 @@
+"""What a reader of a table must know beside its numbers, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from normbench.leaderboard.against import LEAST_FOR_INTERVAL
+from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.choosing import row_label
+from normbench.leaderboard.paired import divergence_bound
+from normbench.leaderboard.provenance import MOST_RUNS
+from normbench.leaderboard.reading import ReadRow
+
+_SHOWN = 3
+
+
+def notes_of(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
+    """Yield the notes of *board*, made of some of the comparable rows *members*."""
+    yield from _about_choices(board, members)
+    yield from _about_seeds(board, members)
+    yield from _about_divergence(board)
+    yield from _about_machines(board)
+
+
+def _about_choices(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
+    reference = board.reference
+    if reference.row is None:
+        yield (
+            f"Nothing is compared: {reference.why}. Name a row with --reference, such as "
+            f"--reference {board.entries[0].row.row[:8]}; its verdicts are exploratory."
+        )
+    if reference.post_hoc:
+        yield (
+            "The reference was chosen when this table was asked for, perhaps after looking: "
+            "verdicts are exploratory."
+        )
+    if not board.primary:
+        yield (
+            f"{board.metric.name} is not what this problem is judged by: verdicts are exploratory, "
+            "and diverged seeds have no value."
+        )
+    if not board.terms.confirmatory:
+        yield (
+            f"--correction {board.terms.correction} does not bound the probability of a false "
+            "`better`: verdicts are exploratory."
+        )
+    hidden = sum(bool(row.runs) for row in members) - len(board.entries)
+    if hidden:
+        yield (f"{hidden} comparable rows are not shown, and p is corrected for those shown only.")
+
+
+def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
+    missing = [entry for entry in board.entries if entry.row.missing]
+    if missing and not board.terms.allow_incomplete:
+        yield (
+            f"Seeds without a result: {_each(missing, _missing)}. Such rows get no verdict beyond "
+            "`exploratory` until the seeds are trained: normbench resume."
+        )
+    if missing and board.terms.allow_incomplete:
+        yield (
+            f"Seeds without a result were left out of {len(missing)} rows as asked; if they failed "
+            "for what the row does, its mean is too good."
+        )
+    unpaired = [e for e in board.entries if e.comparison and e.comparison.left_out]
+    if unpaired:
+        yield (
+            f"Only seeds that both have are compared; left out: {_each(unpaired, _left_out)}. "
+            "Means are over all seeds of a row."
+        )
+    tuning = sum(row.tuning for row in members)
+    if tuning:
+        yield f"{tuning} runs at tuning seeds (from 100000 on) are left out."
+    short = [entry for entry in board.entries if entry.n == 1]
+    if short:
+        yield f"Rows with one seed show a number, not a result: {len(short)}."
+
+
+def _about_divergence(board: Board) -> Iterator[str]:
+    diverged = [entry for entry in board.entries if entry.row.diverged]
+    if diverged and board.primary:
+        yield (
+            f"Diverged seeds count with the worst score, {board.metric.worst:g}: "
+            f"{_each(diverged, _diverged)}."
+        )
+    lost = [entry for entry in board.entries if entry.n and len(entry.row.diverged) == entry.n]
+    if lost:
+        yield f"Every seed diverged in {len(lost)} rows: {_each(lost, _name)}."
+    calm = [entry.n for entry in board.entries if entry.n >= LEAST_FOR_INTERVAL]
+    if calm and min(calm) < 10:
+        bound = divergence_bound(min(calm))
+        yield (
+            f"Where none of {min(calm)} seeds diverged, up to {100 * bound:.0f} % of all seeds may "
+            "(95 % bound)."
+        )
+
+
+def _about_machines(board: Board) -> Iterator[str]:
+    provenance = board.provenance
+    if not provenance.known:
+        yield (
+            f"More than {MOST_RUNS} runs: hardware, versions and times were not looked at. Choose "
+            "fewer with --norm or --optimizer."
+        )
+    if len(provenance.hardware) > 1:
+        counted = ", ".join(f"{name} ({n} runs)" for name, n in provenance.hardware.items())
+        yield f"Times are left out: the runs were trained on different hardware: {counted}."
+    if len(provenance.versions) > 1:
+        counted = "; ".join(f"{name} ({n} runs)" for name, n in provenance.versions.items())
+        yield f"The runs were trained with different versions: {counted}."
+
+
+def _each(entries: Sequence[Entry], words: Callable[[Entry], str]) -> str:
+    shown = "; ".join(words(entry) for entry in entries[:_SHOWN])
+    return shown + (f"; and {len(entries) - _SHOWN} rows more" if len(entries) > _SHOWN else "")
+
+
+def _name(entry: Entry) -> str:
+    return row_label(entry.row)
+
+
+def _missing(entry: Entry) -> str:
+    return f"{entry.row.norm_label} {entry.row.optimizer} has {entry.n} of {entry.planned}"
+
+
+def _left_out(entry: Entry) -> str:
+    seeds = entry.comparison.left_out if entry.comparison else ()
+    return f"{entry.row.norm_label} {entry.row.optimizer} {seed_list(seeds)}"
+
+
+def _diverged(entry: Entry) -> str:
+    return (
+        f"{entry.row.norm_label} {entry.row.optimizer} {len(entry.row.diverged)} of {entry.planned}"
+    )
+
+
+def seed_list(seeds: Sequence[int]) -> str:
+    """Return seeds as ranges, such as ``0-4, 7``."""
+    parts: list[list[int]] = []
+    for seed in sorted(seeds):
+        if parts and parts[-1][-1] == seed - 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ", ".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)

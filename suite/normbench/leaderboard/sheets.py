@@ -1,0 +1,220 @@
+"""The cells of a leaderboard as text; every format shows these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from normbench.leaderboard.against import LEAST_FOR_INTERVAL, Comparison
+from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.censored import TimeToTarget
+from normbench.leaderboard.reading import ReadRow
+from normbench.parameters import typed
+from normbench.tables import duration
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text.
+
+    Attributes:
+        columns: Headings.
+        rows: Cells, as many in each row as there are columns.
+        right: Headings of the columns to align on the right.
+        title: What stands above.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: tuple[str, ...] = ()
+    title: str = ""
+
+    def without_empty(self) -> Sheet:
+        """Return the sheet without the columns that are empty in every row."""
+        kept = [i for i in range(len(self.columns)) if any(row[i] for row in self.rows)]
+        return Sheet(
+            tuple(self.columns[i] for i in kept),
+            tuple(tuple(row[i] for i in kept) for row in self.rows),
+            self.right,
+            self.title,
+        )
+
+
+class Numbers:
+    """Writes the values of one metric: accuracies in percent, others with four digits."""
+
+    def __init__(self, metric: str) -> None:
+        self.percent = metric.endswith("accuracy")
+        self.unit = " %" if self.percent else ""
+        self.points = " points" if self.percent else ""
+
+    def value(self, value: float | None, *, signed: bool = False) -> str:
+        """Return a value without its unit; nothing for a missing one."""
+        if value is None or math.isnan(value):
+            return ""
+        sign = "+" if signed else ""
+        # Adding 0.0 turns a negative zero into a plain one.
+        if self.percent:
+            return f"{round(100 * value, 2) + 0.0:{sign}.2f}"
+        return f"{value + 0.0:{sign}.4g}"
+
+    def interval(
+        self, value: float | None, ends: tuple[float, float] | None, *, signed: bool = False
+    ) -> str:
+        """Return a value with the ends of its interval in brackets, if it has one.
+
+        With *signed* the value has its sign even if it is positive.
+        """
+        shown = self.value(value, signed=signed)
+        if not shown or ends is None or math.isnan(ends[0]):
+            return shown
+        low, high = (self.value(end) for end in ends)
+        return f"{shown} [{low}, {high}]"
+
+
+def main_sheet(board: Board) -> Sheet:
+    """Return who stands where, by how much, and what can be said of it."""
+    numbers = Numbers(board.metric.name)
+    setting = setting_words([entry.row for entry in board.entries])
+    counts = {_seeds(entry) for entry in board.entries}
+    rows = tuple(
+        (
+            _rank(entry),
+            entry.row.norm_label,
+            " ".join([entry.row.optimizer, *setting(entry.row)]),
+            numbers.interval(entry.mean, _shown_interval(entry)),
+            _seeds(entry) if len(counts) > 1 else "",
+            str(len(entry.row.diverged) or ""),
+            _difference(board, entry, numbers),
+            p_text(_side(entry.comparison, "p_adjusted")),
+            "" if entry.verdict is None else entry.verdict.value,
+            entry.letters,
+        )
+        for entry in board.entries
+    )
+    mean = f"{_short_metric(board.metric.name)}{numbers.unit} [95 %]"
+    p = {"holm": "p Holm", "bh": "q", "none": "raw p"}[board.terms.correction]
+    heads = ("rank", "norm", "optimizer", mean, "n", "div", "difference [95 %]", p, "verdict", "=")
+    title = f"{board.title}: {board.metric.name}"
+    if len(counts) == 1:
+        title += f", n = {counts.pop()} seeds"
+    return Sheet(heads, rows, ("n", "div", p), title)
+
+
+def detail_sheet(board: Board) -> Sheet:
+    """Return what else is known of each row."""
+    numbers = Numbers(board.metric.name)
+    rows = tuple(
+        (
+            entry.row.row[:8],
+            entry.row.norm_label,
+            entry.row.optimizer,
+            setting_text(entry.row),
+            _pairs(entry.comparison),
+            p_text(_side(entry.comparison, "flip")),
+            _ratio(entry.comparison),
+            numbers.value(entry.comparison.detectable) if entry.comparison else "",
+            _two_digits(entry.comparison.correlation) if entry.comparison else "",
+            duration(entry.costs.seconds),
+            target_text(entry.costs.target),
+        )
+        for entry in board.entries
+    )
+    smallest = f"d/{numbers.value(board.metric.smallest_difference)}{numbers.unit}"
+    detectable = f"detectable{numbers.unit}"
+    heads = (
+        *("row", "norm", "optimizer", "setting", "wins", "sign flip", smallest, detectable),
+        *("corr.", "time/run", "to target"),
+    )
+    right = ("sign flip", smallest, detectable, "corr.", "time/run")
+    return Sheet(heads, rows, right)
+
+
+def setting_words(rows: Sequence[ReadRow]) -> Callable[[ReadRow], list[str]]:
+    """Return a function that gives the hyper-parameters that tell a row from others alike."""
+    seen: dict[tuple[str, str], list[ReadRow]] = {}
+    for row in rows:
+        seen.setdefault((row.norm_label, row.optimizer), []).append(row)
+
+    def words(row: ReadRow) -> list[str]:
+        alike = seen[row.norm_label, row.optimizer]
+        if len(alike) == 1:
+            return []
+        values = [f"{name}={typed(value)}" for name, value in row.setting.items()]
+        return values or [setting_text(row)]
+
+    return words
+
+
+def setting_text(row: ReadRow) -> str:
+    """Return the hyper-parameters that differ from their defaults, and where they come from."""
+    values = [f"{name}={typed(value)}" for name, value in row.setting.items()]
+    origin = "untuned" if row.setting_origin == "default" else f"({row.setting_origin})"
+    return " ".join([*values, origin])
+
+
+def p_text(p: float | None) -> str:
+    """Return a p value with three decimals."""
+    if p is None or math.isnan(p):
+        return ""
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def target_text(target: TimeToTarget | None) -> str:
+    """Return the median time to the target and how many seeds reached it."""
+    if target is None:
+        return ""
+    median = f"{target.median:g}" if math.isfinite(target.median) else "missed"
+    return f"{median} ({target.reached}/{target.n})"
+
+
+def _rank(entry: Entry) -> str:
+    """Return the rank interval, in the order of the ranks themselves; else the rank."""
+    if entry.rank_interval is None:
+        return "" if entry.rank is None else str(entry.rank)
+    low, high = entry.rank_interval
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _seeds(entry: Entry) -> str:
+    return f"{entry.n}/{entry.planned}" if entry.row.missing else str(entry.n)
+
+
+def _shown_interval(entry: Entry) -> tuple[float, float] | None:
+    """Return the t interval; of two seeds there is only a range."""
+    return entry.range if entry.n == LEAST_FOR_INTERVAL - 1 else entry.interval
+
+
+def _difference(board: Board, entry: Entry, numbers: Numbers) -> str:
+    found = entry.comparison
+    if found is None:
+        return ""
+    low, high = sorted(board.sign * end for end in found.interval)
+    return numbers.interval(board.sign * found.difference, (low, high), signed=True)
+
+
+def _side(found: Comparison | None, name: str) -> float | None:
+    """Return the p of the side that the difference is on."""
+    if found is None:
+        return None
+    better, worse = getattr(found, name)
+    return float(better if found.difference >= 0 else worse)
+
+
+def _pairs(found: Comparison | None) -> str:
+    if found is None or math.isnan(found.win_rate):
+        return ""
+    return f"{found.win_rate * found.n:g}/{found.n}"
+
+
+def _ratio(found: Comparison | None) -> str:
+    return "" if found is None or math.isnan(found.effect) else f"{found.effect:+.2f}"
+
+
+def _two_digits(value: float) -> str:
+    return "" if math.isnan(value) else f"{round(value, 2) + 0.0:.2f}"
+
+
+def _short_metric(name: str) -> str:
+    return name.removeprefix("test_")

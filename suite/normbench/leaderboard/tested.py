@@ -1,0 +1,121 @@
+"""What was tested: the last lines of every table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from statistics import median
+
+from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.choosing import row_label
+from normbench.leaderboard.making import MOST_FOR_LETTERS, MOST_FOR_RANKS
+from normbench.leaderboard.notes import seed_list
+from normbench.tables import score
+
+_DRIVEN = "initial values, data order, augmentation"
+
+
+def what_was_tested(board: Board) -> list[str]:
+    """Return what was measured, compared and corrected for, in sentences."""
+    return [
+        *_measured(board),
+        *(_compared(board) if board.reference.row else ()),
+        *_ordered(board),
+        *_made(board),
+    ]
+
+
+def _measured(board: Board) -> Iterator[str]:
+    metric, rules = board.metric, board.entries[0].row.rules
+    way = "higher" if metric.direction == "max" else "lower"
+    when = "at the best epoch on validation" if rules.get("select") == "best" else "at the end"
+    sentence = f"{metric.name} {when}, one number for each seed; {way} is better"
+    if metric.smallest_difference:
+        smallest = score(metric.smallest_difference, metric.name)
+        sentence += f"; smallest difference of interest {smallest}"
+    yield f"{sentence}. Intervals are 95 % t intervals."
+    split = rules.get("validation_driven_by") == "seed" and rules.get("validation_share")
+    rest = ", dropout and the train/validation split" if split else " and dropout"
+    seeds = {seed for entry in board.entries for seed in entry.values}
+    if seeds:
+        yield f"Seeds {seed_list(sorted(seeds))} drive {_DRIVEN}{rest}."
+
+
+def _compared(board: Board) -> Iterator[str]:
+    reference = board.reference
+    assert reference.row is not None  # noqa: S101 - the caller asked
+    yield (
+        f"Paired t-test by seed, one-sided, against {row_label(reference.row)} ({reference.why}). "
+        "p is that of the side the difference is on, and may be small where the two-sided interval "
+        "holds 0."
+    )
+    family, alpha = board.family, f"{100 * board.terms.alpha:g} %"
+    if not family:
+        yield "No row has five pairs that vary, so nothing is confirmed and nothing corrected for."
+    elif board.terms.correction == "holm":
+        yield (
+            f"`better` and `worse` are two families of {family}, each corrected by Holm: the "
+            f"probability of any false `better` in this table is at most {alpha}, that of any "
+            "false `worse` too."
+        )
+    else:
+        how = _CORRECTED[board.terms.correction]
+        yield f"`better` and `worse` are two families of {family}, {how}"
+    if board.terms.stages:
+        shown = ", ".join(map(str, board.terms.stages))
+        yield f"Seeds were added in declared stages of {shown}; p holds whichever one stopped at."
+    found = [entry for entry in board.entries if entry.comparison and entry.comparison.n]
+    yield from _about_pairs(board, found)
+
+
+_CORRECTED = {
+    "bh": "with Benjamini and Hochberg's q, which bounds the share of false claims, not any.",
+    "none": "uncorrected.",
+}
+
+
+def _about_pairs(board: Board, found: list[Entry]) -> Iterator[str]:
+    comparisons = [entry.comparison for entry in found if entry.comparison]
+    if not comparisons:
+        return
+    known = [c.correlation for c in comparisons if not math.isnan(c.correlation)]
+    if known:
+        yield (
+            f"Correlation of the pairs: median {median(known):.2f}, from {min(known):.2f} to "
+            f"{max(known):.2f}; pairing gains where it is positive."
+        )
+    pairs = sorted({c.n for c in comparisons})
+    least = 2.0 ** -pairs[0]
+    sentence = (
+        f"Pairs: {seed_list(pairs)}; the exact sign-flip p of {pairs[0]} is {least:.2g} at least"
+    )
+    if least * max(1, board.family) >= board.terms.alpha:
+        sentence += ", so that it alone could decide nothing here"
+    yield f"{sentence}. All p: --format json."
+
+
+def _ordered(board: Board) -> Iterator[str]:
+    rows = len(board.entries)
+    if rows > MOST_FOR_RANKS:
+        yield f"Above {MOST_FOR_RANKS} rows there are no rank intervals."
+    elif any(entry.rank_interval for entry in board.entries):
+        yield (
+            "Order: by mean. Ranks: 90 % of the ranks when the seeds are drawn again, which shows "
+            "how fragile the order is and tests nothing."
+        )
+    if any(entry.letters for entry in board.entries):
+        yield "Rows that share a letter are not told apart by two-sided all-pairs tests with Holm."
+    elif rows > MOST_FOR_LETTERS:
+        yield f"Above {MOST_FOR_LETTERS} rows there are no letters."
+
+
+def _made(board: Board) -> Iterator[str]:
+    rules, provenance = board.entries[0].row.identity["protocol"], board.provenance
+    parts = [f"protocol {rules['name']} version {rules['version']}, precision {rules['precision']}"]
+    for counts in (provenance.versions, provenance.commits, provenance.hardware):
+        names = [name for name in counts if name]
+        if len(names) == 1:
+            parts.append(names[0])
+        elif names:
+            parts.append(f"{len(names)} kinds: {', '.join(sorted(names)[:4])}")
+    yield f"{'; '.join(parts)}; hash of the values {board.digest}."

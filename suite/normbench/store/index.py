@@ -1,0 +1,109 @@
+"""The index: what is known of all runs of a store at a moment, without reading their files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from operator import attrgetter
+from pathlib import Path
+
+from normbench.specs import RunSpec
+from normbench.store.folders import RunState
+from normbench.store.index_rows import IndexedRow
+from normbench.store.indexed_run import IndexedRun
+from normbench.store.layout import checked_prefix, run_path
+from normbench.store.leases import FileClock
+from normbench.store.run import StoredRun
+
+
+@dataclass(frozen=True)
+class Index:
+    """The runs of a store as they were when :meth:`RunStore.index` was called.
+
+    Attributes:
+        root: Folder of the store.
+        runs: What is known of each run, by fingerprint.
+        descriptions: Specs without their seeds, by digest: see :meth:`describe`.
+        damaged: Why a run cannot be read, by fingerprint; such runs are not among *runs*.
+    """
+
+    root: Path
+    clock: FileClock
+    runs: Mapping[str, IndexedRun]
+    descriptions: Mapping[str, IndexedRow]
+    damaged: Mapping[str, str]
+
+    @cached_property
+    def rows(self) -> dict[str, IndexedRow]:
+        """What tables show of each row, by fingerprint; as the spec of its lowest seed says."""
+        lowest: dict[str, IndexedRun] = {}
+        for run in self.runs.values():
+            first = lowest.setdefault(run.row, run)
+            if run.seed < first.seed:
+                lowest[run.row] = run
+        return {row: self.descriptions[run.description] for row, run in lowest.items()}
+
+    def describe(self, run: IndexedRun) -> IndexedRow:
+        """Return what the run's own spec says of its row."""
+        return self.descriptions[run.description]
+
+    def spec(self, run: IndexedRun) -> RunSpec:
+        """Return the run's spec."""
+        return _with_seed(self.describe(run), run.seed)
+
+    def stored(self, run: IndexedRun) -> StoredRun:
+        """Return the run in the store; its spec needs no file."""
+        # What is kept must not keep the whole index.
+        known = partial(_with_seed, self.describe(run), run.seed)
+        return StoredRun(run_path(self.root, run.fingerprint), self.clock, known)
+
+    def counts(self) -> Counter[RunState]:
+        """Return the number of runs in each state."""
+        return Counter(run.state for run in self.runs.values())
+
+    def claimable(self, wanted: Collection[str] | None = None) -> list[str]:
+        """Return the runs that a worker may claim, in the order to take them.
+
+        These are all that are neither done nor held nor cancelled, and those that are done and lack
+        series. They come seed by seed, so that rows can be compared early; within a seed by
+        problem, protocol, norm and optimizer. Those with strikes come last.
+
+        Args:
+            wanted: Fingerprints to choose among; None for all.
+        """
+        names = self.runs.keys() if wanted is None else self.runs.keys() & wanted
+        found = [run for name in names if (run := self.runs[name]).claimable]
+        ordered = sorted(self.in_order(found), key=attrgetter("strikes", "seed"))
+        return [run.fingerprint for run in ordered]
+
+    def find(self, prefix: str) -> list[IndexedRun]:
+        """Return the runs whose fingerprint begins with *prefix*, else those whose row's does.
+
+        Raises:
+            UsageError: If *prefix* is not 4 to 32 hexadecimal digits.
+        """
+        digits = checked_prefix(prefix)
+        found = [run for name, run in self.runs.items() if name.startswith(digits)]
+        return found or [run for run in self.runs.values() if run.row.startswith(digits)]
+
+    def in_order(self, runs: Iterable[IndexedRun]) -> list[IndexedRun]:
+        """Return *runs* by problem, protocol, norm, optimizer, row and seed."""
+        by_row: dict[str, list[IndexedRun]] = {}
+        for run in runs:
+            by_row.setdefault(run.row, []).append(run)
+        rows = sorted(by_row, key=self._ranks.__getitem__)
+        seed = attrgetter("seed", "fingerprint")
+        return [run for row in rows for run in sorted(by_row[row], key=seed)]
+
+    @cached_property
+    def _ranks(self) -> dict[str, int]:
+        """Number of each row in the order in which tables show them."""
+        entries = self.rows.values()
+        keys = sorted((e.problem, e.protocol, e.norm_label, e.optimizer, e.row) for e in entries)
+        return {row: rank for rank, (*_, row) in enumerate(keys)}
+
+
+def _with_seed(row: IndexedRow, seed: int) -> RunSpec:
+    return replace(row.spec, seed=seed)

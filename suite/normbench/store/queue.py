@@ -1,0 +1,260 @@
+"""The queue of a worker: which run to take next, and which to leave.
+
+Every process that claims runs does it through a queue of its own; nothing passes between them but
+the store. Each run of the list is looked at once as the list is gone through. Only those that were
+held by others are looked at again, and only when the list is at its end, so a process spends a time
+proportional to its list on it, however many others share it.
+
+Runs that have killed workers come last. At three strikes (:mod:`normbench.store.strikes`) whoever
+meets a run sets it aside as ``killed``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from normbench.errors import StoreError
+from normbench.store.attempt import Attempt
+from normbench.store.claims import is_held
+from normbench.store.folders import (
+    FINAL,
+    OUTCOME_FILE,
+    RESULT_FILE,
+    AttemptFolder,
+    RunState,
+    is_cancelled,
+    list_attempts,
+    newest_own,
+)
+from normbench.store.leases import LEASE_SECONDS
+from normbench.store.run import StoredRun
+from normbench.store.store import RunStore
+from normbench.store.strikes import STRIKES, count_strikes, noted_death
+
+_SHORT_LIST = 1000
+_log = logging.getLogger(__name__)
+
+
+class _Standing(Enum):
+    OVER = auto()  # nothing for this queue to do, now or later
+    HELD = auto()
+    READY = auto()
+    SUSPECT = auto()
+    STRUCK = auto()
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a run was found to be.
+
+    Attributes:
+        standing: Whether it can be taken.
+        newest: Number of its newest attempt, 0 for none: what a claim rests on.
+        strikes: Its strikes.
+        for_series: Whether it has its result and lacks series.
+    """
+
+    standing: _Standing
+    newest: int = 0
+    strikes: int = 0
+    for_series: bool = False
+
+
+class Queue:
+    """Runs to take, in order.
+
+    Args:
+        store: The store.
+        fingerprints: The runs, in the order to take them; None for all that are pending in the
+            store, or were interrupted, in the order of its index. Runs that ended badly are taken
+            only by name.
+        since: Unix seconds by the file system's clock at which the launch began; a run that ended
+            badly after it is left to a later launch. None for now.
+
+    Attributes:
+        declined: Number of runs that the caller did not accept.
+        struck: Runs that were set aside as ``killed``.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        fingerprints: Iterable[str] | None = None,
+        *,
+        since: float | None = None,
+    ) -> None:
+        self._store = store
+        self._named = fingerprints is not None
+        self._since = store.now() if since is None else since
+        self._fresh = deque(pending_in(store, fingerprints))
+        self._seen = set() if self._named else set(self._fresh)
+        self._held: deque[str] = deque()
+        self._suspects: dict[str, int] = {}
+        self.declined = 0
+        self.struck: list[str] = []
+
+    @property
+    def held(self) -> int:
+        """Number of runs that another process held when they were looked at."""
+        return len(self._held)
+
+    def take(
+        self,
+        environment: Mapping[str, Any],
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        accept: Callable[[StoredRun], bool] | None = None,
+    ) -> tuple[StoredRun, Attempt] | None:
+        """Claim the next run; enter the attempt's ``with`` block at once.
+
+        Args:
+            environment: Recorded with the attempt.
+            lease_seconds: Others may take the run over after so long without a heartbeat.
+            accept: Whether to take a run that could be taken; what it refuses is not offered again.
+
+        Returns:
+            The run and its attempt; None if there is none now that could be taken.
+
+        Raises:
+            StoreError: If the store cannot be read or written, or lacks a run of the list.
+        """
+        while (found := self._next()) is not None:
+            run, look = found
+            if accept is not None and not accept(run):
+                self.declined += 1
+                continue
+            attempt = run.claim(
+                environment,
+                lease_seconds=lease_seconds,
+                for_series=look.for_series,
+                newest=look.newest,
+            )
+            if attempt is not None:
+                return run, attempt
+            self._held.append(run.fingerprint)
+        return None
+
+    def ready(self, most: int) -> int:
+        """Return how many runs could be taken now, without taking them; *most* is enough."""
+        found: list[str] = []
+        while len(found) < most and (following := self._next()) is not None:
+            found.append(following[0].fingerprint)
+        self._fresh.extendleft(reversed(found))
+        return len(found)
+
+    def _next(self) -> tuple[StoredRun, _Look] | None:
+        """Return the next run that could be taken and what it was found to be."""
+        while True:
+            for line in (self._fresh, self._held):
+                for _ in range(len(line)):
+                    fingerprint = line.popleft()
+                    run, look = self._look_at(fingerprint)
+                    if look.standing is _Standing.READY:
+                        return run, look
+                    self._put_by(fingerprint, look)
+            if not self._find_more():
+                return self._next_suspect()
+
+    def _next_suspect(self) -> tuple[StoredRun, _Look] | None:
+        """Return the run with the fewest strikes of those that have some."""
+        while self._suspects:
+            fingerprint = min(self._suspects, key=self._suspects.__getitem__)
+            del self._suspects[fingerprint]
+            run, look = self._look_at(fingerprint)
+            if look.standing in (_Standing.READY, _Standing.SUSPECT):
+                return run, look
+            self._put_by(fingerprint, look)
+        return None
+
+    def _put_by(self, fingerprint: str, look: _Look) -> None:
+        """Remember a run that cannot be taken now and may be later."""
+        if look.standing is _Standing.SUSPECT:
+            self._suspects[fingerprint] = look.strikes
+        elif look.standing is _Standing.HELD:
+            self._held.append(fingerprint)
+
+    def _find_more(self) -> bool:
+        """Look for runs that were added meanwhile, unless the runs were named."""
+        if self._named:
+            return False
+        self._fresh.extend(run for run in pending_in(self._store, None) if run not in self._seen)
+        self._seen.update(self._fresh)
+        return bool(self._fresh)
+
+    def _look_at(self, fingerprint: str) -> tuple[StoredRun, _Look]:
+        run = self._store.get(fingerprint)
+        if run is None:
+            raise StoreError(
+                f"run {fingerprint} is not in store {self._store.root}. Add it first, with: "
+                "normbench run ... --enqueue"
+            )
+        look = self._look(run)
+        if look.standing is _Standing.STRUCK:
+            set_aside(run, look.newest)
+            self.struck.append(fingerprint)
+        return run, look
+
+    def _look(self, run: StoredRun) -> _Look:
+        done = os.path.exists(f"{run.path}/{RESULT_FILE}")  # noqa: PTH110 - lists may be long
+        if (done and not run.lacking()) or is_cancelled(run.path):
+            return _Look(_Standing.OVER)
+        attempts, now = list_attempts(run.path), self._store.now()
+        newest = newest_own(attempts)
+        if newest is None:
+            return _Look(_Standing.READY, for_series=done)
+        if is_held(attempts, now):
+            return _Look(_Standing.HELD)
+        if self._is_spent(newest):
+            return _Look(_Standing.OVER)
+        strikes = count_strikes(attempts, now)
+        standing = _Standing.SUSPECT if strikes else _Standing.READY
+        if strikes >= STRIKES:
+            standing = _Standing.STRUCK
+        return _Look(standing, newest.number, strikes, for_series=done)
+
+    def _is_spent(self, newest: AttemptFolder) -> bool:
+        """Whether the run ended badly, and is not to be tried again by this queue."""
+        outcome = newest.ended()
+        if outcome in (None, RunState.INTERRUPTED):
+            return False
+        if outcome not in FINAL and not self._named:
+            return True
+        try:
+            return (newest.path / OUTCOME_FILE).stat().st_mtime >= self._since
+        except OSError:
+            return False
+
+
+def pending_in(store: RunStore, fingerprints: Iterable[str] | None) -> list[str]:
+    """Return those of the runs, or of all in the store, that may need work, in order.
+
+    All are in the order of the index, without those that others hold. Of a long list the index
+    strikes out what is done; a short one is returned as it is, since each run is looked at anyway.
+    """
+    given = None if fingerprints is None else list(dict.fromkeys(fingerprints))
+    if given is not None and len(given) <= _SHORT_LIST:
+        return given
+    # A store of its own: what an index of many runs remembers is not worth its memory here.
+    index = RunStore.open(store.root).index()
+    if given is None:
+        return index.claimable()
+    known = index.runs
+    return [run for run in given if run not in known or known[run].claimable or known[run].held]
+
+
+def set_aside(run: StoredRun, newest: int) -> None:
+    """Close the run as ``killed``, unless somebody else was faster."""
+    attempt = run.claim({}, newest=newest) or run.claim({}, for_series=True, newest=newest)
+    if attempt is None:
+        return
+    death = noted_death(list_attempts(run.path))
+    message = f"its worker {death or 'died'}, {STRIKES} times over without a newer checkpoint"
+    with attempt:
+        attempt.close(RunState.KILLED, message)
+    _log.warning("run %s is set aside: %s", run.fingerprint[:8], message)

@@ -1,0 +1,96 @@
+"""Strikes: how often in a row a run's worker died on it, counted from what its attempts left.
+
+Since they are counted from the store, the death of a launcher, a restart or another machine change
+nothing. A worker that died counts one. A newer checkpoint sets the count back to 0, for a run that
+gets on is not what kills workers; so does an outcome other than ``interrupted``, since whoever asks
+for such a run again wants it tried anew. At :data:`STRIKES` the run is set aside as ``killed``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from normbench.errors import StoreError
+from normbench.store.checkpoints import find_checkpoint
+from normbench.store.files import explain, is_gone, open_folder, to_json, write_once
+from normbench.store.folders import (
+    CLOSED,
+    OUTCOME_FILE,
+    RESULT_FILE,
+    AttemptFolder,
+    RunState,
+)
+from normbench.store.leases import HEARTBEAT_FILE, Lease, last_beat
+
+STRIKES = 3
+_DEATH_FILE = "death.txt"
+
+
+def count_strikes(attempts: Iterable[AttemptFolder], now: float) -> int:
+    """Return the strikes of a run with these *attempts*, the newest last.
+
+    Args:
+        attempts: As listed by :func:`normbench.store.folders.list_attempts`.
+        now: Unix seconds by the file system's clock.
+    """
+    strikes = newest_epoch = 0
+    for attempt in attempts:
+        checkpoint = find_checkpoint(attempt.path)
+        if checkpoint is not None and checkpoint.epoch > newest_epoch:
+            newest_epoch, strikes = checkpoint.epoch, 0
+        elif _died(attempt, now):
+            strikes += 1
+        elif (attempt.ended() or RunState.INTERRUPTED) is not RunState.INTERRUPTED:
+            strikes = 0
+    return strikes
+
+
+def close_for(attempt: Path, outcome: RunState, message: str) -> bool:
+    """End the attempt in the folder *attempt* in the name of its worker, which is stopped or dead.
+
+    Returns:
+        Whether it counts; False if it ended otherwise before, or another worker took the run over.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    if outcome not in CLOSED:
+        raise StoreError(f"an attempt cannot be closed as {outcome!r} in its worker's name.")
+    if (attempt.parent.parent / RESULT_FILE).exists():
+        return False
+    content = {"outcome": str(outcome), "message": message, "ended": time.time()}
+    try:
+        with open_folder(attempt) as folder:
+            written = write_once(OUTCOME_FILE, to_json(content), folder=folder)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(HEARTBEAT_FILE, dir_fd=folder)
+    except OSError as error:
+        if is_gone(error):
+            return False
+        raise explain("write", attempt / OUTCOME_FILE, error) from error
+    return written
+
+
+def note_death(attempt: Path, words: str) -> None:
+    """Note in the folder *attempt* how its worker died, for whoever sets the run aside."""
+    with contextlib.suppress(OSError):
+        (attempt / _DEATH_FILE).write_text(words, encoding="utf-8")
+
+
+def noted_death(attempts: Iterable[AttemptFolder]) -> str:
+    """Return how the worker of the last of *attempts* died, as far as somebody noted it."""
+    for attempt in reversed(list(attempts)):
+        with contextlib.suppress(OSError):
+            return (attempt.path / _DEATH_FILE).read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def _died(attempt: AttemptFolder, now: float) -> bool:
+    """Whether the worker of the *attempt* neither ended it nor let go of it."""
+    if attempt.tag or attempt.ended() or last_beat(attempt.path) is None:
+        return False
+    return attempt.superseded or not Lease.read(attempt.path).is_live(attempt.path, now)

@@ -1,0 +1,277 @@
+"""Tuning from request to known setting: draw, train, choose, keep, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from normbench.api import Launching, Report, check_launching, launch
+from normbench.errors import NormbenchError
+from normbench.parameters import Value
+from normbench.planning import plan
+from normbench.plugins import Catalogue
+from normbench.report import Row
+from normbench.specs import RunSpec
+from normbench.store import RunStore, store_path
+from normbench.tuning.edges import Edge, edges
+from normbench.tuning.known import Kept, keep_setting
+from normbench.tuning.plan import Tuning, plan_study, trial_specs, trial_words
+from normbench.tuning.record import read_study, read_trials, write_drawn
+from normbench.tuning.study import DEFAULT_NUMBER, Study, Trial
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class TuningReport:
+    """What a call of :func:`normbench.tune` leaves behind.
+
+    Attributes:
+        study: The trials and their scores.
+        store: The run store.
+        winner: The best trial; None while trials have no result, or if all diverged.
+        edges: Where the winner lies at an edge of the space.
+        kept: What happened to the known setting of the cell; None without a winner.
+        evaluation: The evaluation seeds at the winner; None if they were left out.
+        trained: Runs that ended with a result during the call.
+        problem: Why there is no winner, in a sentence.
+        messages: Why runs of trials failed, in a sentence each.
+        going_on: How to go on, if the launcher was told not to wait for the runs; else empty.
+    """
+
+    study: Study
+    store: Path
+    winner: Trial | None = None
+    edges: Sequence[Edge] = ()
+    kept: Kept | None = None
+    evaluation: Report | None = None
+    trained: int = 0
+    problem: str = ""
+    messages: Sequence[str] = ()
+    going_on: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a winner and every run that was asked for has ended with a result."""
+        return self.winner is not None and (self.evaluation is None or self.evaluation.complete)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as strict JSON values."""
+        from normbench.tuning.tables import study_as_dict
+
+        return {
+            "store": str(self.store),
+            "trained": self.trained,
+            **study_as_dict(self.study),
+            "winner": self.winner and self.winner.number,
+            "edges": [str(edge) for edge in self.edges],
+            "setting": self.kept and str(self.kept.path),
+            "setting_current": self.kept and self.kept.current,
+            "problem": self.problem,
+            "messages": list(self.messages),
+            "going_on": self.going_on,
+            "evaluation": self.evaluation and self.evaluation.to_dict(),
+        }
+
+    def __repr__(self) -> str:
+        """Return the report as text, which is what a prompt should show."""
+        return str(self)
+
+    def __str__(self) -> str:
+        """Return the best trials, the default setting and the evaluation as aligned text."""
+        from normbench.tuning.tables import report_as_text
+
+        return report_as_text(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Trials by number, 0 being the default setting.
+
+    Attributes:
+        values: Value by word.
+        specs: A spec for each tuning seed.
+        complete: Whether the budget is used up.
+    """
+
+    values: Mapping[int, Mapping[str, Value]]
+    specs: Mapping[int, Sequence[RunSpec]]
+    complete: bool
+
+    @property
+    def runs(self) -> list[RunSpec]:
+        """All specs; a setting that was drawn twice comes once."""
+        members = (spec for specs in self.specs.values() for spec in specs)
+        return list({spec.fingerprint: spec for spec in members}.values())
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials with their runs, without results."""
+        return [
+            Trial(
+                number=number,
+                values=self.values[number],
+                runs={spec.seed: spec.fingerprint for spec in specs},
+            )
+            for number, specs in self.specs.items()
+        ]
+
+
+class Conduct:
+    """One study at work.
+
+    Args:
+        tuning: What the user asked for.
+        catalogue: What the plugins offer.
+        launching: How runs get trained.
+
+    Raises:
+        UsageError: If the request cannot be carried out as given.
+    """
+
+    def __init__(self, tuning: Tuning, catalogue: Catalogue, launching: Launching) -> None:
+        self._tuning, self._catalogue, self._launching = tuning, catalogue, launching
+        self.plan = plan_study(tuning, catalogue, launching.data_dir)
+        if tuning.evaluate:
+            # Whatever is wrong with the evaluation seeds must not show after hours of trials.
+            self._evaluation_specs(catalogue.without_settings(), ())
+
+    def draw(self) -> Drawn:
+        """Return all trials that can be drawn now, checked; those on record are not drawn again.
+
+        Raises:
+            UsageError: If a trial cannot be trained as drawn.
+        """
+        study = self.plan
+        before = self._recorded()
+        drawn = [dict(trial.values) for trial in before]
+        waits = study.method.sequential and not all(trial.complete for trial in before)
+        if len(drawn) < study.budget and not waits:
+            drawn += study.method.load()(
+                study.space,
+                metric=study.base.problem.metric,
+                trials=before,
+                budget=study.budget,
+                draw_seed=study.draw_seed,
+            )
+        values = dict(enumerate(drawn, 1))
+        numbered = {DEFAULT_NUMBER: {}, **values}
+        return Drawn(
+            values={DEFAULT_NUMBER: study.default, **values},
+            specs=trial_specs(study, numbered, self._catalogue, self._launching.data_dir),
+            complete=len(drawn) >= study.budget,
+        )
+
+    def _recorded(self) -> Sequence[Trial]:
+        """Return the trials that the store has on record for this study, at most the budget."""
+        path, study = store_path(self._launching.store), self.plan
+        if not path.exists():
+            return ()
+        return read_trials(RunStore.open(path), study.id, trials=study.budget, seeds=study.seeds)
+
+    def enqueue(self, drawn: Drawn) -> RunStore:
+        """Record the study and add its runs to the store; none is trained.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
+        store = RunStore.open(store_path(self._launching.store), create=True)
+        default, *trials = drawn.trials
+        write_drawn(store, self.plan, trials, default)
+        for spec in drawn.runs:
+            store.add(spec)
+        return store
+
+    def run(self) -> TuningReport:
+        """Train the trials, choose, keep the winner as a known setting, and evaluate it."""
+        check_launching(self._launching, self._catalogue)
+        trained = 0
+        while True:
+            drawn = self.draw()
+            store = self.enqueue(drawn)
+            last = launch(drawn.runs, self._catalogue, self._launching)
+            trained += last.trained
+            if drawn.complete or last.going_on:
+                return self._closed(store, drawn, last, trained)
+            _refuse_unfinished(self._recorded(), _messages(last.rows, drawn))
+
+    def _closed(self, store: RunStore, drawn: Drawn, last: Report, trained: int) -> TuningReport:
+        """Choose the winner of the trained trials and carry on with it."""
+        study = read_study(store, self.plan.id, trials=self.plan.budget, seeds=self.plan.seeds)
+        report = TuningReport(
+            study=study,
+            store=store.root,
+            trained=trained,
+            messages=_messages(last.rows, drawn),
+            problem=why_no_winner(study, skip_failed=self._tuning.skip_failed),
+            going_on=last.going_on,
+        )
+        winner = study.best
+        if report.problem or winner is None:
+            return report
+        spec = drawn.specs[winner.number][0]
+        kept = keep_setting(store, study, winner, spec, self._catalogue)
+        evaluation = self._evaluate(store, winner, spec) if self._tuning.evaluate else None
+        return replace(
+            report,
+            winner=winner,
+            edges=edges(study.space, winner.values),
+            kept=kept,
+            evaluation=evaluation,
+            trained=trained + (evaluation.trained if evaluation else 0),
+        )
+
+    def _evaluate(self, store: RunStore, winner: Trial, spec: RunSpec) -> Report:
+        """Train the evaluation seeds at the winner, as the known setting where it is that."""
+        words = trial_words(winner.values)
+        cell = [word for word in words if "." in word.partition("=")[0]]
+        specs = self._evaluation_specs(self._catalogue.with_store(store.root), cell)
+        if specs[0].identity != spec.identity:
+            # The store keeps another setting, such as that of a larger budget.
+            specs = self._evaluation_specs(self._catalogue.without_settings(), words)
+        return launch(specs, self._catalogue, self._launching)
+
+    def _evaluation_specs(self, catalogue: Catalogue, words: Sequence[str]) -> list[RunSpec]:
+        request = self._tuning.request
+        request = replace(request, words=(*request.words, *words))
+        return plan(request, catalogue, self._launching.data_dir)
+
+
+def why_no_winner(study: Study, *, skip_failed: bool = False) -> str:
+    """Return why no winner can be chosen from *study* and what to do, or ''."""
+    missing = [trial for trial in study.trials if not trial.complete]
+    if missing and not (skip_failed and study.best):
+        numbers = ", ".join(str(trial.number) for trial in missing[:10])
+        more = ", ..." if len(missing) > 10 else ""
+        return (
+            f"{len(missing)} of {len(study.trials)} trials have no result yet ({numbers}{more}). "
+            "Tune again to train them; if some fail each time, --skip-failed chooses among the "
+            "others."
+        )
+    if study.best is None:
+        lower = " --search lr=log:LOW:HIGH" if "lr" in {axis.word for axis in study.space} else ""
+        return (
+            f"all {len(study.trials)} trials diverged, so there is nothing to choose. Search "
+            f"smaller values:{lower or ' --search NAME=FORM'} (now {study.space})."
+        )
+    return ""
+
+
+def _refuse_unfinished(trials: Sequence[Trial], messages: Sequence[str]) -> None:
+    missing = [str(trial.number) for trial in trials if not trial.complete]
+    if missing:
+        why = "".join(f"\n{message}" for message in messages)
+        raise NormbenchError(
+            f"trial {', '.join(missing)} has no result, and the next one depends on it. Tune again "
+            f"to train it once more.{why}"
+        )
+
+
+def _messages(rows: Sequence[Row], drawn: Drawn) -> list[str]:
+    """Return why runs failed, each with its trial."""
+    numbers = {specs[0].row: number for number, specs in reversed([*drawn.specs.items()])}
+    return [
+        f"trial {numbers[row.spec.row]}, seed {seed}: {text}"
+        for row in rows
+        for seed, text in sorted(row.messages.items())
+    ]

@@ -1,0 +1,114 @@
+"""The limits of a run: its time, and the memory of its worker.
+
+The memory limit is ``RLIMIT_DATA``: unlike ``RLIMIT_AS`` it leaves out what torch and CUDA only
+reserve or map from files. An allocation beyond it fails inside the worker, before any neighbour is
+hurt. What a worker holds untouched when it begins is allowed on top. Memory in GPUs is not limited,
+and where a GPU is used the driver's mappings would count, so there the launcher alone watches.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from normbench.errors import NormbenchError
+from normbench.quantities import show_bytes
+from normbench.tables import duration
+
+# What torch raises as a plain RuntimeError, by its allocator, its CUDA libraries and C++ itself.
+_WORDS = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "out of memory",
+    "ALLOC_FAILED",
+)
+
+
+class TimeLimitError(NormbenchError):
+    """The run has taken as long as it may."""
+
+
+class TimeLimit:
+    """The time that one attempt at a run has.
+
+    Args:
+        seconds: That the run may take; None without limit.
+        spent: Seconds that earlier attempts took up to the checkpoint that this one goes on from.
+    """
+
+    def __init__(self, seconds: float | None, spent: float = 0.0) -> None:
+        self.began = time.monotonic()
+        self._seconds, self._spent = seconds, spent
+
+    @property
+    def ends(self) -> float | None:
+        """When it is over, on the clock ``time.monotonic``; None without limit."""
+        return None if self._seconds is None else self.began + self._seconds - self._spent
+
+    def check(self) -> None:
+        """Raise :class:`TimeLimitError` if it is over."""
+        if self.ends is not None and time.monotonic() > self.ends:
+            raise TimeLimitError(
+                f"the run took longer than its limit of {duration(self._seconds or 0.0)}. "
+                "It goes on from its last checkpoint with a longer one: --time-limit"
+            )
+
+
+def limit_memory(limit: int | None, device: torch.device) -> None:
+    """Let allocations of this process fail beyond *limit* bytes, where the system can do that."""
+    if limit is None or device.type != "cpu" or not sys.platform.startswith("linux"):
+        return
+    held = _status()
+    untouched = max(0, held.get("VmData", 0) - held.get("RssAnon", 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = limit + untouched
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard)
+    )
+
+
+def lift_memory_limit() -> None:
+    """Take the limit back, so that a run out of memory can still be closed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether *error* says that memory could not be had."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
+
+
+def out_of_memory_message(error: BaseException, limit: int | None) -> str:
+    """Return what to say of *error*, in a line."""
+    words = (str(error) or "memory ran out").splitlines()[0]
+    return f"{words} (memory limit: {show_bytes(limit)})" if limit else words
+
+
+def resident_bytes() -> int:
+    """Return the largest amount of memory that this process held so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _status() -> dict[str, int]:
+    """Return the sizes in ``/proc/self/status``, in bytes."""
+    found = {}
+    for line in (
+        Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    ):
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        if len(words) == 2 and words[1] == "kB":
+            found[name] = int(words[0]) * 1024
+    return found

@@ -1,0 +1,76 @@
+"""How long a run will take, so that none is begun that cannot end before the machine goes away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from normbench.store import RunState, RunStore, StoredRun
+from normbench.store.checkpoints import newest_checkpoint
+from normbench.store.folders import list_attempts
+
+_REFRESH_SECONDS = 60.0
+_ENOUGH = 3
+
+
+class Predictor:
+    """Predicts from finished runs of the same row, else from the runs that this worker trained.
+
+    Args:
+        store: Where finished runs are.
+    """
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+        self._of_row: dict[str, float] = {}
+        self._of_problem: dict[str, float] = {}
+        self._finished: Mapping[str, Sequence[str]] = {}
+        self._looked = float("-inf")
+
+    def learn(self, run: StoredRun, epochs: int, seconds: float) -> None:
+        """Take note that *epochs* of *run* took *seconds* here."""
+        if epochs > 0:
+            self._of_row[run.spec.row] = seconds / epochs
+            self._of_problem[run.spec.problem.name] = seconds / epochs
+
+    def seconds(self, run: StoredRun) -> float | None:
+        """Return the seconds that *run* needs from its checkpoint on; None if nothing is known."""
+        per_epoch = self._per_epoch(run)
+        return None if per_epoch is None else per_epoch * epochs_left(run)
+
+    def _per_epoch(self, run: StoredRun) -> float | None:
+        row = run.spec.row
+        if row not in self._of_row and (stored := self._of_finished(row)) is not None:
+            self._of_row[row] = stored
+        return self._of_row.get(row) or self._of_problem.get(run.spec.problem.name)
+
+    def _of_finished(self, row: str) -> float | None:
+        """Return the mean seconds per epoch, evaluation included, of finished runs of a row."""
+        if time.monotonic() - self._looked > _REFRESH_SECONDS:
+            self._finished = _finished(self._store)
+            self._looked = time.monotonic()
+        runs = [self._store.get(fingerprint) for fingerprint in self._finished.get(row, ())]
+        found = [seconds for run in runs if run and (seconds := _seconds_per_epoch(run))]
+        return sum(found) / len(found) if found else None
+
+
+def epochs_left(run: StoredRun) -> int:
+    """Return how many epochs of *run* are not in its newest checkpoint."""
+    checkpoint = newest_checkpoint(attempt.path for attempt in list_attempts(run.path))
+    return max(0, run.spec.epochs - (checkpoint.epoch if checkpoint else 0))
+
+
+def _finished(store: RunStore) -> Mapping[str, Sequence[str]]:
+    """Return a few finished runs of each row that has some."""
+    found: dict[str, list[str]] = {}
+    for run in RunStore.open(store.root).index().runs.values():
+        if run.state is RunState.FINISHED and len(found.setdefault(run.row, [])) < _ENOUGH:
+            found[run.row].append(run.fingerprint)
+    return found
+
+
+def _seconds_per_epoch(run: StoredRun) -> float:
+    result = run.result()
+    if not result or not result["epochs"]:
+        return 0.0
+    return float(result["train_seconds"] + result["evaluation_seconds"]) / int(result["epochs"])

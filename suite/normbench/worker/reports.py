@@ -1,0 +1,54 @@
+"""What a worker tells its launcher: lines of JSON in a file beside its log.
+
+``ready`` when it can begin, ``took`` and ``ended`` for each run. The launcher reads them to know
+which run a worker holds and since when, what came of it, and how much memory it took. The store
+alone says how runs stand, so a line that cannot be written harms nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Reporter:
+    """Appends the lines of one worker.
+
+    Args:
+        path: The file; None to tell nobody.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    def tell(self, event: str, **values: Any) -> None:
+        """Append one line."""
+        if self._path is None:
+            return
+        line = json.dumps({"event": event, **values}) + "\n"
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as stream:
+            stream.write(line)
+
+
+class ReportReader:
+    """Reads the lines of one worker as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def news(self) -> list[dict[str, Any]]:
+        """Return the whole lines that were appended since the last call."""
+        try:
+            if self._path.stat().st_size == self._offset:
+                return []
+            with self._path.open("rb") as stream:
+                stream.seek(self._offset)
+                data = stream.read()
+        except OSError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]

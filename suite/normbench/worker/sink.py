@@ -1,0 +1,66 @@
+"""Where the engine's output goes: into one attempt of a run, which also says when to end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from normbench.store import Attempt
+from normbench.worker.limits import TimeLimit, resident_bytes
+
+PROGRESS_FILE = "progress.json"
+
+
+class AttemptSink:
+    """Writes what the engine reports into one attempt, and ends the training when it has to end.
+
+    Args:
+        attempt: The attempt.
+        limit: The time that it has.
+        epochs: Epochs of the run; after the last one nothing ends it.
+        device: Whose memory is reported.
+    """
+
+    def __init__(
+        self, attempt: Attempt, limit: TimeLimit, epochs: int, device: torch.device
+    ) -> None:
+        self._attempt, self._limit, self._epochs = attempt, limit, epochs
+        self._device = device
+
+    def point(self, point: Mapping[str, Any]) -> None:
+        """Append a curve point to the journal."""
+        self._attempt.append(point)
+        if point["epoch"] < self._epochs:
+            self._check()
+
+    def progress(self, epoch: int, step: int, steps: int) -> None:
+        """Say how far the epoch is, for whoever watches."""
+        self._check()
+        content = {"epoch": epoch, "step": step, "steps": steps}
+        content["peak_memory"] = peak_memory(self._device)
+        path = self._attempt.path / PROGRESS_FILE
+        part = path.with_suffix(".part")
+        # Only a display reads this: a full disk must not end the run over it.
+        with contextlib.suppress(OSError):
+            part.write_text(json.dumps(content))
+            part.replace(path)
+
+    def checkpoint(self, write: Callable[[Path], None], epoch: int) -> None:
+        """Replace the checkpoint."""
+        self._attempt.save_checkpoint(write, epoch=epoch)
+
+    def _check(self) -> None:
+        self._attempt.check()
+        self._limit.check()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that this process held so far: of the GPU if it trains on one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    return resident_bytes()

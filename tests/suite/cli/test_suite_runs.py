@@ -1,0 +1,89 @@
+"""``suite status`` and ``suite cancel``: the runs that a store has of a suite."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from normbench.store import RunState
+
+SUITE = (
+    "{problem: digits_cnn_bn, optimizers: [sgd, adam], seeds: 3, "
+    "protocol: {name: standard, epochs: 3}}"
+)
+
+
+@pytest.fixture
+def suite_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(SUITE, encoding="utf-8")
+    return "mine.yaml"
+
+
+def test_status_counts_and_averages_each_cell(suite_file, invoke, filler):
+    """Done, queued, failed and missing runs, the mean of those done, and exit code 1."""
+    filler.ended(seeds=2)
+    filler.pending(3)
+    filler.ended("failed", 1, "adam")
+    found = invoke("suite", "status", suite_file, "--store", filler.root)
+    lines = found.stdout.splitlines()
+
+    assert 1 == found.exit_code
+    assert "problem digits_cnn, norm batch_norm, protocol standard protocol.epochs=3" == lines[0]
+    assert "optimizer  done  queued  failed  missing  mean (n)      left" == lines[1]
+    assert ["sgd", "2", "1", "66.45", "%", "(2)", "3.0", "s"] == lines[2].split()
+    assert ["adam", "1", "2", "?"] == lines[3].split()
+    assert "2 cells, 6 runs: 2 done, 1 queued, 1 failed, 2 missing" in lines
+    assert "seed 0 failed: made to be failed" in found.stderr
+
+
+def test_status_of_a_complete_suite_ends_with_0(suite_file, invoke, filler):
+    """Once every run has its result the exit code is 0; diverged runs have one."""
+    filler.ended(seeds=3)
+    filler.ended("diverged", 3, "adam")
+    found = invoke("suite", "status", suite_file, "--json", "--store", filler.root)
+    content = json.loads(found.stdout)
+
+    assert 0 == found.exit_code
+    assert content["complete"]
+    assert [(3, 0, 3), (3, 0, 3)] == [(c["done"], c["missing"], c["n"]) for c in content["cells"]]
+
+
+def test_status_without_a_store_has_all_missing(suite_file, invoke):
+    """Before the first run everything is missing, and no store is made."""
+    found = invoke("suite", "status", suite_file, "--seeds", 2)
+
+    assert 1 == found.exit_code
+    assert "2 cells, 4 runs: 4 missing" in found.stdout
+
+
+def test_cancel_marks_what_is_not_done_once(suite_file, invoke, filler, running):
+    """Waiting and running runs are cancelled, done ones stay, and a second call changes nothing."""
+    filler.ended(seeds=1, optimizer="adam")
+    filler.pending(3)
+    words = ("suite", "cancel", suite_file, "--json", "--store", filler.root)
+    first, second = (json.loads(invoke(*words).stdout) for _ in range(2))
+    states = [run.state() for run in filler.pending(3)]
+
+    assert {"waiting": 2, "running": 1, "cancelled_before": 0, "done": 1} == first
+    assert {"waiting": 0, "running": 1, "cancelled_before": 2, "done": 1} == second
+    assert [RunState.RUNNING, RunState.CANCELLED, RunState.CANCELLED] == states
+
+
+def test_running_a_suite_readmits_it(suite_file, invoke, filler):
+    """Cancelled runs are asked for again by ``suite run``, and wait anew."""
+    filler.pending(3)
+    said = invoke("suite", "cancel", suite_file, "--store", filler.root).stdout
+    invoke("suite", "run", suite_file, "--enqueue", "--store", filler.root)
+
+    assert "cancelled 3 runs\nReadmit them with: normbench suite run mine.yaml" in said
+    assert {RunState.PENDING} == {run.state() for run in filler.pending(3)}
+
+
+def test_cancel_without_a_store_is_refused(suite_file, invoke):
+    """Where there is no store there is nothing to cancel."""
+    found = invoke("suite", "cancel", suite_file)
+
+    assert 2 == found.exit_code
+    assert "there is no run store" in found.stderr

@@ -1,0 +1,148 @@
+"""``normbench tune``, ``studies`` and ``list settings``, on results that are made up."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from normbench.store import RunStore
+
+CELL = ("digits_cnn_bn", "sgd", "--protocol", "quick", "--trials", "3")
+
+
+@pytest.fixture
+def tuned(invoke, filler):
+    """Tune with trials that all end in one *state*, without evaluation; return what is printed."""
+
+    def tune(*words, state="finished"):
+        command = ("tune", *CELL, "--store", filler.root, "--no-evaluate", "--no-track", *words)
+        added = invoke(*command, "--enqueue")
+        assert 0 == added.exit_code, added.stderr
+        for run in RunStore.open(filler.root).runs():
+            if run.result() is None:
+                filler.end(run, state)
+        return invoke(*command)
+
+    return tune
+
+
+def test_dry_run_shows_the_trials_and_leaves_no_store(invoke, tmp_path):
+    """Trials are drawn and checked; nothing is written."""
+    done = invoke("tune", *CELL, "--store", tmp_path / "none", "--dry-run")
+
+    assert 0 == done.exit_code
+    assert ["default", "1", "2", "3"] == [line.split()[0] for line in done.stdout.splitlines()[1:5]]
+    assert "nothing was trained" in done.stdout
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_closing_table_names_winner_default_and_setting(tuned):
+    """A person reads the best trials, the default beside them, and where the setting is."""
+    done = tuned()
+
+    assert 0 == done.exit_code, done.stderr
+    for shown in ("3 trials of lr=log:0.001:10", "Winner: trial 1, lr=0.04363", "Known setting: "):
+        assert shown in done.stdout
+    assert ["1", "2", "3", "default"] == [line.split()[0] for line in done.stdout.splitlines()[2:6]]
+
+
+def test_known_setting_is_used_listed_and_described(tuned, invoke, filler):
+    """run takes it with that store; list settings shows it before those of plugins."""
+    tuned()
+    store = ("--store", filler.root)
+    run = invoke("run", *CELL[:4], *store, "--seeds", "1", "--dry-run", "--json")
+    (spec,) = json.loads(run.stdout)
+    listed = json.loads(invoke("list", "settings", *store, "--json").stdout)
+
+    assert ("known", 0.04363) == (spec["setting_origin"], spec["optimizer"]["parameters"]["lr"])
+    assert ("known", "digits_cnn") == (listed[0]["origin"], listed[0]["problem"])
+    assert "normbench tune, method sobol" in invoke("list", "settings", *store).stdout
+    assert "default" in invoke("run", *CELL[:4], "--dry-run", "--json").stdout
+
+
+def test_studies_are_listed_and_shown(tuned, invoke, filler):
+    """The list has a line for each study; one is shown with all its trials."""
+    shown = json.loads(tuned("--json").stdout)
+    store = ("--store", filler.root)
+    listed = invoke("studies", *store).stdout.splitlines()
+    one = invoke("studies", shown["study"][:6], *store)
+
+    assert ["study", shown["study"][:8]] == [line.split()[0] for line in listed]
+    assert 0 == one.exit_code, one.stderr
+    assert "lr=log:0.001:10" in one.stdout
+    assert (
+        shown["trials"]
+        == json.loads(invoke("studies", shown["study"], *store, "--json").stdout)["trials"]
+    )
+
+
+def test_trials_that_all_diverged_are_exit_code_1(tuned):
+    """Nothing was found, and the message says what to search."""
+    done = tuned(state="diverged")
+
+    assert 1 == done.exit_code
+    assert "No winner: all 3 trials diverged" in done.stdout
+    assert "--search lr=log:LOW:HIGH" in done.stdout
+
+
+def test_unfinished_trials_are_named(tuned, monkeypatch):
+    """A trial without result is no trial: the exit code is 1 and the number is given."""
+    from normbench import api
+
+    monkeypatch.setattr(api, "_launch", lambda *_arguments: None)
+    done = tuned(state="failed")
+
+    assert 1 == done.exit_code
+    assert "3 of 3 trials have no result yet (1, 2, 3)" in done.stdout
+    assert "made to be failed" in done.stderr
+
+
+def test_interruption_says_how_to_go_on(invoke, monkeypatch, tmp_path):
+    """The command that goes on is printed, and means the same study."""
+    from normbench.tuning import conduct
+
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conduct, "launch", interrupt)
+    search = ("--search", "weight_decay=choice:0,0.1", "--tuning-seeds", "2", "--no-track")
+    words = ("tune", *CELL, "protocol.epochs=3", *search, "--store", tmp_path / "a b")
+    done = invoke(*words)
+    again = shlex.split(done.stderr.partition("Go on with: normbench ")[2])
+
+    assert 130 == done.exit_code
+    plans = [json.loads(invoke(*each, "--dry-run", "--json").stdout) for each in (words, again)]
+    assert plans[0] == plans[1]
+    assert ["--store", str(tmp_path / "a b")] == again[-2:]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--trials", "0"), "asks for no trial"),
+        (("--seeds", "100000,"), "kept for tuning"),
+        (("--search", "lr"), "expected NAME=FORM"),
+        (("--method", "gird"), "Did you mean 'grid'"),
+        (("protocol.validation_share=0",), "protocol.validation_share"),
+        (("--draw-seed", "-1"), "--draw-seed"),
+    ],
+)
+def test_wrong_words_are_exit_code_2(invoke, tmp_path, words, complaint):
+    """One message, no traceback, no store."""
+    done = invoke("tune", *CELL, *words, "--store", tmp_path / "store")
+
+    assert (2, False) == (done.exit_code, Path(tmp_path / "store").exists())
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_study_is_exit_code_2(invoke, filler):
+    """The message says where to see what there is."""
+    done = invoke("studies", "abcd", "--store", filler.root)
+
+    assert 2 == done.exit_code
+    assert "normbench studies" in done.stderr
+    assert "Make one with: normbench tune" in invoke("studies", "--store", filler.root).stdout

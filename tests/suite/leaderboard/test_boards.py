@@ -1,0 +1,388 @@
+"""Tables made of rows: reference, order, and what is refused or flagged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from normbench import Metric, UsageError
+from normbench.leaderboard.board import Terms
+from normbench.leaderboard.boards import make_boards
+from normbench.leaderboard.choosing import find_row
+from normbench.leaderboard.comparison import duel
+from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.tested import what_was_tested
+from normbench.leaderboard.verdicts import Verdict
+
+SEEDS = 6
+GOOD = (0.91, 0.93, 0.92, 0.94, 0.90, 0.92)
+BETTER = (0.953, 0.967, 0.961, 0.979, 0.944, 0.958)
+
+
+@pytest.fixture
+def boards(reader, catalogue):
+    """Return a function that makes the boards of rows."""
+
+    def make(*rows, details=None, machines=None, **wanted):
+        source = reader(rows, details or {}, machines or {})
+        return make_boards(source, catalogue, Wanted(**wanted))
+
+    return make
+
+
+def notes(board) -> str:
+    return " ".join(board.notes)
+
+
+def verdicts(board) -> dict[str, str]:
+    return {e.row.norm: e.verdict.value if e.verdict else "" for e in board.entries}
+
+
+def test_golden_case_is_a_board_without_evidence(boards, make_row):
+    """The source's five pairs: p 0.0574 in the table, no verdict for it."""
+    metric = Metric(name="test_accuracy", direction="max", worst=10, smallest_difference=0.1)
+    base = make_row("none", "sgd", (91.0, 92.7, 92.2, 90.1, 91.5), metric=metric)
+    new = make_row("batch_norm", "sgd", (91.7, 93.4, 92.2, 90.0, 91.9), metric=metric)
+    board = boards(base, new)[0]
+    found = board.entries[0].comparison
+
+    assert {"batch_norm": "no evidence", "none": "reference"} == verdicts(board)
+    assert pytest.approx((2.0104621463629, 0.0573692281772761), rel=1e-9) == (found.t, found.p[0])
+    assert pytest.approx((0.34, -0.1295, 0.8095), abs=5e-5) == (found.difference, *found.interval)
+    assert pytest.approx((0.125, 0.7)) == (found.flip[0], found.win_rate)
+
+
+def test_order_is_by_mean_and_lower_is_better_for_losses(boards, make_row):
+    """A loss is ranked from below, and its difference keeps its own sign."""
+    loss = Metric(name="test_loss", direction="min", worst=2.3, smallest_difference=0.01)
+    rows = [
+        make_row("none", "momentum", GOOD, metric=loss),
+        make_row("batch_norm", "momentum", [v - 0.1 for v in BETTER], metric=loss),
+    ]
+    board = boards(*rows)[0]
+
+    assert ["batch_norm", "none"] == [entry.row.norm for entry in board.entries]
+    assert [1, 2] == [entry.rank for entry in board.entries]
+    assert "better" == verdicts(board)["batch_norm"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "reference"),
+    [
+        ([("none", "sgd"), ("none", "momentum"), ("batch_norm", "momentum")], "none momentum"),
+        ([("none", "sgd"), ("batch_norm", "momentum")], "none sgd"),
+        ([("group_norm", "sgd"), ("batch_norm", "sgd"), ("batch_norm", "adam")], "batch_norm sgd"),
+    ],
+)
+def test_reference_is_the_default_norm_with_momentum_or_sgd(boards, make_row, rows, reference):
+    """digits_cnn is without a norm; where that has no runs, its twin's batch norm counts."""
+    board = boards(*(make_row(norm, optimizer, GOOD) for norm, optimizer in rows))[0]
+    chosen = board.reference.row
+
+    assert reference == f"{chosen.norm} {chosen.optimizer}"
+    assert not board.reference.post_hoc
+
+
+def test_twin_names_its_own_norm_as_the_default(boards, make_row):
+    """Asked for as digits_cnn_bn, the problem's reference has batch norm."""
+    rows = [make_row(norm, "momentum", GOOD) for norm in ("none", "batch_norm")]
+
+    assert "batch_norm" == boards(*rows, problems=["digits_cnn_bn"])[0].reference.row.norm
+    assert "none" == boards(*rows, problems=["digits_cnn"])[0].reference.row.norm
+
+
+def test_reference_setting_is_chosen_by_origin_never_by_score(boards, make_row):
+    """The defaults beat settings given by hand, however good; two of those are no reference."""
+    given = [make_row(scores=BETTER, origin="given", setting={"lr": lr}) for lr in (0.2, 0.3)]
+    default = make_row(scores=GOOD)
+
+    assert default.row == boards(*given, default)[0].reference.row.row
+    board = boards(*given)[0]
+    assert (None, {"none": ""}) == (board.reference.row, verdicts(board))
+    assert "2 settings, none of them known or the default" in notes(board)
+
+
+def test_reference_of_the_command_line_is_post_hoc(boards, make_row):
+    """It makes verdicts exploratory, unless it is the declared one anyway."""
+    rows = [make_row("none", "momentum", GOOD), make_row("batch_norm", "momentum", BETTER)]
+    chosen = boards(*rows, reference="batch_norm")[0]
+    declared = boards(*rows, reference="none+momentum")[0]
+
+    assert {"none": "exploratory", "batch_norm": "reference"} == verdicts(chosen)
+    assert "chosen when this table was asked for" in notes(chosen)
+    assert {"batch_norm": "better", "none": "reference"} == verdicts(declared)
+
+
+@pytest.mark.parametrize("terms", [Terms(correction="bh"), Terms(correction="none")])
+def test_without_holm_nothing_is_confirmed(boards, make_row, terms):
+    """Other corrections do not bound the probability of a false claim."""
+    rows = [make_row("none", "momentum", GOOD), make_row("batch_norm", "momentum", BETTER)]
+    board = boards(*rows, terms=terms)[0]
+
+    assert "exploratory" == verdicts(board)["batch_norm"]
+    assert "does not bound the probability" in notes(board)
+
+
+def test_another_metric_is_exploratory_and_has_no_worst_score(boards, make_row):
+    """A metric that the problem is not judged by leaves diverged seeds without a value."""
+    rows = [
+        make_row("none", "momentum", GOOD, diverged=(2,)),
+        make_row("batch_norm", "momentum", BETTER),
+    ]
+    details = {
+        run.fingerprint: {"final": {"epoch": 1, "test": {"loss": 0.1 * (seed + 1) ** (i + 1)}}}
+        for i, row in enumerate(rows)
+        for seed, run in row.runs.items()
+    }
+    details |= {
+        name: {**d, "outcome": "finished", "train_seconds": 1.0} for name, d in details.items()
+    }
+    board = boards(*rows, details=details, metric="test_loss")[0]
+
+    assert [5, 6] == [entry.n for entry in board.entries]
+    assert "exploratory" == verdicts(board)["batch_norm"]
+    with pytest.raises(UsageError, match=r"no result has 'test_perplexity'.*test_loss"):
+        boards(*rows, details=details, metric="test_perplexity")
+    with pytest.raises(UsageError, match="seeds that miss the target have no number"):
+        boards(*rows, details=details, metric="epochs_to_target")
+
+
+def test_mixed_versions_and_precisions_stand_apart(boards, make_row):
+    """Rows of another protocol version or precision are in tables of their own, named so."""
+    rows = [
+        make_row("none", "momentum", GOOD),
+        make_row("batch_norm", "momentum", BETTER, version=2),
+        make_row("batch_norm", "momentum", BETTER, precision="bf16"),
+    ]
+    titles = [board.title for board in boards(*rows)]
+
+    assert 3 == len(titles)
+    assert any("protocol.version=2" in title for title in titles)
+    assert any("protocol.precision=bf16" in title for title in titles)
+
+
+def test_mixed_versions_and_precisions_are_not_compared(make_row, reader):
+    """compare refuses them and says what differs."""
+    first = make_row("none", "momentum", GOOD)
+    second = make_row("batch_norm", "momentum", BETTER, version=2, precision="bf16")
+
+    with pytest.raises(
+        UsageError, match=r"precision \(bf16 and tf32\), protocol.version \(2 and 1"
+    ):
+        duel(second, first, reader([first, second]), None, 0.05)
+
+
+def test_one_seed_is_a_number_and_no_result(boards, make_row):
+    """A row with one seed has a mean, no interval, and the verdict too few."""
+    board = boards(make_row(scores=GOOD), make_row("batch_norm", scores=(0.99,)))[0]
+    entry = board.entries[0]
+
+    assert (0.99, None, Verdict.TOO_FEW) == (entry.mean, entry.interval, entry.verdict)
+    assert "Rows with one seed show a number" in notes(board)
+
+
+def test_unpaired_seeds_are_flagged(boards, make_row):
+    """Rows that share no seed with the reference have no pairs; others say what is left out."""
+    apart = make_row("batch_norm", scores=dict(enumerate(BETTER, 10)))
+    partly = make_row("group_norm", scores=dict(enumerate(BETTER, 2)))
+    board = boards(make_row(scores=GOOD), apart, partly)[0]
+
+    assert ("too few", "exploratory") == (
+        verdicts(board)["batch_norm"],
+        verdicts(board)["group_norm"],
+    )
+    assert "group_norm momentum 0-1, 6-7" in notes(board)
+
+
+def test_tuning_seeds_are_left_out_and_counted(boards, make_row):
+    """Runs at tuning seeds never count; a note says how many there were."""
+    board = boards(make_row(scores=GOOD, tuning=8), make_row("batch_norm", scores=BETTER))[0]
+
+    assert "8 runs at tuning seeds" in notes(board)
+
+
+def test_identical_rows_are_deterministic(boards, make_row):
+    """Two rows of equal scores share a rank and have no verdict but that."""
+    board = boards(make_row(scores=GOOD), make_row("batch_norm", scores=GOOD))[0]
+
+    assert "deterministic" == verdicts(board)["batch_norm"]
+    assert [1, 1] == [entry.rank for entry in board.entries]
+
+
+def test_seeds_without_a_result_keep_a_row_exploratory(boards, make_row):
+    """A crashed seed may have crashed for what the row does; --allow-incomplete says so."""
+    rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER, missing=(6, 7))]
+    careful = boards(*rows)[0]
+    daring = boards(*rows, terms=Terms(allow_incomplete=True))[0]
+
+    assert ("exploratory", "better") == (
+        verdicts(careful)["batch_norm"],
+        verdicts(daring)["batch_norm"],
+    )
+    assert "batch_norm momentum has 6 of 8" in notes(careful)
+    assert "its mean is too good" in notes(daring)
+
+
+def test_a_reference_with_seeds_missing_keeps_every_row_exploratory(boards, make_row):
+    """What the reference lacks may be what it would have been worse at, too."""
+    rows = [make_row(scores=GOOD, missing=(6,)), make_row("batch_norm", scores=BETTER)]
+
+    assert "exploratory" == verdicts(boards(*rows)[0])["batch_norm"]
+
+
+def test_diverged_seeds_count_with_the_worst_score(boards, make_row):
+    """The mean holds them, the note says so, and the converged mean is apart."""
+    board = boards(make_row(scores=GOOD), make_row("batch_norm", scores=BETTER, diverged=(0,)))[0]
+    entry = next(entry for entry in board.entries if entry.row.norm == "batch_norm")
+
+    assert "unstable" == entry.verdict
+    assert pytest.approx(np.mean([0.1, *BETTER[1:]])) == entry.mean
+    assert pytest.approx(np.mean(BETTER[1:])) == entry.converged_mean
+    assert "count with the worst score, 0.1: batch_norm momentum 1 of 6" in notes(board)
+
+
+def test_all_diverged_is_said(boards, make_row):
+    """A row that diverged at every seed is last, worse, and named."""
+    board = boards(make_row(scores=GOOD), make_row("batch_norm", scores=GOOD, diverged=range(6)))[0]
+
+    assert ["none", "batch_norm"] == [entry.row.norm for entry in board.entries]
+    assert "worse" == verdicts(board)["batch_norm"]
+    assert "Every seed diverged in 1 rows" in notes(board)
+
+
+def machine(name: str) -> dict:
+    return {"hardware": {"device": name}, "versions": {"torch": "2.15"}, "git": {}}
+
+
+@pytest.mark.parametrize(("second", "seconds"), [("H100", 4.0), ("A100", None)])
+def test_times_of_different_hardware_are_left_out(boards, make_row, second, seconds):
+    """Times stand only where every run was trained on one kind of device."""
+    rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER)]
+    target = {"target": 0.9, "reached": True, "epochs": 3, "seconds": 1.0}
+    details, machines = {}, {}
+    for row, name in zip(rows, ("H100", second), strict=True):
+        for run in row.runs.values():
+            machines[run.fingerprint] = machine(name)
+            details[run.fingerprint] = {
+                "train_seconds": 4.0,
+                "outcome": "finished",
+                "time_to_target": target,
+            }
+    board = boards(*rows, details=details, machines=machines)[0]
+
+    assert {seconds} == {entry.costs.seconds for entry in board.entries}
+    assert {3} == {entry.costs.target.median for entry in board.entries}
+    assert (seconds is None) == ("trained on different hardware: H100 (6 runs)" in notes(board))
+
+
+def test_filters_keep_the_reference_and_say_what_is_hidden(boards, make_row):
+    """Rows left out make the family smaller, which the table admits."""
+    rows = [make_row(norm, scores=BETTER) for norm in ("batch_norm", "group_norm", "layer_norm")]
+    board = boards(make_row(scores=GOOD), *rows, norms=["group_norm"])[0]
+
+    assert {"group_norm", "none"} == verdicts(board).keys()
+    assert "2 comparable rows are not shown" in notes(board)
+
+
+def test_filter_for_an_absent_name_says_what_there_is(boards, make_row):
+    """The nearest name is offered, and an empty store says how to fill it."""
+    with pytest.raises(UsageError, match="Did you mean 'batch_norm'"):
+        boards(make_row("batch_norm", scores=GOOD), norms=["batchnorm"])
+    with pytest.raises(UsageError, match="holds no runs to compare"):
+        boards()
+
+
+def test_since_leaves_out_what_finished_before(boards, make_row):
+    """Runs count from a moment on; a row without any left is left out."""
+    rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER)]
+    details = {
+        run.fingerprint: {
+            "finished_at": 100.0 * seed + 1000 * i,
+            "train_seconds": 1.0,
+            "outcome": "finished",
+        }
+        for i, row in enumerate(rows)
+        for seed, run in row.runs.items()
+    }
+    board = boards(*rows, details=details, since=datetime.fromtimestamp(300, UTC).timestamp())[0]
+
+    assert [6, 3] == [entry.n for entry in board.entries]
+    assert ["batch_norm"] == [
+        entry.row.norm for entry in boards(*rows, details=details, since=900.0)[0].entries
+    ]
+
+
+def test_declared_stages_are_tested_as_such(boards, make_row):
+    """At a declared number of seeds p holds for all looks, elsewhere the row is exploratory."""
+    rows = [
+        make_row(scores=(*GOOD[:5],)),
+        make_row("batch_norm", scores=BETTER[:5]),
+    ]
+    plain, staged = boards(*rows)[0], boards(*rows, terms=Terms(stages=(5, 10)))[0]
+    between = boards(*rows, terms=Terms(stages=(4, 10)))[0]
+
+    assert "better" == verdicts(plain)["batch_norm"] == verdicts(staged)["batch_norm"]
+    assert staged.entries[0].comparison.p[0] > plain.entries[0].comparison.p[0]
+    assert "exploratory" == verdicts(between)["batch_norm"]
+    assert any("declared stages of 5, 10" in line for line in what_was_tested(staged))
+
+
+@pytest.mark.parametrize(
+    ("text", "norm"),
+    [
+        ("batch_norm+sgd", "batch_norm"),
+        ("norm=none+optimizer=sgd", "none"),
+        ("none+momentum", "none"),
+        ("momentum", "none"),
+        ("lr=0.1", "layer_norm"),
+        ("sgd+untuned+none", "none"),
+    ],
+)
+def test_rows_are_found_by_words(make_row, text, norm):
+    """Names and NAME=VALUE narrow the rows down to one."""
+    rows = [
+        make_row("none", "sgd"),
+        make_row("batch_norm", "sgd"),
+        make_row("none", "momentum"),
+        make_row("layer_norm", "sgd", setting={"lr": 0.10}, origin="given"),
+    ]
+
+    assert norm == find_row(rows, text).norm
+    assert rows[1] is find_row(rows, rows[1].row[:8])
+
+
+def test_words_that_fit_several_rows_or_none_are_refused(make_row):
+    """The message lists the rows that fit, or the nearest word."""
+    rows = [make_row("none", "sgd"), make_row("batch_norm", "sgd")]
+
+    with pytest.raises(UsageError, match=r"names 2 rows: expected one.*digits_cnn batch_norm sgd"):
+        find_row(rows, "sgd")
+    with pytest.raises(UsageError, match="Did you mean 'batch_norm'"):
+        find_row(rows, "batchnorm+sgd")
+
+
+def test_same_rows_give_the_same_hash_in_any_order(boards, make_row):
+    """The hash of the values depends on nothing but them."""
+    rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER)]
+    changed = make_row("batch_norm", scores=(*BETTER[:5], 0.5))
+
+    assert boards(*rows)[0].digest == boards(*reversed(rows))[0].digest
+    assert boards(*rows)[0].digest != boards(rows[0], changed)[0].digest
+
+
+def test_rows_are_ranked_by_seconds_on_one_kind_of_hardware_only(boards, make_row):
+    """Training seconds of two devices are refused, with the devices' names."""
+    rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER)]
+    runs = [(i, run.fingerprint) for i, row in enumerate(rows) for run in row.runs.values()]
+    details = {name: {"train_seconds": 4.0 + i, "outcome": "finished"} for i, name in runs}
+    alike = {name: machine("H100") for _, name in runs}
+    mixed = {name: machine(("H100", "A100")[i]) for i, name in runs}
+    asked = {"details": details, "metric": "train_seconds"}
+
+    assert ["none", "batch_norm"] == [
+        entry.row.norm for entry in boards(*rows, machines=alike, **asked)[0].entries
+    ]
+    with pytest.raises(UsageError, match="trained on H100, A100, expected one known kind"):
+        boards(*rows, machines=mixed, **asked)

@@ -1,0 +1,192 @@
+"""Every format shows the same board, and no text in it does harm."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from normbench.leaderboard.ablation_sheets import ablation_section
+from normbench.leaderboard.ablations import make_ablations
+from normbench.leaderboard.boards import make_boards
+from normbench.leaderboard.formats import FORMATS, Section
+from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.overall import overall_of
+from normbench.leaderboard.sections import report_sections
+from normbench.leaderboard.sheets import Numbers, Sheet, p_text
+
+GOOD = (0.91, 0.93, 0.92, 0.94, 0.90, 0.92)
+BETTER = (0.953, 0.967, 0.961, 0.979, 0.944, 0.958)
+EVIL = "<script>alert(1)</script>|=%_\\&"
+
+
+class Cells(HTMLParser):
+    """Collects the cells of tables, and every tag."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_data(self, data):
+        if self.cells and self.lasttag in ("td", "th"):
+            self.cells[-1] += data
+
+
+@pytest.fixture
+def sections(make_row, reader, catalogue) -> list[Section]:
+    rows = [
+        make_row("none", scores=GOOD),
+        make_row("batch_norm", scores=BETTER, diverged=(1,)),
+        make_row(EVIL, scores=BETTER[::-1]),
+    ]
+    return report_sections(make_boards(reader(rows), catalogue, Wanted()))
+
+
+def test_json_is_strict_and_has_every_number(sections):
+    """Nothing is rounded, what cannot be computed is null, every seed and p is there."""
+    text = FORMATS["json"](sections)
+    entries = {entry["norm"]: entry for entry in json.loads(text)[0]["entries"]}
+
+    assert {str(seed): value for seed, value in enumerate(GOOD)} == entries["none"]["values"]
+    assert None is entries["none"]["comparison"]
+    assert {"better", "worse"} == entries["batch_norm"]["comparison"]["flip_adjusted"].keys()
+    assert "NaN" not in text
+    assert "What was tested" not in text
+    assert json.loads(text)[0]["what_was_tested"]
+
+
+def test_csv_has_a_line_for_every_row(sections):
+    """Numbers are those of the JSON, to the last digit."""
+    lines = list(csv.DictReader(io.StringIO(FORMATS["csv"](sections))))
+    entries = json.loads(FORMATS["json"](sections))[0]["entries"]
+
+    assert [entry["mean"] for entry in entries] == [float(line["mean"]) for line in lines]
+    assert [entry["verdict"] for entry in entries] == [line["verdict"] for line in lines]
+    assert EVIL in [line["norm"] for line in lines]
+
+
+def test_csv_disarms_formulas(make_row, reader, catalogue):
+    """A name that a spreadsheet would run gets a quote before it."""
+    rows = [make_row("none", scores=GOOD), make_row("=1+1", scores=BETTER)]
+    text = FORMATS["csv"](report_sections(make_boards(reader(rows), catalogue, Wanted())))
+
+    assert ",'=1+1," in text
+
+
+def test_html_shows_the_cells_and_nothing_else(sections):
+    """Every name is text on the page; there is no script, no link, no image."""
+    page = Cells(FORMATS["html"](sections))
+    main = sections[0].sheets[0].without_empty()
+
+    assert page.tags.isdisjoint({"script", "a", "img", "link", "iframe"})
+    assert [*main.columns, *sum(main.rows, ())] == page.cells[: len(main.columns) * 4]
+
+
+def test_markdown_keeps_names_in_their_cells(sections):
+    """Bars, brackets and tags in names are escaped, so each line has as many cells as the head."""
+    text = FORMATS["md"](sections)
+    table = [line.replace("\\|", "") for line in text.splitlines() if line.startswith("|")]
+    first = table[: table.index(next(line for line in table if line.startswith("| row")))]
+
+    assert 1 == len({line.count("|") for line in first})
+    assert "<script" not in text
+
+
+def test_latex_escapes_names(sections):
+    """Special characters of a name are typeset, and comments hold the notes."""
+    text = FORMATS["latex"](sections)
+
+    assert r"\textless{}script\textgreater{}alert(1)" in text
+    assert r"=\%\_\textbackslash{}\&" in text
+    assert all(line.startswith("%") for line in text.splitlines()[:3])
+
+
+def test_formats_show_the_same_cells(sections):
+    """Markdown, LaTeX and HTML hold the mean and interval that the table shows."""
+    shown = sections[0].sheets[0].rows[0][3]
+
+    assert "96.03 [94.77, 97.29]" == shown
+    for form in ("md", "latex", "html"):
+        assert shown.split(" ")[0] in FORMATS[form](sections)
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0004, "<.001"), (0.0574, ".057"), (1.0, "1.000"), (float("nan"), "")]
+)
+def test_p_is_shown_with_three_decimals(p, text):
+    """Small p have a bound, missing ones nothing."""
+    assert text == p_text(p)
+
+
+def test_numbers_are_percent_for_accuracies():
+    """Accuracies are in percent with two decimals, losses as they are with four digits."""
+    assert "91.23 [90.00, 92.50]" == Numbers("test_accuracy").interval(0.9123, (0.9, 0.925))
+    assert "+0.01235" == Numbers("test_loss").value(0.012346, signed=True)
+    assert "" == Numbers("test_loss").value(None)
+
+
+def test_sheet_drops_empty_columns():
+    """A column that no row fills is left out."""
+    sheet = Sheet(("a", "b"), (("1", ""), ("2", "")), ("b",)).without_empty()
+
+    assert (("a",), (("1",), ("2",))) == (sheet.columns, sheet.rows)
+
+
+def test_several_problems_are_summed_up(make_row, reader, catalogue):
+    """Two problems give standings and no test; the reference has the score 1 on average."""
+    rows = [
+        make_row(norm, scores=scores, problem=problem)
+        for problem in ("digits_cnn", "cifar10_3c3d")
+        for norm, scores in (("none", GOOD), ("batch_norm", BETTER))
+    ]
+    boards = make_boards(reader(rows), catalogue, Wanted())
+    overall = overall_of(boards)[0]
+    means = {standing.norm: standing.mean for standing in overall.standings}
+
+    assert ("batch_norm", 2) == (overall.standings[0].norm, overall.standings[0].problems)
+    assert pytest.approx(1.0, abs=0.01) == means["none"]
+    assert None is overall.test
+    text = FORMATS["md"](report_sections(boards))
+    assert "2 problems allow no test, which takes 6" in text
+
+
+def test_six_problems_are_tested(make_row, reader, catalogue):
+    """With six problems and three methods there is a test, and p against the reference."""
+    problems = ("digits_cnn", "cifar10_3c3d", "fmnist_2c2d", "mnist_mlp", "svhn_3c3d", "mnist_vae")
+    rows = [
+        make_row(norm, scores=[v + shift + i / 1000 for v in GOOD], problem=problem)
+        for i, problem in enumerate(problems)
+        for norm, shift in (("none", 0), ("batch_norm", 0.02), ("group_norm", 0.01))
+    ]
+    overall = overall_of(make_boards(reader(rows), catalogue, Wanted()))[0]
+    p = {standing.norm: standing.p for standing in overall.standings}
+
+    assert pytest.approx(0.0025, abs=1e-4) == overall.test.p
+    assert pytest.approx(2 * 2 / 2**6) == p["batch_norm"]
+    assert None is p["none"]
+
+
+def test_ablation_is_a_section_like_others(make_row, reader, catalogue):
+    """Norms within and over optimizers, against the default norm, in every format."""
+    rows = [
+        make_row(norm, optimizer, [v + shift + i / 1e4 for i, v in enumerate(GOOD)])
+        for norm, shift in (("none", 0), ("batch_norm", 0.03))
+        for optimizer in ("momentum", "sgd")
+    ]
+    found = make_ablations(reader(rows), catalogue, Wanted(), "norm", None)
+    text = FORMATS["md"]([ablation_section(each, "holm") for each in found])
+
+    assert ["none"] == [each.base for each in found]
+    assert "| batch\\_norm" in text or "| batch_norm" in text
+    assert "Main effects: averaged over optimizers seed by seed" in text
+    json.loads(FORMATS["json"]([ablation_section(each, "holm") for each in found]))

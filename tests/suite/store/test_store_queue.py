@@ -1,0 +1,216 @@
+"""The queue: what is taken, in which order, and what is left, however often anybody dies."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from normbench.errors import StoreError
+from normbench.store import RunState
+from normbench.store.folders import list_attempts
+from normbench.store.queue import Queue
+from normbench.store.strikes import STRIKES, close_for, count_strikes, note_death
+
+
+@pytest.fixture
+def runs(store, make_spec):
+    """Three pending runs."""
+    return [store.add(make_spec(seed=seed)) for seed in range(3)]
+
+
+@pytest.fixture
+def die(silence):
+    """Return what lets a worker die on a run, perhaps after it saved a checkpoint."""
+
+    def die(run, epoch: int | None = None) -> None:
+        attempt = run.claim({})
+        if epoch is not None:
+            attempt.save_checkpoint(lambda path: path.write_bytes(b"weights"), epoch=epoch)
+        silence(attempt)
+
+    return die
+
+
+def names(runs) -> list[str]:
+    """Return fingerprints."""
+    return [run.fingerprint for run in runs]
+
+
+def drain(queue: Queue, outcome: RunState = RunState.INTERRUPTED) -> list[str]:
+    """Take all runs of a queue, close each with *outcome*, and return them in order."""
+    taken = []
+    while (found := queue.take({})) is not None:
+        with found[1] as attempt:
+            attempt.close(outcome)
+        taken.append(found[0].fingerprint)
+        assert len(taken) < 100
+    return taken
+
+
+def close(run, outcome: RunState) -> None:
+    """End an attempt at a run."""
+    with run.claim({}) as attempt:
+        attempt.close(outcome)
+
+
+def test_runs_come_in_the_order_given(store, runs):
+    """The list decides, a run named twice comes once, and then there is nothing left."""
+    given = [*reversed(names(runs)), runs[2].fingerprint]
+    queue = Queue(store, given)
+
+    assert 3 == queue.ready(10)
+    assert given[:3] == drain(queue)
+    assert queue.take({}) is None
+    assert (0, 0) == (queue.ready(10), queue.held)
+
+
+def test_queues_that_share_a_store_share_the_runs(store, runs):
+    """What one queue has taken the other leaves, until it is let go of."""
+    mine, other = Queue(store, names(runs)), Queue(store)
+    first = mine.take({})
+    second = other.take({})
+
+    assert first[0].fingerprint != second[0].fingerprint
+    assert 1 == len(drain(mine))
+    assert (0, 1) == (mine.ready(9), mine.held)
+    with first[1], second[1]:
+        pass
+    assert [second[0].fingerprint] == drain(mine)
+
+
+def test_suspects_come_last(store, runs, die):
+    """A run that a worker died on waits for all others, the more strikes the longer."""
+    die(runs[0])
+    die(runs[0])
+    die(runs[1])
+
+    assert names([runs[2], runs[1], runs[0]]) == drain(Queue(store, names(runs)))
+
+
+def test_run_with_three_strikes_is_set_aside(store, runs, die):
+    """It is closed as killed with how its workers died, and the others go on."""
+    for _ in range(STRIKES):
+        die(runs[0])
+    note_death(runs[0].attempts()[-1].folder, "ended with signal SIGSEGV")
+    queue = Queue(store)
+
+    assert set(names(runs[1:])) == set(drain(queue))
+    assert [runs[0].fingerprint] == queue.struck
+    assert RunState.KILLED is runs[0].state()
+    assert "signal SIGSEGV, 3 times over" in runs[0].attempts()[-1].message
+
+
+def test_newer_checkpoint_takes_strikes_back(store, run, die):
+    """A run that gets on is not what kills workers; one that stands still is."""
+    counts = []
+    for epoch in (None, None, 1, None, 2, 2, None):
+        die(run, epoch)
+        counts.append(count_strikes(list_attempts(run.path), store.now()))
+
+    assert [1, 2, 0, 1, 0, 1, 2] == counts
+
+
+@pytest.mark.parametrize("outcome", [RunState.FAILED, RunState.KILLED, RunState.TIMED_OUT])
+def test_bad_end_is_tried_again_by_the_next_launch_that_names_it(store, run, outcome):
+    """Not by the launch it happened in, and not by one that takes whatever is pending."""
+    since = store.now() - 10
+    close(run, outcome)
+    later = (run.attempts()[-1].folder / "outcome.json").stat().st_mtime + 1
+
+    assert [] == drain(Queue(store, [run.fingerprint], since=since))
+    assert [] == drain(Queue(store, None, since=later))
+    assert [run.fingerprint] == drain(Queue(store, [run.fingerprint], since=later))
+
+
+def test_asking_again_forgives_strikes(store, run, die):
+    """A run that was set aside and is named anew has three lives again."""
+    for _ in range(STRIKES):
+        die(run)
+    Queue(store).ready(1)
+    queue = Queue(store, [run.fingerprint], since=store.now() + 1)
+
+    assert 1 == queue.ready(1)
+    assert 0 == count_strikes(list_attempts(run.path), store.now())
+
+
+def test_run_of_a_worker_that_dies_later_is_taken_over(store, runs, remote):
+    """What was held when the list was gone through is looked at again."""
+    worker = remote(runs[0])
+    queue = Queue(store, names(runs))
+
+    assert names(runs[1:]) == drain(queue)
+    assert 1 == queue.held
+    worker.kill()
+    assert [runs[0].fingerprint] == drain(queue)
+
+
+def test_cancelled_runs_are_left_alone(store, runs):
+    """Named or not, a run with the mark waits for its readmission."""
+    runs[0].cancel()
+
+    assert names(runs[1:]) == drain(Queue(store, names(runs)))
+    runs[0].readmit()
+    assert runs[0].fingerprint in drain(Queue(store))
+
+
+def test_runs_added_meanwhile_are_found(store, runs, make_spec):
+    """A queue over a whole store ends only when nothing new has come."""
+    queue = Queue(store)
+    first = drain(queue)
+    added = store.add(make_spec(seed=9))
+
+    assert sorted(names(runs)) == sorted(first)
+    assert [added.fingerprint] == drain(queue)
+
+
+def test_refused_runs_are_not_offered_again(store, runs):
+    """What the caller does not accept is left for others."""
+    queue = Queue(store, names(runs))
+
+    assert queue.take({}, accept=lambda run: False) is None
+    assert (3, []) == (queue.declined, drain(queue))
+    assert 3 == Queue(store, names(runs)).ready(9)
+
+
+def test_run_that_is_not_there_is_an_error(store):
+    """A list with a run that the store lacks belongs to another store."""
+    with pytest.raises(StoreError, match="is not in store"):
+        Queue(store, ["0" * 32]).take({})
+
+
+@pytest.mark.parametrize(
+    ("skew", "held"), [(-30, True), (30, True), (-3600, False), (3600, False), (1e9, False)]
+)
+def test_leases_of_hosts_whose_clocks_differ(store, run, skew, held):
+    """Only the file system's clock counts; a beat far ahead of it is as stale as one far behind."""
+    attempt = run.claim({}, lease_seconds=60)
+    lease = json.loads((attempt.path / "lease.json").read_text())
+    lease |= {"host": "elsewhere", "boot": "another", "started": store.now() + skew}
+    (attempt.path / "lease.json").write_text(json.dumps(lease))
+    os.utime(attempt.path / "heartbeat", (0, store.now() + skew))
+    queue = Queue(store, [run.fingerprint])
+
+    assert (0 if held else 1, int(held)) == (queue.ready(1), queue.held)
+    assert (0 if held else 1) == count_strikes(list_attempts(run.path), store.now())
+
+
+def test_decision_on_an_older_attempt_does_not_claim(store, run):
+    """Between a look and a claim another worker may have tried and failed."""
+    close(run, RunState.FAILED)
+
+    assert run.claim({}, newest=0) is None
+    assert 2 == run.claim({}, newest=1).number
+
+
+def test_attempt_is_closed_in_the_name_of_its_dead_worker_once(store, run, die):
+    """The outcome counts, no strike is added, and neither a second one nor a result is undone."""
+    die(run)
+    path = run.attempts()[-1].folder
+
+    assert close_for(path, RunState.TIMED_OUT, "killed")
+    assert not close_for(path, RunState.OUT_OF_MEMORY, "killed")
+    assert (RunState.TIMED_OUT, "killed") == (run.state(), run.attempts()[-1].message)
+    assert 0 == count_strikes(list_attempts(run.path), store.now())
+    assert not close_for(path.with_name("0009"), RunState.KILLED, "never there")

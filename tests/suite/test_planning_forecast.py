@@ -1,0 +1,392 @@
+"""What a plan says of cells, costs, time, disk and differences; nothing is trained."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import asdict, replace
+from itertools import permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from normbench.descriptions import Source
+from normbench.errors import StoreError
+from normbench.forecast.cells import gather
+from normbench.forecast.cost import cost_of_probe, cost_of_runs
+from normbench.forecast.detection import detections
+from normbench.forecast.disk import estimated_bytes, folder_bytes, measured_bytes
+from normbench.forecast.hardware import device_name
+from normbench.forecast.plan import disk_of, forecast, with_costs
+from normbench.forecast.probes import Measured, Probe, Prober
+from normbench.forecast.schedule import finish_seconds
+from normbench.planning import plan_all
+from normbench.plugins import load_catalogue
+from normbench.power import detectable_effect, pairs_needed
+from normbench.publications import Publication, PublishedResult
+from normbench.resolve import Request, resolve
+from normbench.store import RunState, RunStore
+from normbench.suites import Plan
+
+CATALOGUE = load_catalogue()
+MEASURED = Measured(
+    seconds_per_step=0.5,
+    measured_steps=10,
+    steps_per_epoch=40,
+    seconds_per_evaluation=2.0,
+    seconds_per_refresh=3.0,
+    start_seconds=1.0,
+    peak_memory=10**9,
+    checkpoint=10**6,
+    hardware="some device",
+    torch="2.15.0",
+)
+
+
+def request(optimizer="sgd", *, seeds=3, problem="digits_cnn_bn", norm=None, words=()):
+    """Return a request of three epochs."""
+    return Request(
+        problem=problem,
+        optimizer=optimizer,
+        norm=norm,
+        seeds=seeds,
+        words=("protocol.epochs=3", *words),
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore.open(tmp_path / "store", create=True)
+
+
+def finish(store, asked, scores, *, outcome="finished", seconds=30.0, device="cpu"):
+    """Add the runs of a request and give each a result."""
+    for spec, score in zip(resolve(asked, CATALOGUE), scores, strict=True):
+        attempt = store.add(spec).claim({"hardware": {"device": device_name("cpu")}})
+        with attempt:
+            attempt.publish(
+                {
+                    "outcome": outcome,
+                    "score": score,
+                    "epochs": 3,
+                    "steps": 120,
+                    "train_seconds": seconds,
+                    "evaluation_seconds": 3.0,
+                    "peak_memory_mb": 512.0,
+                    "device": device,
+                    "shared": False,
+                }
+            )
+
+
+def cells_of(store, *requests):
+    return gather(requests, CATALOGUE, store)
+
+
+def nothing(_text):
+    """Take note of nothing."""
+
+
+def prober(store, tmp_path):
+    return Prober(store.root, tmp_path, "cpu")
+
+
+def test_longest_runs_go_first():
+    """Runs are not divided: with two devices the longest waits for nobody."""
+    assert 7.0 == finish_seconds([3.0, 2.0, 7.0, 2.0], 2)
+    assert 14.0 == finish_seconds([3.0, 2.0, 7.0, 2.0], 1)
+    assert 0.0 == finish_seconds([], 3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=6), st.integers(min_value=1, max_value=3))
+def test_finish_is_near_the_best_order(seconds, devices):
+    """It is no earlier than any order allows, and within Graham's bound of the best one."""
+
+    def in_order(order):
+        ends = [0.0] * devices
+        for each in order:
+            ends[ends.index(min(ends))] += each
+        return max(ends)
+
+    best = min(in_order(order) for order in permutations(seconds))
+    found = finish_seconds(seconds, devices)
+
+    assert best - 1e-9 <= found <= best * (4 / 3 - 1 / (3 * devices)) + 1e-9
+
+
+def test_cells_count_their_runs(store):
+    """Done, running, failed, cancelled and missing runs of a row are told apart."""
+    finish(store, request(seeds=2), (0.9, 0.8))
+    specs = resolve(request(seeds=7), CATALOGUE)
+    failed = store.add(specs[2]).claim({})
+    with failed:
+        failed.close(RunState.FAILED, "made to fail")
+    store.add(specs[3]).cancel()
+    running = store.add(specs[4]).claim({})
+    with running:
+        (cell,) = cells_of(store, request(seeds=7))
+        running.close(RunState.INTERRUPTED)
+
+    assert {"done": 2, "running": 1, "failed": 1, "cancelled": 1} == cell.counts
+    assert 5 == len(cell.left)
+    assert [0.9, 0.8] == cell.scores
+
+
+def test_requests_that_mean_one_row_are_one_cell(store):
+    """A problem with its twin's norm is the twin; their seeds are put together."""
+    twin = request(seeds=[0, 1])
+    same = request(seeds=[1, 2], problem="digits_cnn", norm="batch_norm")
+    (cell,) = cells_of(store, twin, same)
+
+    assert [0, 1, 2] == [run.spec.seed for run in cell.runs]
+
+
+def test_run_that_two_requests_mean_is_trained_once():
+    """A suite that asks for a run in two ways has it once among its specs."""
+    twin, same = request(seeds=2), request(seeds=3, problem="digits_cnn", norm="batch_norm")
+    specs = plan_all((twin, same), CATALOGUE)
+
+    assert [0, 1, 2] == [spec.seed for spec in specs]
+    assert 1 == len({spec.row for spec in specs})
+
+
+def test_cell_that_cannot_be_resolved_says_why(store):
+    """One bad cell is named and the others are planned."""
+    bad, good = cells_of(store, request(words=("lr=-1",)), request())
+
+    assert "lr=-1" in bad.error
+    assert bad.spec is None
+    assert not good.error
+
+
+def test_missing_data_are_named_with_the_command(store, tmp_path):
+    """A dataset without files in the data folder says how to fetch them."""
+    (cell,) = gather([request(problem="cifar10_3c3d")], CATALOGUE, store, tmp_path)
+
+    assert "7 files are missing" in cell.missing_data
+    assert f"normbench prepare cifar10 --data-dir {tmp_path}" in cell.missing_data
+    assert not gather([request()], CATALOGUE, store, tmp_path)[0].missing_data
+
+
+def test_many_runs_are_read_from_the_index(store, monkeypatch):
+    """A plan reads the same of few runs from their files as of many from the index."""
+    finish(store, request(seeds=2), (0.9, 0.8))
+    store.add(resolve(request(seeds=3), CATALOGUE)[2]).cancel()
+    (few,) = cells_of(store, request(seeds=5))
+    monkeypatch.setattr("normbench.forecast.standing.MANY_RUNS", 0)
+    (many,) = cells_of(store, request(seeds=5))
+
+    def shown(cell):
+        return [(r.spec.fingerprint, r.state, r.share, r.score, r.seconds) for r in cell.runs]
+
+    assert shown(few) == shown(many)
+
+
+def test_cost_comes_from_finished_runs_of_such_a_device(store):
+    """Mean seconds of the row's finished runs; runs of another device say nothing."""
+    finish(store, request(seeds=1), (0.9,), seconds=30.0)
+    finish(store, request(seeds=[1]), (0.1,), outcome="diverged", seconds=1.0)
+    finish(store, request(seeds=[2]), (0.9,), seconds=50.0)
+    (cell,) = cells_of(store, request())
+    cost = cost_of_runs(cell.runs, "cpu", device_name("cpu"))
+
+    assert (43.0, 2**29) == (cost.seconds, cost.peak_memory)
+    assert 40 / 120 == pytest.approx(cost.seconds_per_step)
+    assert cost_of_runs(cell.runs, "cuda:0", device_name("cpu")) is None
+    assert cost_of_runs(cell.runs, "cpu", "another processor") is None
+
+
+@pytest.mark.parametrize(("every", "evaluations"), [(1, 4), (2, 3), (3, 2), (9, 2)])
+def test_cost_of_a_probe_counts_steps_and_evaluations(every, evaluations):
+    """Start, all steps, an evaluation before training and at each due epoch, and refreshes."""
+    spec = resolve(request(words=(f"protocol.evaluate_every={every}",)), CATALOGUE)[0]
+    cost = cost_of_probe(spec, MEASURED)
+
+    expected = 1.0 + 3 * 40 * 0.5 + evaluations * 2.0 + (evaluations - 1) * 3.0
+    assert expected == cost.seconds
+
+
+def test_runs_beat_probes(store, tmp_path):
+    """What the store measured is taken, also where a probe of the same cell is kept."""
+    finish(store, request(seeds=1), (0.9,))
+    keeping = prober(store, tmp_path)
+    keeping._keep(resolve(request(), CATALOGUE)[0], Probe(outcome="measured", measured=MEASURED))
+    adam = resolve(request("adam"), CATALOGUE)[0]
+    keeping._keep(adam, Probe(outcome="measured", measured=MEASURED))
+    cells = cells_of(store, request(), request("adam"), request("lion"))
+    found = with_costs(cells, keeping, probe=False, note=nothing)
+
+    assert ["runs", "probe", None] == [cell.cost and cell.cost.origin for cell in found]
+
+
+def test_partly_trained_runs_have_less_left(store, tmp_path):
+    """Of an interrupted run only the epochs that it lacks are planned."""
+    finish(store, request(seeds=1), (0.9,), seconds=27.0)
+    attempt = store.add(resolve(request(seeds=2), CATALOGUE)[1]).claim({})
+    with attempt:
+        for epoch in (0, 1):
+            attempt.append({"epoch": epoch, "step": 40 * epoch, "train_seconds": 9.0 * epoch})
+        attempt.close(RunState.INTERRUPTED)
+    (cell,) = with_costs(
+        cells_of(store, request(seeds=2)), prober(store, tmp_path), probe=False, note=nothing
+    )
+
+    assert [pytest.approx(20.0)] == cell.seconds_left
+
+
+def test_detection_uses_pairs_of_the_store(store):
+    """Three pairs give the deviation of a difference; Holm counts every rival of the table."""
+    finish(store, request("momentum"), (0.90, 0.91, 0.92))
+    finish(store, request("sgd"), (0.91, 0.90, 0.95))
+    cells = cells_of(store, request("momentum"), request("sgd"), request("adam"))
+    (found,) = detections(cells, CATALOGUE, [cells[0].spec.row])
+    sd = statistics.stdev((0.01, -0.01, 0.03))
+
+    assert (2, 3, "batch_norm momentum") == (found.rivals, found.pairs, found.reference)
+    assert found.declared
+    assert sd == pytest.approx(found.deviation.value)
+    assert sd * detectable_effect(3, comparisons=2) == pytest.approx(found.difference)
+    assert pairs_needed(0.005 / sd, comparisons=2) == found.pairs_needed
+
+
+def test_detection_falls_back_to_published_spreads(store):
+    """Two pairs are too few for a deviation: then √2 times the median of published spreads."""
+    finish(store, request("momentum", seeds=2), (0.90, 0.91))
+    finish(store, request("sgd", seeds=2), (0.91, 0.90))
+    cells = cells_of(store, request("momentum"), request("sgd"))
+    assert detections(cells, CATALOGUE)[0].deviation is None
+    more = load_catalogue()
+    more.add(Publication(name="mine", summary="", factory=published), "mine", "file")
+    (found,) = detections(cells, more)
+
+    assert math.sqrt(2) * 0.02 == pytest.approx(found.deviation.value)
+    assert found.deviation.source.endswith("3 published rows: A paper")
+
+
+def published(_name):
+    """Return three rows with the spreads 0.01, 0.02 and 0.5, the second divided by n."""
+    base = PublishedResult(
+        problem="digits_cnn",
+        norm="none",
+        optimizer="sgd",
+        protocol="standard",
+        metric="test_accuracy",
+        mean=0.9,
+        label="not comparable",
+        source=Source(title="A paper (2020)"),
+    )
+    by_n = replace(base, sd=0.02 * math.sqrt(4 / 5), n=5, spread="n")
+    return [replace(base, sd=0.01), by_n, replace(base, sd=0.5), base]
+
+
+def test_detection_without_any_spread_is_in_its_units(store):
+    """Where nothing is known, the effect is in standard deviations of a difference."""
+    cells = cells_of(store, request(seeds=5))
+    (found,) = detections(cells, CATALOGUE)
+
+    assert detectable_effect(5) == found.effect
+    assert (None, None) == (found.difference, found.pairs_needed)
+
+
+def test_reference_is_the_declared_row_or_the_usual_one(store):
+    """By default it is the default norm with momentum, else with sgd, else the first row."""
+    none = [
+        request(optimizer, problem="digits_cnn", norm="none")
+        for optimizer in ("adam", "sgd", "momentum")
+    ]
+
+    def reference(*requests, declared=()):
+        (found,) = detections(cells_of(store, *requests), CATALOGUE, declared)
+        return found.reference
+
+    assert "none momentum" == reference(*none)
+    assert "none sgd" == reference(*none[:2])
+    assert "none adam" == reference(none[0], request())
+    assert "batch_norm sgd" == reference(
+        *none, request(), declared=[resolve(request(), CATALOGUE)[0].row]
+    )
+
+
+def test_hard_links_take_disk_once(tmp_path):
+    """A second name of a file adds nothing, as a published result is one of its attempt's."""
+    (tmp_path / "one").write_bytes(b"x" * 100_000)
+    before = folder_bytes(tmp_path)
+    (tmp_path / "two").hardlink_to(tmp_path / "one")
+
+    assert before == folder_bytes(tmp_path)
+    assert before >= 100_000
+
+
+def test_disk_is_measured_where_runs_are_finished(store):
+    """What finished runs take is taken for the others; the estimate is within a third of it."""
+    finish(store, request(seeds=1), (0.9,))
+    (cell,) = cells_of(store, request())
+    path = cell.runs[0].run.path
+
+    assert folder_bytes(path) == measured_bytes([path])
+    assert 2 * folder_bytes(path) == disk_of([cell], 2).runs
+    assert 1 == pytest.approx(estimated_bytes(cell.spec) / folder_bytes(path), abs=1 / 3)
+
+
+def test_probes_are_told_apart_by_what_a_step_costs(store, tmp_path):
+    """Batch size, norm and optimizer make another probe; learning rate, epochs and seed do not."""
+    probes = prober(store, tmp_path)
+
+    def key(*args, **options):
+        return probes.key(resolve(request(*args, **options), CATALOGUE)[-1])
+
+    base = key()
+    same = [key(words=("lr=0.3",)), key(words=("protocol.schedule=cosine",)), key(seeds=9)]
+    other = [key("adam"), key(norm="group_norm"), key(words=("problem.batch_size=16",))]
+    other.append(key(words=("protocol.precision=bf16",)))
+
+    assert {base} == set(same)
+    assert 5 == len({base, *other})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"outcome": "measured", "measured": {}}'])
+def test_damaged_probe_is_made_again(store, tmp_path, text):
+    """What cannot be read of a kept probe is as good as none."""
+    spec, probes = resolve(request(), CATALOGUE)[0], prober(store, tmp_path)
+    probes._keep(spec, Probe(outcome="measured", measured=MEASURED))
+    assert asdict(MEASURED) == asdict(probes.known(spec).measured)
+    probes._path(spec).write_text(text, encoding="utf-8")
+
+    assert probes.known(spec) is None
+
+
+def test_planning_adds_no_run(store, tmp_path):
+    """After a whole plan the store holds the runs that it held before, and no new file."""
+    finish(store, request(seeds=1), (0.9,))
+    before = sorted(path for path in store.root.rglob("*") if path.name != "clock")
+    plan = Plan(requests=(request(), request("adam")))
+    found = forecast(
+        plan,
+        CATALOGUE,
+        store,
+        tmp_path,
+        prober(store, tmp_path),
+        devices=2,
+        probe=False,
+        note=nothing,
+    )
+
+    assert (6, 1, 5, 3) == (found.runs, found.count("done"), found.left, found.unknown)
+    assert (66.0, 33.0) == (found.device_seconds, found.finish_seconds)
+    assert before == sorted(path for path in store.root.rglob("*") if path.name != "clock")
+
+
+def test_unwritable_store_costs_only_the_memory(store, tmp_path, monkeypatch, caplog):
+    """Where probes cannot be kept, planning goes on and says it once."""
+
+    def refuse(*_args, **_options):
+        raise StoreError("the disk is full.")
+
+    probes, specs = prober(store, tmp_path), resolve(request(), CATALOGUE)
+    monkeypatch.setattr(RunStore, "open", refuse)
+    for spec in specs:
+        probes._keep(spec, Probe(outcome="measured", measured=MEASURED))
+
+    assert ["probes are not kept: the disk is full."] == caplog.messages

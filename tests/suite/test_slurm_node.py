@@ -1,0 +1,164 @@
+"""The agent of a SLURM job, with a stand-in for what drains: it goes on, stops, requeues."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from normbench.launchers.base import LaunchRequest
+from normbench.launchers.launches import LaunchFolder
+from normbench.launchers.slurm_node import NodeAgent
+from normbench.plugins import load_catalogue
+from normbench.resolve import Request, resolve
+from normbench.store import RunStore
+
+AGENT = """
+import sys
+from normbench.launchers.slurm_node import NodeAgent
+store, launch, *command = sys.argv[1:]
+agent = NodeAgent(store, launch, tuple(command), "auto", None, 24)
+agent()
+"""
+# Writes down how it was called, then ends as the file beside it says.
+DRAIN = """
+import os, signal, sys, time
+from pathlib import Path
+here = Path(sys.argv[1])
+with (here / "calls").open("a") as calls:
+    deaf = signal.getsignal(signal.SIGUSR2) is signal.SIG_IGN
+    print(*sys.argv[2:], "deaf" if deaf else "hears", os.getsid(0) == os.getpid(), file=calls)
+def stop(number, frame):
+    (here / "stopped").touch()
+    sys.exit(130)
+signal.signal(signal.SIGTERM, stop)
+(here / "runs").touch()
+while not (here / "code").exists():
+    time.sleep(0.02)
+sys.exit(int((here / "code").read_text()))
+"""
+
+
+class Job:
+    """An agent in a process of its own, as if SLURM had started it."""
+
+    def __init__(self, folder: Path, seeds: int) -> None:
+        self.folder = folder
+        store = RunStore.open(folder / "store", create=True)
+        request = Request(
+            problem="digits_cnn", optimizer="sgd", words=[], seeds=list(range(seeds or 1))
+        )
+        runs = [store.add(spec).fingerprint for spec in resolve(request, load_catalogue())]
+        launch = LaunchFolder.create(
+            "slurm",
+            LaunchRequest(store=store.root, fingerprints=tuple(runs[:seeds]), data_folder=folder),
+        )
+        (folder / "drain.py").write_text(DRAIN)
+        drain = [sys.executable, str(folder / "drain.py"), str(folder)]
+        self._command = [sys.executable, "-c", AGENT, str(store.root), str(launch.path), *drain]
+
+    def start(self, *, code: int | None = None) -> subprocess.Popen[bytes]:
+        """Start the agent; what it starts to drain ends with *code*, at once if one is given."""
+        if code is not None:
+            (self.folder / "code").write_text(str(code))
+        return subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+
+    def calls(self) -> list[str]:
+        """Return the words of each draining."""
+        return (self.folder / "calls").read_text().splitlines()
+
+
+@pytest.fixture
+def squeue(tmp_path, monkeypatch):
+    """Put a squeue on PATH that says how long the job may run, and in which state it is."""
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_JOB_CPUS_PER_NODE", "1")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def install(state: str = "RUNNING", left: str = "10:00") -> None:
+        path = tmp_path / "squeue"
+        path.write_text(
+            f'#!/bin/sh\ncase "$*" in *%L*) echo {left};; *) echo "7|{state}|None";; esac\n'
+        )
+        path.chmod(0o755)
+
+    return install
+
+
+def test_job_without_runs_left_ends(tmp_path, squeue):
+    """One draining, until shortly before the job's end, on the cores given; then all is done."""
+    squeue()
+    job = Job(tmp_path, seeds=0)
+
+    assert 0 == job.start(code=0).wait(30)
+    assert ["--device cpu --slots 1 --wall-time 576 deaf True"] == job.calls()
+
+
+def test_job_with_gpus_pins_the_draining_to_them(tmp_path, squeue, monkeypatch):
+    """The GPUs that SLURM gave, one slot on each; no wall time where there is no limit."""
+    squeue(left="UNLIMITED")
+    monkeypatch.setenv("SLURM_JOB_GPUS", "2,3")
+    job = Job(tmp_path, seeds=0)
+
+    assert 0 == job.start(code=0).wait(30)
+    assert ["--device cuda deaf True"] == job.calls()
+
+
+def test_runs_too_long_for_any_job_are_begun_anyway(tmp_path, squeue):
+    """Draining that at once finds nothing short enough is begun without a limit, then requeued."""
+    squeue()
+    job = Job(tmp_path, seeds=2)
+
+    assert -signal.SIGUSR2 == job.start(code=0).wait(30)
+    first, second = job.calls()
+    assert "--wall-time 576" in first
+    assert "--wall-time" not in second
+
+
+def test_draining_that_cannot_go_on_fails_the_job(tmp_path, squeue):
+    """Its exit code is the job's, and the job is not queued again."""
+    squeue()
+    job = Job(tmp_path, seeds=2)
+
+    assert 3 == job.start(code=3).wait(30)
+    assert 1 == len(job.calls())
+
+
+def test_jobs_that_get_nowhere_do_not_follow_each_other_for_ever(tmp_path):
+    """After ten jobs in a row without progress there is no next one; progress counts anew."""
+    pytest.importorskip("submitit", reason="submitit is not installed (extra slurm)")
+    Job(tmp_path, seeds=1)
+    launch = next((tmp_path / "store" / "launches").iterdir())
+    agent = NodeAgent(str(tmp_path / "store"), str(launch), (), "cpu", None, 24)
+    following = [agent]
+    while (submission := following[-1].checkpoint()) is not None:
+        following.append(submission.function)
+    eleventh = replace(following[-1], furthest=-1).checkpoint().function
+
+    assert 11 == len(following)
+    assert (0, 9) == (following[-1].furthest, following[-1].fruitless)
+    assert 0 == eleventh.fruitless
+
+
+@pytest.mark.parametrize(("state", "code"), [("COMPLETING", 0), ("RUNNING", -signal.SIGUSR2)])
+def test_sigterm_stops_the_draining(tmp_path, squeue, state, code):
+    """A job that SLURM has ended ends; one that loses its node is queued again."""
+    squeue(state)
+    job = Job(tmp_path, seeds=2)
+    agent = job.start()
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "runs").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    agent.terminate()
+
+    assert code == agent.wait(30)
+    assert (tmp_path / "stopped").exists()
