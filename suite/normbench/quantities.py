@@ -14,7 +14,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
 def parse_seconds(text: str) -> float:
-    """Return the seconds that *text* means: ``90``, ``90s``, ``30m``, ``1.5h``, ``2d``, ``1:30:00``.
+    """Return the seconds that *text* means: ``90``, ``30m``, ``1.5h``, ``2d``, ``1:30:00``.
 
     Clock times are hours, minutes and seconds, with days before them as in ``2-12:00:00``.
 

@@ -116,14 +116,16 @@ def test_sweep_of_killed_workers_and_drivers_ends_in_the_same_bits(calm, tmp_pat
     driver = start(store, "--slots", "2")
     for number in range(WORKER_KILLS + DRIVER_KILLS):
         goal = (number + 1) * RUNS // (WORKER_KILLS + DRIVER_KILLS + 2) + moments.randrange(5)
-        wait_until(lambda goal=goal: ended(store) >= goal and busy(store), driver)
+        wait_until(lambda goal=goal: ended(store) >= goal, driver)
         if number % 3 == 2:
             workers = Processes().tree(driver.pid) - {driver.pid}
             driver.kill()
             kills["driver"] += driver.wait() == -signal.SIGKILL
             driver = start(store, "--slots", "2")
             wait_until(lambda gone=workers: not gone & _living(), driver)
-        elif pids := busy(store):
+        else:
+            pids: list[int] = []
+            wait_until(lambda pids=pids: pids.extend(busy(store)) or pids, driver)
             os.kill(moments.choice(pids), signal.SIGKILL)
             kills["worker"] += 1
     assert 0 == driver.wait(DEADLINE)

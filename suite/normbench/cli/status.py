@@ -15,10 +15,11 @@ from normbench.cli.selection import find_indexed
 from normbench.cli.status_rows import GROUPS, StatusRow, status_rows, tuning_rows
 from normbench.live import totals
 from normbench.store import Index
-from normbench.tables import score
+from normbench.tables import duration, score
 
 _MOVING = ("running", "pending")
 _MOST_MESSAGES = 20
+_WATCH_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -31,8 +32,10 @@ _log = logging.getLogger(__name__)
 @click.option(
     "--watch",
     type=click.FloatRange(min=0.1),
-    metavar="SECONDS",
-    help="Look again every SECONDS until no run is running or pending.",
+    is_flag=False,
+    flag_value=_WATCH_SECONDS,
+    metavar="[SECONDS]",
+    help="Look again every SECONDS (default 2) until no run is running or pending.",
 )
 @json_option
 @common_options(store=True)
@@ -89,14 +92,15 @@ def _print(index: Index, rows: Sequence[StatusRow], *, trials: bool) -> None:
             *GROUPS,
             "mean ± sd (n)",
             "epoch",
+            "left",
             "row",
         ),
         [*map(_cells, shown), *map(_cells, cells)],
-        right=tuple(GROUPS),
+        right=(*GROUPS, "left"),
     )
     if shown:
         click.echo(f"\nmean ± sd (n): of {_metrics(shown)}, over done and diverged seeds")
-    _print_totals(rows)
+    _print_totals([*shown, *cells])
     _print_messages(rows)
 
 
@@ -111,6 +115,7 @@ def _cells(row: StatusRow) -> tuple[str, ...]:
         *(str(count or "") for count in row.counts.values()),
         _score(row),
         row.live,
+        row.left,
         row.name,
     )
 
@@ -118,7 +123,19 @@ def _cells(row: StatusRow) -> tuple[str, ...]:
 def _print_totals(rows: Sequence[StatusRow]) -> None:
     counted = totals(run.state for row in rows for run in row.runs)
     shown = ", ".join(f"{count} {word}" for word, count in counted.items() if count)
-    click.echo(f"runs: {shown}")
+    click.echo(f"runs: {shown}{_time_left(rows)}")
+
+
+def _time_left(rows: Sequence[StatusRow]) -> str:
+    """Return when all that trains or waits will be done, if as many go on to train at once."""
+    known = [row.seconds_left for row in rows if row.seconds_left is not None]
+    if not any(known):
+        return ""
+    running = sum(row.counts["running"] for row in rows)
+    at_once = f" with {running} at a time" if running > 1 else " one after another"
+    unknown = len(rows) - len(known)
+    more = f", and {unknown} row{'s'[: unknown > 1]} of unknown pace" if unknown else ""
+    return f"; {duration(sum(known) / max(running, 1))} left{at_once}{more}"
 
 
 def _print_messages(rows: Sequence[StatusRow]) -> None:

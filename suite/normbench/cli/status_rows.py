@@ -10,7 +10,9 @@ from itertools import groupby
 from typing import Any
 
 from normbench.cli import output
+from normbench.live import view_run
 from normbench.store import Index, IndexedRow, IndexedRun, RunState
+from normbench.tables import duration
 
 GROUPS = {
     "done": (RunState.FINISHED,),
@@ -22,6 +24,8 @@ GROUPS = {
     "cancelled": (RunState.CANCELLED,),
 }
 
+_MOVING = (RunState.RUNNING, RunState.PENDING, RunState.INTERRUPTED)
+
 
 @dataclass(frozen=True)
 class StatusRow:
@@ -30,10 +34,30 @@ class StatusRow:
     Attributes:
         entry: What the row is.
         runs: Its runs, by seed.
+        pace: Seconds that a whole run takes, by one that trains; None if none tells.
     """
 
     entry: IndexedRow
     runs: tuple[IndexedRun, ...]
+    pace: float | None = None
+
+    @cached_property
+    def seconds_left(self) -> float | None:
+        """Seconds of one device for the runs that train or wait; None where no pace is known."""
+        moving = [run for run in self.runs if run.state in _MOVING]
+        if not moving:
+            return 0.0
+        finished = [run.seconds for run in self.runs if run.state is RunState.FINISHED]
+        known = [seconds for seconds in finished if seconds is not None]
+        pace = statistics.fmean(known) if known else self.pace
+        if pace is None:
+            return None
+        return pace * sum(1 - min(1.0, run.epoch / self.entry.epochs) for run in moving)
+
+    @property
+    def left(self) -> str:
+        """The time left in words; empty if nothing trains or waits."""
+        return "?" if self.seconds_left is None else duration(self.seconds_left or None)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -103,6 +127,7 @@ class StatusRow:
             "tuning": entry.tuning,
             "metric": entry.metric,
             "states": self.counts,
+            "seconds_left": self.seconds_left,
             "n": self.n,
             "mean": self.mean,
             "sd": self.sd,
@@ -152,8 +177,20 @@ def status_rows(index: Index, runs: Iterable[IndexedRun]) -> list[StatusRow]:
     rows = []
     for _, members in groupby(runs, key=lambda run: run.row):
         of_row = tuple(members)
-        rows.append(StatusRow(index.describe(of_row[0]), of_row))
+        rows.append(StatusRow(index.describe(of_row[0]), of_row, _pace(index, of_row)))
     return rows
+
+
+def _pace(index: Index, runs: Sequence[IndexedRun]) -> float | None:
+    """Return the seconds that a whole run takes by one of *runs* that trains, if none is done."""
+    if any(run.state is RunState.FINISHED for run in runs):
+        return None
+    for run in runs:
+        if run.state is RunState.RUNNING:
+            view = view_run(index.stored(run))
+            if view.seconds_left is not None and view.epoch < view.epochs:
+                return view.seconds_left * view.epochs / (view.epochs - view.epoch)
+    return None
 
 
 def tuning_rows(trials: Sequence[StatusRow]) -> list[TuningRow]:
@@ -162,6 +199,11 @@ def tuning_rows(trials: Sequence[StatusRow]) -> list[TuningRow]:
     for trial in trials:
         cells.setdefault(trial.entry.cell, []).append(trial)
     return [
-        TuningRow(found[0].entry, tuple(run for trial in found for run in trial.runs), tuple(found))
+        TuningRow(
+            found[0].entry,
+            tuple(run for trial in found for run in trial.runs),
+            next((trial.pace for trial in found if trial.pace is not None), None),
+            tuple(found),
+        )
         for found in cells.values()
     ]

@@ -22,6 +22,7 @@ import torch
 
 from normbench.descriptions import Dataset
 from normbench.engine.loop import evaluate
+from normbench.engine.precision import configure
 from normbench.engine.session import Session, open_session
 from normbench.engine.sources import EvaluationSource
 from normbench.engine.trainer import peak_memory
@@ -60,6 +61,9 @@ def measure(spec: RunSpec, plugins: list[Path], folder: Path, device: torch.devi
     if device.type == "cpu":
         torch.set_num_threads(1)
     catalogue = load_catalogue(plugins)
+    rules = spec.protocol.rules
+    # Workers import what torch imports late once, and then train many runs.
+    configure(rules.precision, deterministic=rules.deterministic, device=device)
     clock = _clock(catalogue.get(Dataset, spec.problem.dataset.name), device)
     started = clock()
     session = open_session(spec, catalogue, folder, device)

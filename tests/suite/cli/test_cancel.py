@@ -14,6 +14,7 @@ from normbench.descriptions import Launcher
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.cancelling import cancel_launch, find_launch
 from normbench.launchers.launches import LaunchFolder
+from normbench.plugins import load_catalogue
 from normbench.store import RunState, processes
 
 
@@ -93,7 +94,7 @@ def test_driver_elsewhere_is_left_alone(invoke, filler, launch):
     assert f"Stop it there: normbench cancel --launch {folder.id}" in found.stderr
 
 
-def test_launcher_with_its_own_way_is_asked(catalogue, launch):
+def test_launcher_with_its_own_way_is_asked(launch):
     """A launcher that can cancel does, wherever its jobs run; it is told which launch."""
     asked = []
 
@@ -102,6 +103,7 @@ def test_launcher_with_its_own_way_is_asked(catalogue, launch):
             asked.append(folder.id)
             folder.note(ended=1.0)
 
+    catalogue = load_catalogue()
     catalogue.add(Launcher(name="cluster", summary="", factory=Cluster), "mine", "file")
     folder = launch("cluster", host="elsewhere", boot="another")
 

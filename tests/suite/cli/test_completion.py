@@ -71,4 +71,4 @@ def test_names_are_completed_from_the_catalogue(catalogue, words, kind):
 
 def test_kinds_are_completed_for_list():
     """List completes the kinds it knows."""
-    assert ["problems", "protocols", "plugins"] == completed("list", "p")
+    assert ["problems", "protocols", "publications", "plugins"] == completed("list", "p")

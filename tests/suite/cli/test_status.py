@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from normbench.tables import duration
+
 
 def rows(invoke, filler, *words: str) -> list[dict]:
     """Return the rows of ``status --json``."""
@@ -92,6 +94,29 @@ def test_running_seed_shows_its_epoch(invoke, filler, running):
     assert ("running", 2, 3) == (run["state"], run["epoch"], run["epochs"])
 
 
+def test_time_left_follows_the_pace_of_finished_runs(invoke, filler):
+    """Two pending seeds take twice what a finished one took; what failed or is done takes none."""
+    runs = filler.pending(seeds=4)
+    filler.end(runs[0], "finished")
+    filler.end(runs[1], "failed")
+    seconds = runs[0].result()["train_seconds"]
+    shown = invoke("status", "--store", filler.root).stdout
+
+    assert 2 * seconds == pytest.approx(rows(invoke, filler)[0]["seconds_left"])
+    assert f"; {duration(2 * seconds)} left one after another\n" in shown
+
+
+def test_time_left_is_told_by_a_run_that_trains_if_none_is_done(invoke, filler, running):
+    """A run that has trained two of three epochs needs half as long again."""
+    point = running.points()[-1]
+    spent = point["train_seconds"] + point["evaluation_seconds"]
+    (row,) = rows(invoke, filler)
+    filler.pending(1, "adam")
+
+    assert spent / 2 == pytest.approx(row["seconds_left"])
+    assert ", and 1 row of unknown pace" in invoke("status", "--store", filler.root).stdout
+
+
 def test_setting_shows_its_values_and_origin(invoke, filler):
     """The setting column holds what differs from the defaults, or says that nothing is tuned."""
     filler.pending(1, "sgd", "lr=0.02")
@@ -127,7 +152,7 @@ def test_trials_of_a_cell_share_a_line(invoke, filler, trials):
 
     assert ["tuning: 1/3 trials"] == [part for part in tuning[0].split("  ") if "tuning" in part]
     assert 1 == len(tuning)
-    assert "runs: 3 queued, 4 done" in lines
+    assert "runs: 3 queued, 4 done; 9.0 s left one after another" in lines
     assert 1 == sum(" (1)" in line for line in lines)
 
 
@@ -230,5 +255,6 @@ def test_watching_ends_when_nothing_moves(invoke, filler):
     """--watch returns by itself once no run is running or pending."""
     filler.ended("finished", 2)
     done = invoke("status", "--store", filler.root, "--watch", "60")
+    bare = invoke("status", "--watch", "--store", filler.root)
 
-    assert 0 == done.exit_code
+    assert (0, 0) == (done.exit_code, bare.exit_code)
