@@ -60,7 +60,7 @@ class ReadRow:
     setting_origin: str
     protocol: str
     deviations: tuple[str, ...]
-    text: str = field(repr=False)
+    text: str | bytes = field(repr=False)
     runs: Mapping[int, ReadRun]
     tuning: int = 0
 

@@ -29,6 +29,7 @@ STORE_SCHEMA = 1
 STORE_FILE = "store.json"
 RUNS_FOLDER = "runs"
 LOCKS_FOLDER = "locks"
+TUNING_FOLDER = "tuning"
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _MAY_BE_THERE = {RUNS_FOLDER, LOCKS_FOLDER, "lost+found"}

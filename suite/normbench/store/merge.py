@@ -3,6 +3,7 @@
 Attempts keep their numbers and arrive as ``NNNN.merged-TAG``, where TAG names the attempt in every
 store. They never count for leases, so runs may be at work on either side meanwhile. That a run was
 cancelled comes along only with a run that is new here; what was decided here about others stands.
+Studies and known settings come along where there is none of the name.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from normbench.errors import StoreError, UsageError
+from normbench.setting_files import SETTINGS_FOLDER
 from normbench.store.archive import extract_store
 from normbench.store.checkpoints import find_checkpoint
 from normbench.store.files import (
@@ -38,7 +40,13 @@ from normbench.store.folders import (
     read_outcome,
 )
 from normbench.store.journal import JOURNAL_FILE
-from normbench.store.layout import install_run, prepare_run, run_path
+from normbench.store.layout import (
+    TUNING_FOLDER,
+    install_run,
+    list_names,
+    prepare_run,
+    run_path,
+)
 from normbench.store.leases import HEARTBEAT_FILE, Lease
 from normbench.store.run import StoredRun
 from normbench.store.series import bring_series
@@ -91,6 +99,8 @@ def merge_store(source: Path, target: RunStore) -> MergeReport:
         runs = sorted(RunStore.open(folder).runs(), key=lambda run: run.fingerprint)
         with explained("merge into", target.root):
             done = [_merge_run(run, target.root, work) for run in runs]
+            for name in (TUNING_FOLDER, SETTINGS_FOLDER):
+                _bring_files(folder / name, target.root / name)
     return MergeReport(done.count("added"), done.count("kept"), done.count("updated"))
 
 
@@ -129,6 +139,18 @@ def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
     if added:
         return "added"
     return "updated" if changed else "kept"
+
+
+def _bring_files(source: Path, target: Path) -> None:
+    """Copy the files that *target* lacks."""
+    wanted = [name for name in list_names(source) if not is_temporary(name)]
+    if not wanted:
+        return
+    target.mkdir(exist_ok=True)
+    with open_folder(target) as folder:
+        for name in wanted:
+            if (data := read_bytes(source / name)) is not None:
+                write_once(name, data, folder=folder)
 
 
 def _bring_mark(source: Path, target: Path) -> None:

@@ -17,11 +17,11 @@ from normbench.errors import StoreError, UsageError
 from normbench.parameters import Search, Value
 from normbench.store import RunState, RunStore
 from normbench.store.files import explained, open_folder, read_json, to_json, write_whole
+from normbench.store.layout import TUNING_FOLDER
 from normbench.tuning.plan import Plan
 from normbench.tuning.space import Axis, Space
 from normbench.tuning.study import Study, Trial
 
-TUNING_FOLDER = "tuning"
 SCHEMA = 1
 _LOCK = "tuning"
 

@@ -60,6 +60,23 @@ def test_runs_arrive_with_results_and_curves(store, node, make_spec, tmp_path, f
         assert theirs.environment() == ours.environment()
 
 
+@pytest.mark.parametrize("form", ["folder", "w:gz"])
+def test_studies_and_settings_arrive_where_there_are_none(store, node, make_spec, tmp_path, form):
+    """What was tuned elsewhere comes with its runs; what was tuned here stands."""
+    node.add(make_spec(0))
+    for root, words in ((node.root, "theirs"), (store.root, "ours")):
+        for name in ("tuning/both.json", "settings/both.toml"):
+            (root / name).parent.mkdir()
+            (root / name).write_text(words)
+    (node.root / "tuning/new.json").write_text("theirs")
+    (node.root / "settings/new.toml").write_text("theirs")
+    merge_store(node.root if form == "folder" else pack(node, tmp_path / "node.tar", form), store)
+
+    for folder, ending in (("tuning", "json"), ("settings", "toml")):
+        texts = [(store.root / folder / f"{n}.{ending}").read_text() for n in ("both", "new")]
+        assert ["ours", "theirs"] == texts
+
+
 def test_merging_again_changes_nothing(store, node, make_spec, tmp_path):
     """The second merge, from the folder or from an archive, keeps every file as it is."""
     train(node.add(make_spec(0)), result=RESULT)

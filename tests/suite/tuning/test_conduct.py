@@ -15,8 +15,8 @@ from normbench.plugins import load_catalogue
 from normbench.report import rows_of
 from normbench.resolve import Request, resolve
 from normbench.store import RunState, RunStore
+from normbench.store.layout import TUNING_FOLDER
 from normbench.tuning import Conduct, Tuning, read_study, studies
-from normbench.tuning.record import TUNING_FOLDER
 
 CATALOGUE = load_catalogue()
 
