@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -92,18 +90,6 @@ def format_option(function: _F) -> _F:
         show_default=True,
         help="json and csv have every number unrounded.",
     )(function)
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Leave garbage uncollected: a hundred thousand runs are all alive until they are printed."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def names_of(filters: Mapping[str, Sequence[str]]) -> dict[str, Any]:

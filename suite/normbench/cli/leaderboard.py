@@ -14,9 +14,9 @@ from normbench.cli.boards import (
     names_of,
     print_sections,
     terms_options,
-    without_collector,
 )
 from normbench.cli.options import Invocation, common_options
+from normbench.garbage import uncollected
 
 
 @click.command("leaderboard")
@@ -89,6 +89,6 @@ def command(
         terms=make_terms(alpha, correction, allow_incomplete=allow_incomplete, stages=looks),
     )
     reader = StoreReader(invocation.open_store())
-    with without_collector():
+    with uncollected():
         boards = make_boards(reader, invocation.catalogue, wanted)
         print_sections(report_sections(boards, invocation.catalogue if published else None), shape)

@@ -6,14 +6,13 @@ read. Several processes may look at once: each writes what it saw.
 
 from __future__ import annotations
 
-import gc
 import logging
 import string
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 
 from normbench.errors import StoreError
+from normbench.garbage import uncollected
 from normbench.store import index_files
 from normbench.store.files import explain, is_gone, open_folder
 from normbench.store.folders import ATTEMPTS_FOLDER
@@ -68,7 +67,7 @@ class Indexer:
         Raises:
             StoreError: If a folder cannot be read.
         """
-        with _no_collections():
+        with uncollected():
             if not self._loaded:
                 self._load()
             names = {bucket: list_names(self._runs / bucket) for bucket in list_names(self._runs)}
@@ -202,15 +201,3 @@ def _holds(record: Record, name: str, bucket: int | None) -> bool:
         and (not attempts or attempts == changed(f"{name}/{ATTEMPTS_FOLDER}", bucket))
         and (not series or series == changed(f"{name}/{SERIES_FOLDER}", bucket))
     )
-
-
-@contextmanager
-def _no_collections() -> Iterator[None]:
-    """Keep Python from looking for garbage in 100 000 runs over and over while they are made."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
