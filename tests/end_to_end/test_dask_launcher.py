@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 SEEDS = (0, 1, 2)
 FAILING = 5.0
-DEADLINE = 90.0
+DEADLINE = 300.0
 ALONE = ("--no-nanny", "--nthreads", "1", "--local-directory")
 # Plain SGD that waits in its second epoch for as long as a file is there.
 PLUGIN = """

@@ -21,7 +21,7 @@ from normbench.worker import Worker
 FORK = multiprocessing.get_context("fork")
 CATALOGUE = load_catalogue()
 KILLS = 20
-DEADLINE = 60.0
+DEADLINE = 300.0
 
 
 def add_run(folder: Path, epochs: int = 30, problem: str = "digits_cnn_bn") -> str:

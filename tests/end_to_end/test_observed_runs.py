@@ -26,7 +26,7 @@ FORK = multiprocessing.get_context("fork")
 CATALOGUE = load_catalogue()
 OBSERVERS = ("activations:every=0.7:batch_size=16", "norm_parameters:every_steps=9", "spheres")
 KILLS = 4
-DEADLINE = 60.0
+DEADLINE = 300.0
 
 
 def add_run(folder: Path, *observers: str, epochs: int = 6):

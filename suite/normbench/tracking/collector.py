@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from types import TracebackType
 
 from normbench.errors import StoreError
@@ -13,6 +14,7 @@ from normbench.tracking.report import SyncReport, Tally
 from normbench.tracking.sync import LOCK
 
 _LONGEST_PAUSE = 60.0
+_LEAST_REST = 20.0
 _BUSY = "another process copies these runs, such as an open `normbench ui`"
 _log = logging.getLogger("normbench.tracking")
 
@@ -81,10 +83,13 @@ class Collector:
             pause = self._interval
             while True:
                 stopping = self._stop.is_set()
+                began = time.monotonic()
                 pause = self._interval if self._look(mirror) else min(2 * pause, _LONGEST_PAUSE)
                 if stopping:
                     return True
-                self._stop.wait(pause)
+                # A look at a very big store takes a while itself; training shall not feel it.
+                rest = _LEAST_REST * (time.monotonic() - began)
+                self._stop.wait(max(pause, rest))
 
     def _look(self, mirror: Mirror) -> bool:
         """Copy what is new; return whether all went well."""

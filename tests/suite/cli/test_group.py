@@ -18,13 +18,6 @@ from normbench.errors import NormbenchError, UsageError
 HEAVY = ("torch", "mlflow", "omegaconf", "matplotlib", "numpy", "scipy", "sklearn", "rich")
 
 NORMBENCH = (sys.executable, "-c", "from normbench.cli import main; main()")
-# A shell that starts these tests in the background has its children ignore Ctrl-C.
-LISTENING = (
-    sys.executable,
-    "-c",
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from normbench.cli import main; main()",
-)
 
 
 def normbench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -226,7 +219,7 @@ def test_interrupt_while_watching(filler):
     """Ctrl-C ends a command that waits with exit code 130."""
     filler.pending()
     process = subprocess.Popen(
-        [*LISTENING, "status", "--store", str(filler.root), "--watch", "60"],
+        [*NORMBENCH, "status", "--store", str(filler.root), "--watch", "60"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
