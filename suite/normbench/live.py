@@ -10,6 +10,8 @@ from typing import Any
 from normbench.store import IndexedRun, RunState, RunStore, StoredRun
 
 _DONE = (RunState.FINISHED, RunState.DIVERGED)
+# What a launch would still train by itself.
+MOVING = (RunState.RUNNING, RunState.PENDING, RunState.INTERRUPTED)
 TOTALS = {
     "running": (RunState.RUNNING,),
     "queued": (RunState.PENDING, RunState.INTERRUPTED),

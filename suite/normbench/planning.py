@@ -14,7 +14,7 @@ from normbench.data import check_files, data_folder
 from normbench.descriptions import Dataset, Network, Norm, Optimizer, Problem
 from normbench.errors import UsageError
 from normbench.plugins import Catalogue
-from normbench.resolve import Request, resolve
+from normbench.resolve import Request, request_label, resolve
 from normbench.specs import RunSpec
 
 
@@ -84,9 +84,7 @@ def plan_all(
         try:
             planned = _plan(request, catalogue, folder, checked)
         except UsageError as error:
-            words = " ".join(request.words)
-            cell = f"{request.problem} {request.optimizer} --norm {request.norm} {words}".rstrip()
-            raise type(error)(f"cell {cell}: {error}") from None
+            raise type(error)(f"cell {request_label(request)}: {error}") from None
         specs.update((spec.fingerprint, spec) for spec in planned)
     return list(specs.values())
 

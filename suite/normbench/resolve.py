@@ -59,6 +59,16 @@ class Request:
     setting_of: str | None = None
 
 
+def request_label(request: Request) -> str:
+    """Return the cell of *request* in the words that ask for it."""
+    parts = [request.problem, request.optimizer]
+    parts += [f"--norm {request.norm}"] if request.norm else []
+    parts += [f"--ablation {request.ablation}"] if request.ablation else []
+    if request.sites is not None:
+        parts.append(f"--sites {','.join(map(str, request.sites))}")
+    return " ".join([*parts, *request.words])
+
+
 def resolve(request: Request, catalogue: Catalogue) -> list[RunSpec]:
     """Return one spec for each seed of *request*.
 

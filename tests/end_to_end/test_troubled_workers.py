@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,6 @@ import pytest
 
 from normbench.api import Launching, Report, resume
 from normbench.launchers import local
-from normbench.launchers.launches import launches
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
 from normbench.store import RunState, RunStore, StoredRun
@@ -114,8 +114,10 @@ def test_second_interrupt_kills_at_once(store, add, tmp_path):
     run = add("hang")
     words = ["resume", "--store", str(store.root), "--plugin", str(PLUGIN), "--no-track"]
     command = [sys.executable, "-m", "normbench", *words, "--slots", "1", "--device", "cpu"]
-    driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: _hangs(store))
+    deaf = tmp_path / "deaf"
+    variables = {**os.environ, "DEAF_FILE": str(deaf)}
+    driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables)
+    wait_for(deaf.exists)
     driver.send_signal(2)
     lines = [driver.stderr.readline()]
     driver.send_signal(2)
@@ -129,12 +131,6 @@ def test_second_interrupt_kills_at_once(store, add, tmp_path):
         run.state(),
         run.attempts()[-1].message,
     )
-
-
-def _hangs(store: RunStore) -> bool:
-    """Whether a worker has taken its run and been through its first evaluation."""
-    runs = [run for run in store.runs() if run.state() is RunState.RUNNING]
-    return bool(runs) and bool(runs[0].points()) and bool(launches(store.root))
 
 
 def wait_for(condition) -> None:

@@ -53,6 +53,8 @@ class Trouble(torch.optim.SGD):
 
     def _hang(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if deaf := os.environ.get("DEAF_FILE"):
+            Path(deaf).touch()
         while True:
             time.sleep(600)
 

@@ -6,28 +6,31 @@ import math
 import statistics
 from dataclasses import asdict, replace
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from normbench.descriptions import Source
-from normbench.errors import StoreError
+from normbench.descriptions import Source, Suite
+from normbench.errors import StoreError, UsageError
 from normbench.forecast.cells import gather
 from normbench.forecast.cost import cost_of_probe, cost_of_runs
-from normbench.forecast.detection import detections
+from normbench.forecast.detection import detections, tables_of
 from normbench.forecast.disk import estimated_bytes, folder_bytes, measured_bytes
 from normbench.forecast.hardware import device_name
 from normbench.forecast.plan import disk_of, forecast, with_costs
 from normbench.forecast.probes import Measured, Probe, Prober
 from normbench.forecast.schedule import finish_seconds
+from normbench.leaderboard.grouping import tables_of as leaderboard_tables
+from normbench.leaderboard.reading import ReadRow
 from normbench.planning import plan_all
 from normbench.plugins import load_catalogue
 from normbench.power import detectable_effect, pairs_needed
 from normbench.publications import Publication, PublishedResult
 from normbench.resolve import Request, resolve
 from normbench.store import RunState, RunStore
-from normbench.suites import Plan
+from normbench.suites import Plan, expand, find_suite
 
 CATALOGUE = load_catalogue()
 MEASURED = Measured(
@@ -36,7 +39,6 @@ MEASURED = Measured(
     steps_per_epoch=40,
     seconds_per_evaluation=2.0,
     seconds_per_refresh=3.0,
-    start_seconds=1.0,
     peak_memory=10**9,
     checkpoint=10**6,
     hardware="some device",
@@ -60,7 +62,7 @@ def store(tmp_path):
     return RunStore.open(tmp_path / "store", create=True)
 
 
-def finish(store, asked, scores, *, outcome="finished", seconds=30.0, device="cpu"):
+def finish(store, asked, scores, *, outcome="finished", seconds=30.0, device="cpu", shared=False):
     """Add the runs of a request and give each a result."""
     for spec, score in zip(resolve(asked, CATALOGUE), scores, strict=True):
         attempt = store.add(spec).claim({"hardware": {"device": device_name("cpu")}})
@@ -75,9 +77,38 @@ def finish(store, asked, scores, *, outcome="finished", seconds=30.0, device="cp
                     "evaluation_seconds": 3.0,
                     "peak_memory_mb": 512.0,
                     "device": device,
-                    "shared": False,
+                    "shared": shared,
                 }
             )
+
+
+@pytest.fixture(params=CATALOGUE.names(Suite))
+def suite_plan(request):
+    """What one shipped suite asks for."""
+    return expand(find_suite(request.param, CATALOGUE, Path()), CATALOGUE)
+
+
+@pytest.fixture
+def make_row():
+    """Return a function that makes of a cell the row that a leaderboard reads of its runs."""
+
+    def made(cell):
+        spec = cell.spec
+        return ReadRow(
+            row=spec.row,
+            problem=spec.problem.name,
+            norm=spec.norm.name,
+            norm_label=spec.norm_label,
+            optimizer=spec.optimizer.name,
+            setting=spec.optimizer.parameters,
+            setting_origin=spec.setting_origin,
+            protocol=spec.protocol.name,
+            deviations=spec.deviations,
+            text=spec.to_json(),
+            runs={},
+        )
+
+    return made
 
 
 def cells_of(store, *requests):
@@ -152,6 +183,17 @@ def test_run_that_two_requests_mean_is_trained_once():
     assert 1 == len({spec.row for spec in specs})
 
 
+def test_error_names_the_cell_in_words_that_ask_for_it():
+    """Ablation and sites are part of the name; a norm that was not asked for is not."""
+    bad = replace(request(words=("problem.batch_size=5000",)), ablation="frozen")
+    masked = replace(request(problem="digits_cnn", norm="batch_norm"), sites=(1,))
+
+    with pytest.raises(UsageError, match=r"^cell digits_cnn_bn sgd --ablation frozen protocol\."):
+        plan_all([bad], CATALOGUE)
+    with pytest.raises(UsageError, match=r"^cell digits_cnn sgd --norm batch_norm --sites 1 prot"):
+        plan_all([masked], CATALOGUE)
+
+
 def test_cell_that_cannot_be_resolved_says_why(store):
     """One bad cell is named and the others are planned."""
     bad, good = cells_of(store, request(words=("lr=-1",)), request())
@@ -184,6 +226,21 @@ def test_many_runs_are_read_from_the_index(store, monkeypatch):
     assert shown(few) == shown(many)
 
 
+def test_share_of_an_interrupted_run_is_read_from_the_index(store, monkeypatch):
+    """One epoch of three is a third of the work, by the index as by the run's own files."""
+    attempt = store.add(resolve(request(seeds=1), CATALOGUE)[0]).claim({})
+    with attempt:
+        for epoch in (0, 1):
+            attempt.append({"epoch": epoch, "step": 40 * epoch, "train_seconds": 9.0 * epoch})
+        attempt.close(RunState.INTERRUPTED)
+    (few,) = cells_of(store, request(seeds=1))
+    monkeypatch.setattr("normbench.forecast.standing.MANY_RUNS", 0)
+    (many,) = cells_of(store, request(seeds=1))
+
+    assert [pytest.approx(1 / 3)] == [run.share for run in many.runs]
+    assert [pytest.approx(2 / 3)] == few.left == many.left
+
+
 def test_cost_comes_from_finished_runs_of_such_a_device(store):
     """Mean seconds of the row's finished runs; runs of another device say nothing."""
     finish(store, request(seeds=1), (0.9,), seconds=30.0)
@@ -198,13 +255,36 @@ def test_cost_comes_from_finished_runs_of_such_a_device(store):
     assert cost_of_runs(cell.runs, "cpu", "another processor") is None
 
 
+def test_times_of_shared_devices_are_not_used(store):
+    """A run that shared its device took longer than one would alone; it gives no cost."""
+    finish(store, request(seeds=1), (0.9,), seconds=300.0, shared=True)
+    (shared,) = cells_of(store, request())
+    assert cost_of_runs(shared.runs, "cpu", device_name("cpu")) is None
+
+    finish(store, request(seeds=[1]), (0.9,), seconds=30.0)
+    (both,) = cells_of(store, request())
+    assert 33.0 == cost_of_runs(both.runs, "cpu", device_name("cpu")).seconds
+
+
+def test_cost_means_the_same_of_runs_and_of_probes(store):
+    """A probe at the speed of a finished run costs what that run cost, without any start."""
+    finish(store, request(seeds=1), (0.9,), seconds=60.0)
+    (cell,) = cells_of(store, request())
+    same = replace(MEASURED, seconds_per_evaluation=0.75, seconds_per_refresh=0.0)
+    by_runs = cost_of_runs(cell.runs, "cpu", device_name("cpu"))
+    by_probe = cost_of_probe(cell.spec, same)
+
+    assert (63.0, 0.5) == (by_runs.seconds, by_runs.seconds_per_step)
+    assert (63.0, 0.5) == (by_probe.seconds, by_probe.seconds_per_step)
+
+
 @pytest.mark.parametrize(("every", "evaluations"), [(1, 4), (2, 3), (3, 2), (9, 2)])
 def test_cost_of_a_probe_counts_steps_and_evaluations(every, evaluations):
-    """Start, all steps, an evaluation before training and at each due epoch, and refreshes."""
+    """All steps, an evaluation before training and at each due epoch, and refreshes."""
     spec = resolve(request(words=(f"protocol.evaluate_every={every}",)), CATALOGUE)[0]
     cost = cost_of_probe(spec, MEASURED)
 
-    expected = 1.0 + 3 * 40 * 0.5 + evaluations * 2.0 + (evaluations - 1) * 3.0
+    expected = 3 * 40 * 0.5 + evaluations * 2.0 + (evaluations - 1) * 3.0
     assert expected == cost.seconds
 
 
@@ -249,6 +329,46 @@ def test_detection_uses_pairs_of_the_store(store):
     assert sd == pytest.approx(found.deviation.value)
     assert sd * detectable_effect(3, comparisons=2) == pytest.approx(found.difference)
     assert pairs_needed(0.005 / sd, comparisons=2) == found.pairs_needed
+
+
+def test_deterministic_rivals_say_nothing_of_the_spread(store):
+    """Differences that are all equal, up to rounding, add neither variance nor freedom."""
+    finish(store, request("momentum"), (0.90, 0.91, 0.92))
+    finish(store, request("sgd"), (0.91, 0.90, 0.95))
+    finish(store, request("adam"), (0.91, 0.92, 0.93))
+    cells = cells_of(store, *map(request, ("momentum", "sgd", "adam")))
+    (found,) = detections(cells, CATALOGUE)
+    (alone,) = detections([cells[0], cells[2]], CATALOGUE)
+
+    assert statistics.stdev((0.01, -0.01, 0.03)) == pytest.approx(found.deviation.value)
+    assert "pairs in the store, 2 degrees of freedom" == found.deviation.source
+    assert 2 == found.rivals
+    assert alone.deviation is None
+
+
+def test_tables_are_those_of_the_leaderboard(suite_plan, make_row):
+    """A plan of any suite has the tables that a leaderboard makes of its rows."""
+    cells = gather(suite_plan.requests, CATALOGUE, None)
+    rows = [make_row(cell) for cell in cells]
+    planned = {
+        title: [cell.spec.row for cell in table] for title, table in tables_of(cells).items()
+    }
+    shown = {
+        title: [row.row for row in members] for title, members in leaderboard_tables(rows).items()
+    }
+
+    assert not [cell.error for cell in cells if cell.error]
+    assert dict(sorted(planned.items())) == shown
+    assert list(planned) == [each.title for each in detections(cells, CATALOGUE)]
+
+
+def test_other_batch_sizes_are_other_tables():
+    """What a leaderboard keeps apart is planned apart, and the title says why."""
+    plan = expand(find_suite("group_norm_study", CATALOGUE, Path()), CATALOGUE)
+    tables = tables_of(gather(plan.requests, CATALOGUE, None))
+
+    assert [2, 2, 2, 2, 2, 3] == sorted(map(len, tables.values()))
+    assert all("batch_size" in title for title in tables)
 
 
 def test_detection_falls_back_to_published_spreads(store):
@@ -309,6 +429,18 @@ def test_reference_is_the_declared_row_or_the_usual_one(store):
     )
 
 
+@pytest.mark.parametrize(("devices", "expected"), [(1, 5), (2, 10), (3, 15), (8, 15)])
+def test_checkpoints_are_of_runs_that_train_at_once(store, devices, expected):
+    """No more than one on each device, nor more than runs are left; the largest counts for all."""
+    sizes = [cost_of_probe(cell.spec, MEASURED) for cell in cells_of(store, request(seeds=1))]
+    costs = [replace(sizes[0], checkpoint=size) for size in (5, 3)]
+    cells = cells_of(store, request(seeds=1), request("adam", seeds=2))
+    known = [cell.with_cost(cost) for cell, cost in zip(cells, costs, strict=True)]
+
+    assert expected == disk_of(known, devices).checkpoints
+    assert disk_of(cells, devices).checkpoints is None
+
+
 def test_hard_links_take_disk_once(tmp_path):
     """A second name of a file adds nothing, as a published result is one of its attempt's."""
     (tmp_path / "one").write_bytes(b"x" * 100_000)
@@ -344,6 +476,16 @@ def test_probes_are_told_apart_by_what_a_step_costs(store, tmp_path):
 
     assert {base} == set(same)
     assert 5 == len({base, *other})
+
+
+def test_probe_depends_on_no_seed(store, tmp_path):
+    """All seeds and learning rates of a row share a probe; no optimizer shares another's."""
+    probes = prober(store, tmp_path)
+    specs = resolve(request(seeds=[0, 7, 100_000]), CATALOGUE)
+    found = {probes.key(spec) for spec in specs}
+
+    assert 1 == len(found)
+    assert found.isdisjoint(probes.key(spec) for spec in resolve(request("momentum"), CATALOGUE))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"outcome": "measured", "measured": {}}'])

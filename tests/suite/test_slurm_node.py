@@ -70,8 +70,11 @@ class Job:
         return subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
 
     def calls(self) -> list[str]:
-        """Return the words of each draining."""
-        return (self.folder / "calls").read_text().splitlines()
+        """Return the words of each draining, which ends with its agent."""
+        lines = (self.folder / "calls").read_text().splitlines()
+        words = [line.split(" ", 2) for line in lines]
+        assert {"--parent"} == {first for first, _, _ in words}
+        return [rest for _, _, rest in words]
 
 
 @pytest.fixture

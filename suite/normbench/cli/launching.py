@@ -229,7 +229,7 @@ def _show_plan(
     from normbench.tables import optimizer_cell
 
     path = invocation.store_path
-    store = RunStore.open(path) if path.exists() else None
+    store = RunStore.open_if_there(path)
     states = []
     for spec in specs:
         run = store.get(spec.fingerprint) if store is not None else None

@@ -93,7 +93,8 @@ def command(
     Of each cell: runs, seconds per training step and memory (from finished runs of the store, else
     from a short probe), and the time that is left. In total: device-hours, when N devices are done,
     disk, and the smallest difference that the planned seeds detect. No run is added to the store.
-    The exit code is 1 if some cell cannot be trained here.
+    The exit code is 1 if some cell is known not to be trainable here: what only a built network
+    shows, such as a mask of the wrong length, a probe finds and --no-probe does not.
 
     \b
     normbench plan my_suite.yaml --devices 8
@@ -191,7 +192,9 @@ def _forecast(
 
 
 def _store(invocation: Invocation) -> RunStore | None:
-    return invocation.open_store() if invocation.store_path.exists() else None
+    from normbench.store import RunStore
+
+    return RunStore.open_if_there(invocation.store_path)
 
 
 def _is_suite(invocation: Invocation, name: str) -> bool:

@@ -24,6 +24,7 @@ _STATES = ("done", "running", "failed", "cancelled")
 _COLUMNS = ("runs", *_STATES, "s/step", "memory", "time/run", "left", "from")
 _NUMBERS = _COLUMNS[:-1]
 _WIDTH = 100
+_STARTS = "starting each worker takes a few seconds more"
 _TEST = (
     "Detected is what a one-sided paired t-test finds with probability 0.8, at 5 % for a whole "
     "table (Holm's first step). Below 5 seeds a leaderboard gives no verdict."
@@ -127,6 +128,12 @@ def _totals(forecast: Forecast) -> list[str]:
     if forecast.unknown:
         lines.append(f"Not in it: {forecast.unknown} runs of unknown length")
     lines.append(_disk(forecast))
+    if forecast.not_probed:
+        cells = f"{forecast.not_probed} cell{'s' * (forecast.not_probed > 1)}"
+        lines.append(
+            f"Not probed: {cells}; whether they can be trained shows in run --dry-run or suite run "
+            "--dry-run"
+        )
     return lines
 
 
@@ -134,10 +141,10 @@ def _time(forecast: Forecast) -> str:
     seconds, devices = forecast.device_seconds, forecast.devices
     line = f"Time left: {_hours(seconds)} device-hours on {forecast.hardware}"
     if devices == 1:
-        return f"{line}, {duration(seconds)} one after another"
+        return f"{line}, {duration(seconds)} one after another; {_STARTS}"
     return (
         f"{line}: {duration(seconds)} one after another, {duration(forecast.finish_seconds)} with "
-        f"{devices} at a time, longest first"
+        f"{devices} at a time, longest first; {_STARTS}"
     )
 
 
@@ -166,7 +173,7 @@ def _difference(each: Detection) -> list[str]:
     """Return what one table detects, and on which grounds."""
     metric = each.metric
     seeds = "1 seed detects" if each.pairs == 1 else f"{each.pairs} seeds detect"
-    head = f"{each.problem}, {metric.name}: {seeds}"
+    head = f"{each.title}, {metric.name}: {seeds}"
     interest = _amount(metric.smallest_difference, metric.name)
     by = "" if each.declared else ", by default"
     rivals = f"{each.rivals} rival{'s' * (each.rivals > 1)} of {each.reference}{by}"

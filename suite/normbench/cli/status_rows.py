@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from normbench.cli import output
-from normbench.live import view_run
+from normbench.live import MOVING, view_run
 from normbench.store import Index, IndexedRow, IndexedRun, RunState
 from normbench.tables import duration
 
@@ -23,8 +23,6 @@ GROUPS = {
     "failed": (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED),
     "cancelled": (RunState.CANCELLED,),
 }
-
-_MOVING = (RunState.RUNNING, RunState.PENDING, RunState.INTERRUPTED)
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class StatusRow:
     @cached_property
     def seconds_left(self) -> float | None:
         """Seconds of one device for the runs that train or wait; None where no pace is known."""
-        moving = [run for run in self.runs if run.state in _MOVING]
+        moving = [run for run in self.runs if run.state in MOVING]
         if not moving:
             return 0.0
         finished = [run.seconds for run in self.runs if run.state is RunState.FINISHED]

@@ -50,7 +50,7 @@ def list_suites(invocation: Invocation, as_json: bool) -> None:
 def describe(invocation: Invocation, name: str, as_json: bool) -> None:
     """Show the cells of a suite, and those that it leaves out."""
     from normbench.resolve import resolve
-    from normbench.suites import request_label
+    from normbench.resolve import request_label
 
     plan = expanded(invocation, name)
     rows = [resolve(request, invocation.catalogue) for request in plan.requests]

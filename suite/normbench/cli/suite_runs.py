@@ -95,9 +95,10 @@ def _cells(
     """
     from normbench.errors import UsageError
     from normbench.forecast.cells import gather
+    from normbench.store import RunStore
 
     plan = expanded(invocation, name, words, seeds, only)
-    store = invocation.open_store() if invocation.store_path.exists() else None
+    store = RunStore.open_if_there(invocation.store_path)
     cells = gather(plan.requests, invocation.catalogue, store)
     for cell in cells:
         if cell.error:

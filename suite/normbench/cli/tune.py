@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("problem", shell_complete=complete.names_of("problem"))
 @click.argument("optimizer", shell_complete=complete.names_of("optimizer"))
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--trials", type=int, metavar="N", help="Settings to try; default 20.")
+@click.option("--trials", type=int, metavar="N", help="Settings to try; default 20, or fewer.")
 @click.option(
     "--method", default="sobol", show_default=True, metavar="NAME", help="sobol, grid or tpe."
 )

@@ -23,6 +23,7 @@ from normbench.schedules import epoch_factors, factor
 
 RESULT_SCHEMA = 1
 CHECKPOINT_SECONDS = 30.0
+_FIRST_CHECKPOINT_SECONDS = 2.0
 Point = dict[str, Any]
 
 
@@ -88,14 +89,17 @@ class Trainer:
         else:
             self._progress = checkpoint.restore(resume, self._session, self._observing)
             self._last = dict(points[-1]) if points else {}
-        saved = time.monotonic()
+        began = saved = time.monotonic()
         for epoch in range(self._progress.epoch + 1, self._spec.epochs + 1):
             bad_step = self._train_epoch(epoch)
             self._observing.end_epoch(bad_step)
             if bad_step is not None:
                 return self._result("diverged", bad_step)
             last = epoch == self._spec.epochs
-            if not last and time.monotonic() - saved >= self._checkpoint_seconds:
+            # The first ones come early and each doubles the time, so that an attempt of any length
+            # keeps about half of what it trained at least.
+            gap = min(self._checkpoint_seconds, _FIRST_CHECKPOINT_SECONDS + saved - began)
+            if not last and time.monotonic() - saved >= gap:
                 self._sink.checkpoint(self._save, epoch)
                 saved = time.monotonic()
         return self._result("finished", None)

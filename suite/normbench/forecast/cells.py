@@ -15,10 +15,9 @@ from normbench.forecast.cost import Cost
 from normbench.forecast.standing import Look, Standing
 from normbench.planning import resolve_checked
 from normbench.plugins import Catalogue
-from normbench.resolve import Request
+from normbench.resolve import Request, request_label
 from normbench.specs import RunSpec
 from normbench.store import RunState, RunStore
-from normbench.suites import request_label
 
 FAILED = (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED)
 _STATES = {

@@ -20,7 +20,7 @@ class Cost:
     """What one run takes.
 
     Attributes:
-        seconds: Training and evaluation.
+        seconds: Training and evaluation; not the start of the worker, nor opening the run.
         seconds_per_step: Of training.
         peak_memory: Bytes; None where it was not measured.
         checkpoint: Bytes of a checkpoint while it trains; None where it is not known.
@@ -63,7 +63,7 @@ def cost_of_probe(spec: RunSpec, measured: Measured) -> Cost:
     """Return the cost of a run of *spec* at the speed that a probe measured."""
     steps = spec.epochs * measured.steps_per_epoch
     evaluations = _evaluations(spec)
-    seconds = measured.start_seconds + steps * measured.seconds_per_step
+    seconds = steps * measured.seconds_per_step
     seconds += evaluations * measured.seconds_per_evaluation
     seconds += (evaluations - 1) * measured.seconds_per_refresh
     return Cost(

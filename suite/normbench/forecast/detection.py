@@ -1,8 +1,8 @@
 """The smallest difference that the planned seeds of a table can detect.
 
-A table is what one leaderboard compares: all rows of a problem under a protocol. Each rival is
-compared with the reference by a one-sided paired t-test; Holm over the rivals is counted with its
-first step, α/m, so that a rival of that difference is found whatever the others do.
+A table is what a leaderboard makes one of: rows that share all but norm, ablation and optimizer.
+Each rival is compared with the reference by a one-sided paired t-test; Holm over the rivals is
+counted with its first step, α/m, so that a rival of that difference is found whatever the others do.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from normbench.comparable import comparable, titles
 from normbench.descriptions import Metric, Problem
 from normbench.forecast.cells import Cell
 from normbench.plugins import Catalogue
 from normbench.power import detectable_effect, pairs_needed
 from normbench.publications import Publication, PublishedResult
 from normbench.specs import RunSpec
+from normbench.statistics import ROUNDING
 
 LEAST_PAIRS = 3
 _REFERENCE_OPTIMIZERS = ("momentum", "sgd")
@@ -41,6 +43,7 @@ class Detection:
     """What the planned seeds of one table can detect.
 
     Attributes:
+        title: Its problem, its protocol and what tells it from the plan's other tables.
         problem: Its problem.
         protocol: Its protocol.
         metric: What is compared.
@@ -55,6 +58,7 @@ class Detection:
             cannot be told, or is beyond any plan.
     """
 
+    title: str
     problem: str
     protocol: str
     metric: Metric
@@ -84,16 +88,28 @@ def detections(
         catalogue: Knows default norms and spreads that others measured.
         references: Rows that the suite declares as references.
     """
-    tables: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        if cell.spec is not None:
-            key = (cell.spec.problem.name, cell.spec.protocol.name)
-            tables.setdefault(key, []).append(cell)
     declared = frozenset(references)
-    return [_detection(table, catalogue, declared) for table in tables.values()]
+    return [
+        _detection(title, table, catalogue, declared) for title, table in tables_of(cells).items()
+    ]
 
 
-def _detection(table: Sequence[Cell], catalogue: Catalogue, declared: frozenset[str]) -> Detection:
+def tables_of(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Return the resolved *cells* that may be compared with each other, by title."""
+    groups: dict[str, list[Cell]] = {}
+    words: dict[str, tuple[str, ...]] = {}
+    for cell in cells:
+        if (spec := cell.spec) is not None:
+            key = comparable(spec.identity)
+            groups.setdefault(key, []).append(cell)
+            words.setdefault(key, (spec.problem.name, spec.protocol.name, *spec.deviations))
+    named = titles(words)
+    return {named[key]: members for key, members in groups.items()}
+
+
+def _detection(
+    title: str, table: Sequence[Cell], catalogue: Catalogue, declared: frozenset[str]
+) -> Detection:
     reference = _reference(table, catalogue, declared)
     spec, rivals = _spec(reference), [cell for cell in table if cell is not reference]
     metric = spec.problem.metric
@@ -106,6 +122,7 @@ def _detection(table: Sequence[Cell], catalogue: Catalogue, declared: frozenset[
         wanted = metric.smallest_difference / deviation.value
         needed = pairs_needed(wanted, comparisons=comparisons)
     return Detection(
+        title=title,
         problem=spec.problem.name,
         protocol=spec.protocol.name,
         metric=metric,
@@ -134,19 +151,30 @@ def _reference(table: Sequence[Cell], catalogue: Catalogue, declared: frozenset[
 
 
 def _paired_deviation(reference: Cell, rivals: Sequence[Cell]) -> Deviation | None:
-    """Return the deviation pooled over the rivals that have enough pairs in the store."""
+    """Return the deviation pooled over the rivals that have enough pairs in the store.
+
+    A rival whose differences are all equal has no spread to learn from: the two are deterministic.
+    """
     base = _scores(reference)
     squares, freedom = 0.0, 0
     for rival in rivals:
         scores = _scores(rival)
-        differences = [scores[seed] - base[seed] for seed in scores.keys() & base.keys()]
-        if len(differences) >= LEAST_PAIRS:
+        pairs = [(scores[seed], base[seed]) for seed in scores.keys() & base.keys()]
+        differences = [one - other for one, other in pairs]
+        if len(pairs) >= LEAST_PAIRS and _vary(pairs):
             squares += statistics.variance(differences) * (len(differences) - 1)
             freedom += len(differences) - 1
     if not squares:
         return None
     found = math.sqrt(squares / freedom)
     return Deviation(value=found, source=f"pairs in the store, {freedom} degrees of freedom")
+
+
+def _vary(pairs: Sequence[tuple[float, float]]) -> bool:
+    """Whether the differences of *pairs* differ by more than rounding does."""
+    differences = [one - other for one, other in pairs]
+    largest = max(abs(score) for pair in pairs for score in pair)
+    return max(differences) - min(differences) > ROUNDING * largest
 
 
 def _published_deviation(spec: RunSpec, catalogue: Catalogue) -> Deviation | None:

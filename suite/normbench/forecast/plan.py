@@ -78,6 +78,11 @@ class Forecast:
         return sum(len(cell.left) for cell in self.cells if cell.cost is None)
 
     @property
+    def not_probed(self) -> int:
+        """Number of cells with runs left that nothing is known of: none of them was built."""
+        return sum(map(_lacks_cost, self.cells))
+
+    @property
     def device_seconds(self) -> float:
         """Seconds that the runs left take on one device after another."""
         return sum(sum(cell.seconds_left) for cell in self.cells)
@@ -100,6 +105,7 @@ class Forecast:
             **{word: self.count(word) for word in ("done", "running", "failed", "cancelled")},
             "left": self.left,
             "of_unknown_length": self.unknown,
+            "not_probed": self.not_probed,
             "device_seconds": self.device_seconds,
             "finish_seconds": self.finish_seconds,
             "disk": vars(self.disk),

@@ -65,9 +65,7 @@ def measure(spec: RunSpec, plugins: list[Path], folder: Path, device: torch.devi
     # Workers import what torch imports late once, and then train many runs.
     configure(rules.precision, deterministic=rules.deterministic, device=device)
     clock = _clock(catalogue.get(Dataset, spec.problem.dataset.name), device)
-    started = clock()
     session = open_session(spec, catalogue, folder, device)
-    opened = clock() - started
     seconds, steps = _step_seconds(session, clock)
     refresh = _refresh_seconds(session, clock)
     return Measured(
@@ -78,7 +76,6 @@ def measure(spec: RunSpec, plugins: list[Path], folder: Path, device: torch.devi
             _part_seconds(session, part, clock) for part in session.parts.values()
         ),
         seconds_per_refresh=refresh,
-        start_seconds=opened,
         peak_memory=peak_memory(device),
         checkpoint=_state_bytes(session),
         hardware=hardware_name(device),

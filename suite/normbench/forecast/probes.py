@@ -29,7 +29,7 @@ from normbench.store.files import explained, open_folder, read_json, to_json, wr
 
 PROBES_FOLDER = "probes"
 LIMIT_SECONDS = 120.0
-_SCHEMA = 1
+_SCHEMA = 2
 # Of no effect on how long a step takes or how much memory it needs.
 _IDLE_RULES = frozenset(
     {"seeds", "first_seed", "seed_rule", "epochs", "epoch_share", "lr_batch_size", "lr_batch_rule"}
@@ -50,7 +50,6 @@ class Measured:
         steps_per_epoch: Steps of an epoch.
         seconds_per_evaluation: All parts evaluated once, from one batch of each.
         seconds_per_refresh: What averaged weights cost before each evaluation.
-        start_seconds: From the spec to the first step; data are read meanwhile.
         peak_memory: Bytes, of the process or of the GPU.
         checkpoint: Bytes of weights, buffers and optimizer state.
         hardware: Name of the device.
@@ -62,7 +61,6 @@ class Measured:
     steps_per_epoch: int
     seconds_per_evaluation: float
     seconds_per_refresh: float
-    start_seconds: float
     peak_memory: int
     checkpoint: int
     hardware: str

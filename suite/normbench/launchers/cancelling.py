@@ -11,8 +11,9 @@ from typing import Any
 
 from normbench.descriptions import Launcher
 from normbench.errors import NormbenchError, UsageError, unknown_name
-from normbench.launchers.launches import LaunchFolder, launches
+from normbench.launchers.launches import DRAIN, LaunchFolder, launches
 from normbench.plugins import Catalogue
+from normbench.store import processes
 
 WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.1
@@ -47,7 +48,9 @@ def cancel_launch(launch: LaunchFolder, catalogue: Catalogue) -> str:
     info = launch.info()
     if "ended" in info:
         return f"launch {launch.id} has ended already"
-    launcher: Any = catalogue.get(Launcher, info.get("launcher", "")).load()()
+    name = info.get("launcher", "")
+    # What `worker --drain` starts is nobody's launcher.
+    launcher: Any = None if name == DRAIN else catalogue.get(Launcher, name).load()()
     if hasattr(launcher, "cancel"):
         launcher.cancel(launch)
         return f"launch {launch.id} was stopped"
@@ -62,6 +65,11 @@ def _stop_driver(launch: LaunchFolder, info: dict[str, Any]) -> str:
         raise UsageError(
             f"launch {launch.id} is driven from {host}, not from here. Stop it there: "
             f"normbench cancel --launch {launch.id} --store {info.get('store')}"
+        )
+    if info.get("boot") != processes.boot():
+        raise UsageError(
+            f"launch {launch.id} was driven from {host} before that was started anew, or from a "
+            "container there. If it still runs, stop it where it does."
         )
     try:
         os.kill(pid, signal.SIGTERM)

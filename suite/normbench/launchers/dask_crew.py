@@ -14,7 +14,7 @@ from normbench.launchers import dask_worker
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.dask_hands import Hand, addresses, greet, stop_all
 from normbench.launchers.dask_options import DaskOptions
-from normbench.launchers.launches import LaunchFolder, launches
+from normbench.launchers.launches import DRAIN, LaunchFolder, launches
 from normbench.launchers.words import worker_words
 from normbench.store import RunStore
 from normbench.store.queue import Queue
@@ -227,7 +227,7 @@ class Crew:
 def _is_drain(launch: LaunchFolder, since: float) -> bool:
     """Whether *launch* is that of a draining process that began after *since*."""
     info = launch.info()
-    return info.get("launcher") == "drain" and info.get("since", 0.0) >= since
+    return info.get("launcher") == DRAIN and info.get("since", 0.0) >= since
 
 
 def _outcome(future: Future) -> tuple[int | None, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from normbench.data import data_folder
 from normbench.launchers.base import LaunchRequest
-from normbench.launchers.launches import LAUNCHES_FOLDER, LaunchFolder
+from normbench.launchers.launches import DRAIN, LAUNCHES_FOLDER, LaunchFolder
 from normbench.launchers.local import Scheduler
 from normbench.store import RunStore, store_path
 from normbench.worker.choice import chosen_runs
@@ -47,7 +47,7 @@ def drain(options: argparse.Namespace) -> int:
         memory_limit=options.memory_limit,
         wall_time=options.wall_time,
     )
-    folder = LaunchFolder.create("drain", request)
+    folder = LaunchFolder.create(DRAIN, request)
     since = options.since if options.since is not None else _since(options.runs_file)
     scheduler = Scheduler(
         request, folder, _nothing, wait=False, since=since, log_level=logging.INFO

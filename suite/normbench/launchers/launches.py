@@ -29,6 +29,7 @@ from normbench.store.layout import list_names
 
 LAUNCHES_FOLDER = "launches"
 LAUNCH_FILE = "launch.json"
+DRAIN = "drain"  # what `worker --drain` is called where a launcher would be
 RUNS_FILE = "runs.txt"
 LOGS_FOLDER = "logs"
 _SCHEMA = 1

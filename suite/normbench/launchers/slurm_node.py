@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -24,8 +25,12 @@ from typing import TYPE_CHECKING
 from normbench.errors import StoreError
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.slurm_queue import queued, seconds_left
-from normbench.store import RunStore, processes
-from normbench.store.queue import Queue
+from normbench.store import IndexedRun, RunStore, processes
+from normbench.store.checkpoints import find_checkpoint
+from normbench.store.folders import list_attempts
+from normbench.store.layout import run_path
+from normbench.store.queue import Queue, pending_in
+from normbench.worker.predictions import Predictor
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
@@ -35,6 +40,7 @@ _STOP_SECONDS = 60.0
 _LONG_ENOUGH = 0.5
 _DONE = (0, 1)
 _MOST_FRUITLESS = 10
+_MOST_ASKED = 1000
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +55,7 @@ class NodeAgent:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         slots: As the user gave them; None for one on each core or GPU of the job.
         signal_seconds: How long before its end SLURM warns the job.
-        furthest: Epochs and ended runs of the launch, as many as earlier jobs saw.
+        furthest: Epochs in checkpoints and ended runs of the launch, as many as earlier jobs saw.
         fruitless: Jobs in a row, in the place of this one, in which that did not grow.
     """
 
@@ -69,6 +75,9 @@ class NodeAgent:
         _log_to_job()
         signal.signal(signal.SIGTERM, self._stop)
         began, wall = time.monotonic(), self._wall_time()
+        if wall is not None and not self._any_fits(wall):
+            _log.info("no run that is left would end within this job; beginning one anyway")
+            wall = None
         self._drain(wall)
         if not self._stopping and self._left():
             if wall is not None and time.monotonic() - began < wall * _LONG_ENOUGH:
@@ -110,7 +119,9 @@ class NodeAgent:
         device = ("cuda" if gpus else "cpu") if self.device == "auto" else self.device
         if device == "cpu":
             slots = slots or str(cores_given())
-        words = ["--device", device, *(["--slots", slots] if slots else [])]
+        # Should this agent be killed, what drains must not outlive the job.
+        words = ["--parent", str(os.getpid()), "--device", device]
+        words += ["--slots", slots] if slots else []
         if wall is not None:
             words += ["--wall-time", f"{wall:.0f}"]
         process = subprocess.Popen(
@@ -141,7 +152,19 @@ class NodeAgent:
         except StoreError as error:
             _log.warning("%s", error)
             return self.furthest
-        return sum(run.epoch + run.complete for run in seen)
+        return sum(run.epoch + 1 if run.complete else _kept(store, run) for run in seen)
+
+    def _any_fits(self, wall: float) -> bool:
+        """Whether some run would end within *wall* seconds, as far as is known, or none is left.
+
+        Asked here, so that no workers are started only to decline all runs.
+        """
+        launch, store = LaunchFolder(Path(self.launch)), RunStore.open(Path(self.store))
+        predictor = Predictor(store)
+        names = islice(pending_in(store, launch.runs()), _MOST_ASKED)
+        found = (store.get(name) for name in names)
+        left = [run for run in found if run is not None and run.result() is None]
+        return not left or any((predictor.seconds(run) or 0.0) < wall for run in left)
 
     def _left(self) -> bool:
         """Whether there are runs that this job could have gone on with."""
@@ -155,6 +178,16 @@ class NodeAgent:
         if self._draining is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._draining[0], signal.SIGTERM)
+
+
+def _kept(store: RunStore, run: IndexedRun) -> int:
+    """Return the epochs of an unfinished run that no later job has to train again."""
+    if not run.attempts:
+        return 0
+    found = [
+        find_checkpoint(each.path) for each in list_attempts(run_path(store.root, run.fingerprint))
+    ]
+    return max((checkpoint.epoch for checkpoint in found if checkpoint), default=0)
 
 
 def job_id() -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normbench.descriptions import Metric
+from normbench.comparable import comparable, mixture
 from normbench.errors import UsageError
 from normbench.leaderboard.against import (
     LEAST_FOR_INTERVAL,
@@ -20,7 +21,6 @@ from normbench.leaderboard.against import (
 from normbench.leaderboard.censored import sooner
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.families import unadjusted
-from normbench.leaderboard.grouping import mixture
 from normbench.leaderboard.paired import Floats, t_test
 from normbench.leaderboard.provenance import target_times
 from normbench.leaderboard.reading import Reader, ReadRow
@@ -78,7 +78,7 @@ def duel(new: ReadRow, base: ReadRow, reader: Reader, metric: str | None, alpha:
     """
     if new.row == base.row:
         raise UsageError(f"both words name the row {new.row[:8]} ({row_label(new)}). Name two.")
-    if words := mixture(new, base):
+    if words := mixture(comparable(new.identity), comparable(base.identity)):
         raise UsageError(
             f"{row_label(new)} and {row_label(base)} cannot be compared: they differ in "
             f"{', '.join(words)}. Train both alike; only norm, ablation and optimizer may differ."

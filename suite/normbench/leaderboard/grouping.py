@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from normbench.comparable import comparable, titles
 from normbench.errors import UsageError
 from normbench.leaderboard.board import Terms
 from normbench.leaderboard.choosing import (
@@ -122,80 +121,17 @@ def references_of(tables: Tables, catalogue: Catalogue, wanted: Wanted) -> dict[
     return {key: found.get(key, nothing) for key in tables}
 
 
-def comparable(row: ReadRow) -> str:
-    """Return what two rows must share to be compared: all but norm, ablation and optimizer."""
-    identity = {
-        name: value
-        for name, value in row.identity.items()
-        if name not in ("norm", "ablation", "optimizer", "files")
-    }
-    files = row.identity.get("files", {})
-    identity["files"] = {k: files[k] for k in sorted(files) if k not in ("norm", "optimizer")}
-    return json.dumps(identity, sort_keys=True)
-
-
 def tables_of(rows: Sequence[ReadRow]) -> dict[str, list[ReadRow]]:
     """Return the rows that may be compared with each other, by title, sorted."""
-    groups = _grouped(rows)
-    titles = _titles(groups)
-    return dict(sorted((titles[key], members) for key, members in groups.items()))
-
-
-def _grouped(rows: Sequence[ReadRow]) -> dict[str, list[ReadRow]]:
     groups: dict[str, list[ReadRow]] = {}
     for row in rows:
-        groups.setdefault(comparable(row), []).append(row)
-    return groups
-
-
-def _titles(groups: Mapping[str, Sequence[ReadRow]]) -> dict[str, str]:
-    """Return a title for each group; groups of one problem are told apart by what differs."""
-    titles = {}
-    for key, rows in groups.items():
-        first = rows[0]
-        words = [first.problem, first.protocol, *first.deviations]
-        alike = [
-            other
-            for other, members in groups.items()
-            if other != key
-            and (members[0].problem, members[0].protocol, members[0].deviations)
-            == (first.problem, first.protocol, first.deviations)
-        ]
-        titles[key] = " ".join([*words, *_differences(key, alike)])
-    return titles
-
-
-def _differences(key: str, others: Sequence[str]) -> list[str]:
-    own = _flat(json.loads(key))
-    rest = [_flat(json.loads(other)) for other in others]
-    return [
-        f"{name}={value}"
-        for name, value in own.items()
-        if any(other.get(name) != value for other in rest)
-    ]
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = str(value)
-    return flat
-
-
-def mixture(first: ReadRow, second: ReadRow) -> list[str]:
-    """Return what keeps two rows from being compared, such as ``protocol.precision``; or nothing.
-
-    Each word says what the two have.
-    """
-    one, other = (_flat(json.loads(comparable(row))) for row in (first, second))
-    return [
-        f"{name} ({one.get(name, 'default')} and {other.get(name, 'default')})"
-        for name in sorted(one.keys() | other.keys())
-        if one.get(name) != other.get(name)
-    ]
+        groups.setdefault(comparable(row.identity), []).append(row)
+    words = {
+        key: (members[0].problem, members[0].protocol, *members[0].deviations)
+        for key, members in groups.items()
+    }
+    named = titles(words)
+    return dict(sorted((named[key], members) for key, members in groups.items()))
 
 
 def _since(rows: Sequence[ReadRow], reader: Reader, since: float | None) -> list[ReadRow]:

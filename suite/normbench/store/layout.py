@@ -44,20 +44,31 @@ def create_store(root: Path) -> None:
         OSError: If it cannot be written.
     """
     root.mkdir(parents=True, exist_ok=True)
-    names = [name for name in list_names(root) if not is_temporary(name)]
-    strange = sorted(set(names) - _MAY_BE_THERE)
-    if STORE_FILE in strange:
+    if not is_vacant(root):
         return  # another process was faster
-    if strange:
-        raise StoreError(
-            f"{root} is neither empty nor a run store: it holds {strange[0]!r}. {_OTHER}."
-        )
     (root / RUNS_FOLDER).mkdir(exist_ok=True)
     (root / LOCKS_FOLDER).mkdir(exist_ok=True)
     content = {"schema": STORE_SCHEMA, "written_by": normbench.__version__}
     with open_folder(root) as folder:
         # By a hard link, as results are published: a file system without them fails here and now.
         write_once(STORE_FILE, to_json(content), folder=folder)
+
+
+def is_vacant(root: Path) -> bool:
+    """Whether the folder *root* is empty, but for what a store that was not finished leaves.
+
+    False if it is a store.
+
+    Raises:
+        StoreError: If *root* holds something else, or cannot be read.
+    """
+    names = [name for name in list_names(root) if not is_temporary(name)]
+    strange = sorted(set(names) - _MAY_BE_THERE)
+    if strange and STORE_FILE not in strange:
+        raise StoreError(
+            f"{root} is neither empty nor a run store: it holds {strange[0]!r}. {_OTHER}."
+        )
+    return not strange
 
 
 def check_store(root: Path, content: Mapping[str, Any] | None) -> None:

@@ -5,7 +5,8 @@ the store. Each run of the list is looked at once as the list is gone through. O
 held by others are looked at again, and only when the list is at its end, so a process spends a time
 proportional to its list on it, however many others share it.
 
-Runs that have killed workers come last. At three strikes (:mod:`normbench.store.strikes`) whoever
+Runs that have killed workers come last, one at a time on each machine, so that the run that kills
+is told from those that died beside it. At three strikes (:mod:`normbench.store.strikes`) whoever
 meets a run sets it aside as ``killed``.
 """
 
@@ -13,8 +14,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -38,6 +42,7 @@ from normbench.store.store import RunStore
 from normbench.store.strikes import STRIKES, count_strikes, noted_death
 
 _SHORT_LIST = 1000
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _log = logging.getLogger(__name__)
 
 
@@ -96,13 +101,14 @@ class Queue:
         self._seen = set() if self._named else set(self._fresh)
         self._held: deque[str] = deque()
         self._suspects: dict[str, int] = {}
+        self._alone = ExitStack()
         self.declined = 0
         self.struck: list[str] = []
 
     @property
     def held(self) -> int:
-        """Number of runs that another process held when they were looked at."""
-        return len(self._held)
+        """Number of runs that may be taken later: held by others, or waiting to run alone."""
+        return len(self._held) + len(self._suspects)
 
     def take(
         self,
@@ -124,8 +130,12 @@ class Queue:
         Raises:
             StoreError: If the store cannot be read or written, or lacks a run of the list.
         """
+        self._alone.close()
         while (found := self._next()) is not None:
             run, look = found
+            if look.strikes and not self._be_alone():
+                self._suspects[run.fingerprint] = look.strikes
+                return None
             if accept is not None and not accept(run):
                 self.declined += 1
                 continue
@@ -138,15 +148,28 @@ class Queue:
             if attempt is not None:
                 return run, attempt
             self._held.append(run.fingerprint)
+            self._alone.close()
         return None
 
     def ready(self, most: int) -> int:
         """Return how many runs could be taken now, without taking them; *most* is enough."""
         found: list[str] = []
         while len(found) < most and (following := self._next()) is not None:
-            found.append(following[0].fingerprint)
+            run, look = following
+            if look.strikes and not self._be_alone():
+                self._suspects[run.fingerprint] = look.strikes
+                break
+            found.append(run.fingerprint)
+            if look.strikes:
+                break
+        self._alone.close()
         self._fresh.extendleft(reversed(found))
         return len(found)
+
+    def _be_alone(self) -> bool:
+        """Whether no other worker of this machine trains a run with strikes; it waits from now."""
+        host = _NOT_IN_A_NAME.sub("-", socket.gethostname())
+        return self._alone.enter_context(self._store.lock(f"suspect-{host}", wait=0.0))
 
     def _next(self) -> tuple[StoredRun, _Look] | None:
         """Return the next run that could be taken and what it was found to be."""
@@ -194,7 +217,12 @@ class Queue:
                 f"run {fingerprint} is not in store {self._store.root}. Add it first, with: "
                 "normbench run ... --enqueue"
             )
-        look = self._look(run)
+        try:
+            look = self._look(run)
+        except StoreError as error:
+            # One damaged file must not keep the others from being trained.
+            _log.warning("run %s is left out: %s", fingerprint[:8], error)
+            return run, _Look(_Standing.OVER)
         if look.standing is _Standing.STRUCK:
             set_aside(run, look.newest)
             self.struck.append(fingerprint)

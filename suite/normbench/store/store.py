@@ -26,6 +26,7 @@ from normbench.store.layout import (
     checked_prefix,
     create_store,
     install_run,
+    is_vacant,
     list_names,
     prepare_run,
     run_path,
@@ -78,6 +79,24 @@ class RunStore:
             content = read_json(root / STORE_FILE)
         check_store(root, content)
         return cls(root)
+
+    @classmethod
+    def open_if_there(cls, root: Path) -> Self | None:
+        """Open the store in the folder *root*; None where ``open(root, create=True)`` makes one.
+
+        That is where nothing is, an empty folder, or what is left of a store whose making was cut
+        short. Nothing is written.
+
+        Args:
+            root: Its folder.
+
+        Raises:
+            StoreError: If *root* is something else, it cannot be read, or a newer normbench wrote
+                it.
+        """
+        if not root.exists() or (root.is_dir() and is_vacant(root)):
+            return None
+        return cls.open(root)
 
     def add(self, spec: RunSpec) -> StoredRun:
         """Add a run; if the store has it already, that one stands.

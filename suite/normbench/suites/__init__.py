@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from normbench.suites.expand import Exclusion, Plan, expand, request_label
+from normbench.suites.expand import Exclusion, Plan, expand
 from normbench.suites.files import SuiteFile, find_suite
 
-__all__ = ["Exclusion", "Plan", "SuiteFile", "expand", "find_suite", "request_label"]
+__all__ = ["Exclusion", "Plan", "SuiteFile", "expand", "find_suite"]

@@ -12,7 +12,7 @@ from normbench.errors import UsageError
 from normbench.overrides import parse_mask, parse_seeds
 from normbench.parameters import typed
 from normbench.plugins import Catalogue
-from normbench.resolve import Request
+from normbench.resolve import Request, request_label
 from normbench.suites.files import Choice, Grid, Rule, SuiteFile, find_suite
 from normbench.suites.schema import AXES
 
@@ -136,16 +136,6 @@ class _Cells:
             self.repeated[request_label(request)] = None
         self.requests[key] = request
         self.choices[key] = cell
-
-
-def request_label(request: Request) -> str:
-    """Return the cell of *request* in the words that ask for it."""
-    parts = [request.problem, request.optimizer]
-    parts += [f"--norm {request.norm}"] if request.norm else []
-    parts += [f"--ablation {request.ablation}"] if request.ablation else []
-    if request.sites is not None:
-        parts.append(f"--sites {','.join(map(str, request.sites))}")
-    return " ".join([*parts, *request.words])
 
 
 def _references(suite: SuiteFile, cells: _Cells, catalogue: Catalogue) -> tuple[Request, ...]:

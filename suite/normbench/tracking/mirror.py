@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from normbench.errors import StoreError
+from normbench.live import MOVING
 from normbench.specs import RunSpec
 from normbench.store import RunState, RunStore, StoredRun
 from normbench.tracking import faults, names, writer
@@ -30,11 +31,13 @@ class _Row:
 
     Attributes:
         any: One of all of them.
+        trained: Share of their epochs that those which train or wait have behind them, summed.
     """
 
     any: StoredRun
     begun: list[tuple[StoredRun, RunState]] = field(default_factory=list)
     waiting: Counter[RunState] = field(default_factory=Counter)
+    trained: float = 0.0
 
     @property
     def spec(self) -> RunSpec:
@@ -122,6 +125,8 @@ class Mirror:
             place = (names.experiment_of(described.problem, described.protocol), run.row)
             if place not in rows:
                 rows[place] = _Row(index.stored(run))
+            if run.state in MOVING:
+                rows[place].trained += min(1.0, run.epoch / described.epochs)
             if run.done or run.attempts:
                 stored = self._runs.get(run.fingerprint) or index.stored(run)
                 rows[place].begun.append((stored, run.state))
@@ -189,7 +194,7 @@ class _RowUpdate:
             done: Done = "created" if content.fingerprint in created else "updated"
             self._update_seed(experiment, content, parent, done)
         with self._tolerated([]):
-            summary = row_content(experiment.of_row(row), self._row.waiting)
+            summary = row_content(experiment.of_row(row), self._row.waiting, self._row.trained)
             self.progress = summary.progress
             writer.update_row(self._backend, parent, summary)
 

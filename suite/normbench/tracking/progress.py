@@ -1,4 +1,4 @@
-"""How far a row, or a whole experiment, is: what its tags say in words."""
+"""How far a row, or a whole experiment, is: what its tags say, as ``normbench status`` does."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from normbench.live import MOVING, totals
 from normbench.store import RunState
 from normbench.tables import duration
 from normbench.tracking import names
 from normbench.tracking.seeds import RESULTS
-
-_SETTLED = (*RESULTS, RunState.CANCELLED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,43 +19,56 @@ class Progress:
 
     Attributes:
         counts: Number of runs by state.
-        seconds_left: Seconds that one device needs for the runs without a result, at the pace of
-            those of their row that have one; None where no run of a row has one.
+        seconds_left: Seconds that one device needs for the runs that train or wait, at the pace of
+            finished ones of their row, as far as it is known.
+        unknown: Number of rows whose pace is not known.
     """
 
     counts: Mapping[RunState, int] = field(default_factory=dict)
-    seconds_left: float | None = 0.0
+    seconds_left: float = 0.0
+    unknown: int = 0
 
     @classmethod
-    def of_row(cls, counts: Mapping[RunState, int], seconds: float | None) -> Progress:
-        """Return the progress of a row whose finished runs took *seconds* on average."""
-        left = sum(count for state, count in counts.items() if state not in _SETTLED)
-        if not left:
+    def of_row(
+        cls, counts: Mapping[RunState, int], pace: float | None, trained: float = 0.0
+    ) -> Progress:
+        """Return the progress of a row.
+
+        Args:
+            counts: Number of runs by state.
+            pace: Seconds that a finished run took on average; None if there is none.
+            trained: Share of their epochs that the runs which train or wait have behind them,
+                summed over them.
+        """
+        moving = sum(counts.get(state, 0) for state in MOVING)
+        if not moving:
             return cls(counts=counts)
-        return cls(counts=counts, seconds_left=None if seconds is None else left * seconds)
+        if pace is None:
+            return cls(counts=counts, unknown=1)
+        return cls(counts=counts, seconds_left=pace * max(0.0, moving - trained))
 
     @classmethod
     def of_all(cls, rows: Iterable[Progress]) -> Progress:
-        """Return the progress of *rows* together; the time left is known if that of each is."""
+        """Return the progress of *rows* together."""
         counts: Counter[RunState] = Counter()
-        left: float | None = 0.0
+        left, unknown = 0.0, 0
         for row in rows:
             counts.update(row.counts)
-            known = left is not None and row.seconds_left is not None
-            left = (left or 0.0) + (row.seconds_left or 0.0) if known else None
-        return cls(counts=counts, seconds_left=left)
+            left += row.seconds_left
+            unknown += row.unknown
+        return cls(counts=counts, seconds_left=left, unknown=unknown)
 
     def tags(self) -> dict[str, str]:
         """Return the tags that say so."""
         done = sum(self.counts.get(state, 0) for state in RESULTS)
-        shown = [(state, self.counts.get(state, 0)) for state in RunState]
+        counted = totals(Counter(self.counts).elements()).items()
         return {
             names.PROGRESS: f"{done} of {sum(self.counts.values())}",
-            names.OUTCOMES: ", ".join(f"{count} {state.value}" for state, count in shown if count),
+            names.OUTCOMES: ", ".join(f"{count} {word}" for word, count in counted if count),
             names.TIME_LEFT: self._time_left(),
         }
 
     def _time_left(self) -> str:
-        if self.seconds_left is None:
-            return "not known yet"
-        return f"{duration(self.seconds_left)} of one device" if self.seconds_left else "none"
+        known = [f"{duration(self.seconds_left)} of one device"] if self.seconds_left else []
+        rows = f"{self.unknown} row{'s'[: self.unknown > 1]} of unknown pace"
+        return ", and ".join([*known, *([rows] if self.unknown else [])]) or "none"

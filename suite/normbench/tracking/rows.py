@@ -19,7 +19,7 @@ from normbench.tracking.seeds import RESULTS, Point, rounded
 
 _BROKEN = {RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT}
 _DIGITS = 6
-_SPENT = ("final/train_s", "final/evaluation_s")
+_TRAINED = "final/train_s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +41,22 @@ class RowContent:
     progress: Progress
 
 
-def row_content(seeds: Collection[MlflowRun], waiting: Mapping[RunState, int]) -> RowContent:
-    """Return what the row of *seeds* should show; seeds *waiting*, by state, have not begun."""
+def row_content(
+    seeds: Collection[MlflowRun], waiting: Mapping[RunState, int], trained: float = 0.0
+) -> RowContent:
+    """Return what the row of *seeds* should show.
+
+    Args:
+        seeds: Those that have begun.
+        waiting: Number of those that have not, by state.
+        trained: See :meth:`normbench.tracking.progress.Progress.of_row`.
+    """
     counts = Counter(RunState(seed.tags[names.STATE]) for seed in seeds)
     counts.update(waiting)
     done = [seed for seed in seeds if _score(seed) is not None]
     scores = [seed.metrics[names.FINAL_SCORE] for seed in done]
     ends = [seed.end for seed in seeds if seed.end]
-    progress = Progress.of_row(counts, _seconds(done))
+    progress = Progress.of_row(counts, _pace(done), trained)
     tags = {**progress.tags(), names.SCORE: _in_words(scores)}
     end = max(ends, default=0)
     last = max((seed.end for seed in done if seed.end), default=0)
@@ -68,11 +76,10 @@ def _score(seed: MlflowRun) -> float | None:
     return seed.metrics.get(names.FINAL_SCORE)
 
 
-def _seconds(done: Collection[MlflowRun]) -> float | None:
-    """Return how long a finished run took on average; None if none says so."""
+def _pace(done: Collection[MlflowRun]) -> float | None:
+    """Return how long a finished run trained on average; None if none says so."""
     finished = [seed for seed in done if RunState(seed.tags[names.STATE]) is RunState.FINISHED]
-    times = [sum(seed.metrics.get(key, 0.0) for key in _SPENT) for seed in finished]
-    known = [seconds for seconds in times if seconds]
+    known = [seed.metrics[_TRAINED] for seed in finished if _TRAINED in seed.metrics]
     return statistics.fmean(known) if known else None
 
 

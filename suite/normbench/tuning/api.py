@@ -56,7 +56,8 @@ def tune(
     Args:
         problem: Problem by name.
         optimizer: Optimizer by name.
-        trials: Settings to try; default 20, or the whole grid where there are only choices.
+        trials: Settings to try; default 20, all where there are fewer, or the whole grid where
+            there are only choices.
         method: ``sobol``, ``grid`` or ``tpe``.
         search: Changes to the optimizer's search space, such as ``"lr=log:0.001:1"``,
             ``"momentum=choice:0.5,0.9"``, ``"norm.num_groups=choice:2,4"`` or

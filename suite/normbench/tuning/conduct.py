@@ -100,7 +100,7 @@ class Drawn:
 
     @property
     def runs(self) -> list[RunSpec]:
-        """All specs; a setting that was drawn twice comes once."""
+        """All specs; the default setting comes once where it was drawn as well."""
         members = (spec for specs in self.specs.values() for spec in specs)
         return list({spec.fingerprint: spec for spec in members}.values())
 
@@ -164,10 +164,10 @@ class Conduct:
 
     def _recorded(self) -> Sequence[Trial]:
         """Return the trials that the store has on record for this study, at most the budget."""
-        path, study = store_path(self._launching.store), self.plan
-        if not path.exists():
+        store, study = RunStore.open_if_there(store_path(self._launching.store)), self.plan
+        if store is None:
             return ()
-        return read_trials(RunStore.open(path), study.id, trials=study.budget, seeds=study.seeds)
+        return read_trials(store, study.id, trials=study.budget, seeds=study.seeds)
 
     def enqueue(self, drawn: Drawn) -> RunStore:
         """Record the study and add its runs to the store; none is trained.

@@ -35,7 +35,8 @@ class Tuning:
         request: The cell, words that hold for every trial, and the evaluation seeds.
         search: Words of ``--search``.
         method: How trials are drawn.
-        trials: The budget; None for 20, or for the whole grid where there are only choices.
+        trials: The budget; None for 20, for all settings where there are fewer, or for the whole
+            grid where there are only choices.
         draw_seed: What the draw depends on beside the space.
         tuning_seeds: Number of seeds that every trial is trained at.
         evaluate: Whether the evaluation seeds are trained at the winner.
@@ -186,12 +187,18 @@ def trial_specs(
 
 
 def _budget(tuning: Tuning, space: Space, method: Method) -> int:
-    trials = tuning.trials
+    trials, size, on_grid = tuning.trials, space.size, method.name == "grid"
+    if trials is None and on_grid:
+        return whole_grid(space) or DEFAULT_TRIALS
     if trials is None:
-        grid = whole_grid(space) if method.name == "grid" else None
-        trials = grid or DEFAULT_TRIALS
+        return min(DEFAULT_TRIALS, size or DEFAULT_TRIALS)
     if trials < 1:
         raise UsageError(f"--trials {trials} asks for no trial: expected at least 1.")
+    if size is not None and trials > size and not on_grid:
+        raise UsageError(
+            f"--trials {trials}: {space} has only {size} different settings. Give --trials {size}, "
+            "or --method grid."
+        )
     return trials
 
 

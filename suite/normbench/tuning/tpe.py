@@ -7,8 +7,9 @@ NeurIPS 2011; Optuna: A Next-generation Hyperparameter Optimization Framework, T
 The first trials are those of method ``sobol``, and may be trained at once; each later one depends
 on the results of all before it. It is a function of them, the space and the draw seed alone: the
 sampler is made anew for every trial and told the trials so far, so Optuna keeps no state, and an
-interrupted study goes on as if it had not been. Only another version of Optuna, scipy or numpy may
-propose otherwise from there on.
+interrupted study goes on as if it had not been. A setting that was tried before would tell nothing
+new: the sampler is asked again, and if it insists, the next new Sobol point is tried. Only another
+version of Optuna, scipy or numpy may propose otherwise from there on.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from normbench.tuning.study import Trial
 
 STARTUP_TRIALS = 10
 _SEEDS = 2**32
+_ASKS = 20
 
 
 def propose(
     space: Space, *, metric: Metric, trials: Sequence[Trial], budget: int, draw_seed: int
 ) -> list[dict[str, Value]]:
-    """Return the Sobol points that come first, after them one trial.
+    """Return the Sobol points that come first, after them one trial; none repeats a setting.
 
     Raises:
         UsageError: If Optuna is missing, or an earlier trial has no result.
@@ -45,8 +47,14 @@ def propose(
     study = _study(optuna, metric, _seed(draw_seed, len(trials)))
     for trial in trials:
         study.add_trial(_told(optuna, space, metric, trial, distributions))
-    asked = study.ask(distributions)
-    return [{axis.word: _value(axis, asked.params[axis.word]) for axis in space}]
+    tried = {sobol.setting_key(trial.values) for trial in trials}
+    for _ in range(_ASKS):
+        asked = study.ask(distributions)
+        values = {axis.word: _value(axis, asked.params[axis.word]) for axis in space}
+        if sobol.setting_key(values) not in tried:
+            return [values]
+    one_more = len(trials) + 1
+    return sobol.propose(space, metric=metric, trials=trials, budget=one_more, draw_seed=draw_seed)
 
 
 def _import_optuna() -> Any:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from normbench.errors import UsageError, unknown_name
-from normbench.parameters import Parameter, Search, Value
+from normbench.parameters import Parameter, Search, Value, typed
 from normbench.tuning.space import Axis, Space
 
 _FORMS = "log:LOW:HIGH, linear:LOW:HIGH, int:LOW:HIGH, choice:A,B,C, grid:A,B,C or none"
@@ -114,6 +114,11 @@ def _choices(text: str, scale: str, rest: str, parameter: Parameter) -> Search:
     values = list(dict.fromkeys(_checked(text, parameter, item) for item in items))
     if not values:
         raise UsageError(f"--search {text} is empty: expected values, such as {scale}:1,10.")
+    if len(values) == 1:
+        raise UsageError(
+            f"--search {text} has one value: expected two or more that differ. A single value is a "
+            f"word: {text.partition('=')[0]}={typed(values[0])}"
+        )
     if scale == "grid":
         numbers = [value for value in values if isinstance(value, int | float)]
         if len(numbers) < len(values) or parameter.kind == "bool":

@@ -36,10 +36,14 @@ def work(options: argparse.Namespace) -> int:
     queue = Queue(store, chosen_runs(store, options), since=options.since)
     worker = _open_worker(store, options, reporter)
     code = 0
-    while (outcome := worker.take(queue)) is not None:
+    while True:
+        outcome = worker.take(queue)
         for struck in queue.struck:
             reporter.tell("struck", run=struck)
+            code = FAILED
         queue.struck.clear()
+        if outcome is None:
+            break
         code = code if outcome in _GOOD else FAILED
         if worker.unclean and options.report is not None:
             return UNCLEAN

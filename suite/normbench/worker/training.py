@@ -136,17 +136,18 @@ class Worker:
 
     def _try(self, run: StoredRun, attempt: Attempt) -> RunState | None:
         """Train a claimed run; return how that ended, None if it was let go of."""
-        limit = TimeLimit(self._options.time_limit, _spent(attempt))
-        limit_memory(self._options.memory_limit, self._device)
-        began_at = len(attempt.points)
-        self._reporter.tell(
-            "took",
-            run=run.fingerprint,
-            attempt=str(attempt.path),
-            began=limit.began,
-            ends=limit.ends,
-        )
+        # Entered at once: who stops before leaves an attempt that looks like a worker's death.
         with attempt:
+            limit = TimeLimit(self._options.time_limit, _spent(attempt))
+            limit_memory(self._options.memory_limit, self._device)
+            began_at = len(attempt.points)
+            self._reporter.tell(
+                "took",
+                run=run.fingerprint,
+                attempt=str(attempt.path),
+                began=limit.began,
+                ends=limit.ends,
+            )
             outcome, message = self._classified(run, attempt, limit)
         seconds = time.monotonic() - limit.began
         if outcome in (RunState.FINISHED, RunState.DIVERGED):

@@ -37,11 +37,12 @@ class Processes:
             pid: The worker, which leads its session.
             mark: Value of the variable :data:`MARK` in its environment; empty not to look for it.
         """
-        found = {
-            member
-            for member, session in self._sessions.items()
-            if member == pid or session == pid or (mark and _has_mark(member, mark))
-        }
+        marked = {member for member in self._sessions if mark and _has_mark(member, mark)}
+        if mark and pid in self._sessions and pid not in marked:
+            # The worker is gone and its number is a stranger's, who also leads that session.
+            return marked | self._descendants(marked)
+        led = {member for member, session in self._sessions.items() if session == pid}
+        found = marked | led | ({pid} & self._sessions.keys())
         return found | self._descendants(found | {pid})
 
     def memory(self, pid: int) -> int:

@@ -57,8 +57,11 @@ def test_plan_of_a_suite_is_read_at_a_glance(suite_file, invoke, filler):
     assert ["momentum", "5", "1", "?"] == lines[5].split()
     assert "Runs: 15, 6 done, 1 failed, 9 left" in lines
     assert "Not in it: 5 runs of unknown length" in lines
-    assert "13.2 s one after another, 6.6 s with 2 at a time" in found.stdout
-    assert "digits_cnn, test_accuracy: 5 seeds detect" in found.stdout
+    said = " ".join(found.stdout.split())
+    assert "13.2 s one after another, 6.6 s with 2 at a time" in said
+    assert "longest first; starting each worker takes a few seconds more" in said
+    assert "Not probed: 1 cell; whether they can be trained shows in run --dry-run" in said
+    assert "digits_cnn standard protocol.epochs=3, test_accuracy: 5 seeds detect" in found.stdout
     assert all(len(line) <= 100 for line in lines)
 
 
@@ -74,6 +77,19 @@ def test_plan_as_json_holds_the_same(invoke, filler):
     assert "runs" == cell["cost"]["origin"]
     assert 0.005 == found["detection"][0]["smallest_difference"]
     assert found["disk"]["measured"]
+
+
+def test_what_only_a_built_network_shows_is_said_to_be_open(invoke, tmp_path, monkeypatch):
+    """A mask of the wrong length passes without a probe, and the plan says that nothing was built."""
+    monkeypatch.chdir(tmp_path)
+    words = ("digits_cnn", "sgd", "--norm", "batch_norm", "--sites", "1,1,1,1,1,1,1,1,1")
+    found = invoke("plan", *words, "--no-probe")
+    record = json.loads(invoke("plan", *words, "--no-probe", "--json").stdout)
+
+    assert 0 == found.exit_code, found.stderr
+    assert "Not probed: 1 cell; whether" in found.stdout
+    assert 1 == record["not_probed"]
+    assert 2 == invoke("run", *words, "--dry-run").exit_code
 
 
 def test_plan_without_a_store_makes_none(suite_file, invoke, tmp_path):

@@ -89,6 +89,30 @@ def test_suspects_come_last(store, runs, die):
     assert names([runs[2], runs[1], runs[0]]) == drain(Queue(store, names(runs)))
 
 
+def test_suspects_run_one_at_a_time(store, runs, die):
+    """While a run that has killed a worker trains, no other such run does; others may."""
+    for run in runs[:2]:
+        die(run)
+    first, second = Queue(store, names(runs[:2])), Queue(store, names(runs))
+    suspect = first.take({})
+
+    assert 1 == second.ready(9)
+    assert runs[2].fingerprint == second.take({})[0].fingerprint
+    assert second.take({}) is None
+    assert (0, 2) == (second.ready(9), second.held)
+    with suspect[1] as attempt:
+        attempt.close(RunState.FAILED)
+    assert names(runs[1:2]) == drain(first, RunState.FAILED)
+
+
+def test_a_damaged_run_does_not_stop_the_others(store, runs):
+    """It is left out with a warning, as `status` leaves it out."""
+    close(runs[0], RunState.FAILED)
+    (runs[0].attempts()[-1].folder / "outcome.json").write_text("{")
+
+    assert names(runs[1:]) == drain(Queue(store, names(runs)), RunState.FAILED)
+
+
 def test_run_with_three_strikes_is_set_aside(store, runs, die):
     """It is closed as killed with how its workers died, and the others go on."""
     for _ in range(STRIKES):

@@ -111,17 +111,20 @@ def test_tags_say_how_far_rows_and_experiments_are(
 ) -> None:
     """Counts by state, and the work that is left at the pace of a row's finished runs."""
     train(make_spec(0))
-    store.add(make_spec(1))
+    for seed in (1, 5):
+        store.add(make_spec(seed))
     store.add(make_spec(2)).cancel()
+    for seed, outcome in ((3, "failed"), (4, "timed_out")):
+        train(make_spec(seed), outcome=outcome)
     train(make_spec(0, optimizer="adam"))
 
     sync(store)
 
     held = contents(store)
     expected = {
-        ROW: ("1 of 3", "1 pending, 1 finished, 1 cancelled", "1.7 s of one device"),
-        f"{EXPERIMENT}/batch_norm+adam": ("1 of 1", "1 finished", "none"),
-        EXPERIMENT: ("2 of 4", "1 pending, 2 finished, 1 cancelled", "1.7 s of one device"),
+        ROW: ("1 of 6", "2 queued, 1 done, 2 failed, 1 cancelled", "2.5 s of one device"),
+        f"{EXPERIMENT}/batch_norm+adam": ("1 of 1", "1 done", "none"),
+        EXPERIMENT: ("2 of 7", "2 queued, 2 done, 2 failed, 1 cancelled", "2.5 s of one device"),
     }
     for name, words in expected.items():
         tags = held[name] if name == EXPERIMENT else held[name]["tags"]
@@ -140,7 +143,7 @@ def test_time_left_is_unknown_before_a_run_of_each_row_has_ended(
 
     tags = contents(store)[EXPERIMENT]
     said = [tags[f"normbench.{tag}"] for tag in ("progress", "time_left")]
-    assert ["1 of 2", "not known yet"] == said
+    assert ["1 of 2", "1 row of unknown pace"] == said
 
 
 def test_times_of_shared_devices_stay_out(
@@ -251,7 +254,7 @@ def test_runs_that_nobody_began_are_only_counted(
 
     row = contents(store)[ROW]
     assert {"1 of 2"} == {row["tags"]["normbench.progress"]}
-    assert ("SCHEDULED", "1 pending, 1 finished") == (
+    assert ("SCHEDULED", "1 queued, 1 done") == (
         row["status"],
         row["tags"]["normbench.outcomes"],
     )
