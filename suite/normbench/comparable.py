@@ -1,6 +1,6 @@
 """What keeps rows apart: one table holds what differs in norm, ablation and optimizer alone.
 
-Leaderboards and plans group by the same functions, so that a plan speaks of the tables that will be.
+Leaderboards and plans group by the same functions, so that a plan speaks of the tables to come.
 """
 
 from __future__ import annotations

@@ -185,10 +185,10 @@ def test_run_that_two_requests_mean_is_trained_once():
 
 def test_error_names_the_cell_in_words_that_ask_for_it():
     """Ablation and sites are part of the name; a norm that was not asked for is not."""
-    bad = replace(request(words=("problem.batch_size=5000",)), ablation="frozen")
-    masked = replace(request(problem="digits_cnn", norm="batch_norm"), sites=(1,))
+    bad = replace(request(words=("lr=-1",)), ablation="fixed")
+    masked = replace(request(problem="digits_cnn", norm="batch_norm", words=("lr=-1",)), sites=(1,))
 
-    with pytest.raises(UsageError, match=r"^cell digits_cnn_bn sgd --ablation frozen protocol\."):
+    with pytest.raises(UsageError, match=r"^cell digits_cnn_bn sgd --ablation fixed protocol\."):
         plan_all([bad], CATALOGUE)
     with pytest.raises(UsageError, match=r"^cell digits_cnn sgd --norm batch_norm --sites 1 prot"):
         plan_all([masked], CATALOGUE)
@@ -335,7 +335,7 @@ def test_deterministic_rivals_say_nothing_of_the_spread(store):
     """Differences that are all equal, up to rounding, add neither variance nor freedom."""
     finish(store, request("momentum"), (0.90, 0.91, 0.92))
     finish(store, request("sgd"), (0.91, 0.90, 0.95))
-    finish(store, request("adam"), (0.91, 0.92, 0.93))
+    finish(store, request("adam"), (0.93, 0.94, 0.95))  # differ by 0.03 up to rounding
     cells = cells_of(store, *map(request, ("momentum", "sgd", "adam")))
     (found,) = detections(cells, CATALOGUE)
     (alone,) = detections([cells[0], cells[2]], CATALOGUE)
@@ -368,7 +368,7 @@ def test_other_batch_sizes_are_other_tables():
     tables = tables_of(gather(plan.requests, CATALOGUE, None))
 
     assert [2, 2, 2, 2, 2, 3] == sorted(map(len, tables.values()))
-    assert all("batch_size" in title for title in tables)
+    assert "cifar10_resnet20 group_norm_study problem.batch_size=2" in tables
 
 
 def test_detection_falls_back_to_published_spreads(store):
@@ -479,13 +479,14 @@ def test_probes_are_told_apart_by_what_a_step_costs(store, tmp_path):
 
 
 def test_probe_depends_on_no_seed(store, tmp_path):
-    """All seeds and learning rates of a row share a probe; no optimizer shares another's."""
+    """All seeds of a row share a probe; another optimizer or ablation is another probe."""
     probes = prober(store, tmp_path)
-    specs = resolve(request(seeds=[0, 7, 100_000]), CATALOGUE)
+    specs = resolve(request(seeds=[0, 7, 99_999]), CATALOGUE)
     found = {probes.key(spec) for spec in specs}
 
     assert 1 == len(found)
-    assert found.isdisjoint(probes.key(spec) for spec in resolve(request("momentum"), CATALOGUE))
+    others = (request("momentum"), replace(request(), ablation="fixed"))
+    assert found.isdisjoint(probes.key(resolve(other, CATALOGUE)[0]) for other in others)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"outcome": "measured", "measured": {}}'])

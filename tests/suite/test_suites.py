@@ -94,6 +94,20 @@ def test_exclusions_and_overrides_concern_their_cells_alone(write):
     assert ["known"] == [exclusion.reason for exclusion in plan.exclusions]
 
 
+def test_words_of_an_override_win_over_those_of_cell_and_grid(write):
+    """An override replaces a choice's own value and a grid's word; a later override wins."""
+    file = write(
+        "{problem: digits_cnn, optimizers: [{name: sgd, lr: 0.2}, {name: adam, lr: 0.2}],"
+        "words: {protocol.epochs: 2}, overrides: ["
+        "{when: {optimizer: sgd}, words: {lr: 0.5, protocol.epochs: 3}},"
+        "{when: {problem: digits_cnn, optimizer: sgd}, words: {lr: 0.7}}]}"
+    )
+    first, second = requests(file)
+
+    assert {"lr=0.7", "protocol.epochs=3"} == set(first.words)
+    assert {"lr=0.2", "protocol.epochs=2"} == set(second.words)
+
+
 def test_included_cells_come_once(write):
     """A cell that an included suite has as well is not trained twice."""
     write("{problem: digits_cnn, optimizers: [sgd, adam]}", "first.yaml")

@@ -49,8 +49,7 @@ def list_suites(invocation: Invocation, as_json: bool) -> None:
 @click.pass_obj
 def describe(invocation: Invocation, name: str, as_json: bool) -> None:
     """Show the cells of a suite, and those that it leaves out."""
-    from normbench.resolve import resolve
-    from normbench.resolve import request_label
+    from normbench.resolve import request_label, resolve
 
     plan = expanded(invocation, name)
     rows = [resolve(request, invocation.catalogue) for request in plan.requests]

@@ -2,7 +2,8 @@
 
 A table is what a leaderboard makes one of: rows that share all but norm, ablation and optimizer.
 Each rival is compared with the reference by a one-sided paired t-test; Holm over the rivals is
-counted with its first step, α/m, so that a rival of that difference is found whatever the others do.
+counted with its first step, α/m, so that a rival of that difference is found whatever the others
+do.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normbench.descriptions import Metric
 from normbench.comparable import comparable, mixture
+from normbench.descriptions import Metric
 from normbench.errors import UsageError
 from normbench.leaderboard.against import (
     LEAST_FOR_INTERVAL,

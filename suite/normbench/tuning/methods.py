@@ -5,7 +5,8 @@ of the next trials, as many as can be drawn before another result is known: Sobo
 all that are missing from the budget at once, whatever became of earlier ones; a sequential method
 returns one at a time and looks at :attr:`Trial.score <normbench.tuning.study.Trial.score>` and
 :attr:`Trial.diverged <normbench.tuning.study.Trial.diverged>` of *trials*. What it returns must
-depend on its arguments alone, so that an interrupted study goes on as if it had not been.
+depend on its arguments alone, so that an interrupted study goes on as if it had not been, and no
+setting may come twice, as reports take trials for independent evidence.
 """
 
 from __future__ import annotations

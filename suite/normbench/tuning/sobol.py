@@ -1,9 +1,9 @@
 """Method ``sobol``: scrambled Sobol points, the same for every space of as many axes.
 
-Point i depends on the draw seed, the number of axes and i alone. The trials are the first points that
-differ in their setting: among choices, whole numbers and rounded values, a point that repeats a
-setting is passed over, since training it again would tell nothing new. So a larger budget extends a
-smaller one, and cells that search the same space try the same settings. Scrambling is that of On
+Point i depends on the draw seed, the number of axes and i alone. The trials are the first points
+that differ in their setting: among choices, whole numbers and rounded values, a point that repeats
+a setting is passed over, since training it again would tell nothing new. So a larger budget extends
+a smaller one, and cells that search the same space try the same settings. Scrambling is that of On
 the L2-discrepancy for anchored boxes, J. Matousek, 1998, as scipy has it.
 """
 

@@ -80,7 +80,7 @@ def test_plan_as_json_holds_the_same(invoke, filler):
 
 
 def test_what_only_a_built_network_shows_is_said_to_be_open(invoke, tmp_path, monkeypatch):
-    """A mask of the wrong length passes without a probe, and the plan says that nothing was built."""
+    """A mask of the wrong length passes without a probe, and the plan says so."""
     monkeypatch.chdir(tmp_path)
     words = ("digits_cnn", "sgd", "--norm", "batch_norm", "--sites", "1,1,1,1,1,1,1,1,1")
     found = invoke("plan", *words, "--no-probe")

@@ -136,6 +136,22 @@ def test_a_folder_with_other_things_does_not_become_a_store(tmp_path):
     assert before == snapshot(tmp_path)
 
 
+def test_a_store_is_opened_if_it_is_there(store, tmp_path):
+    """A missing, an empty and a half-made folder hold none; another one is refused."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "half" / "runs").mkdir(parents=True)
+    (tmp_path / "half" / ".store.json.0.tmp").touch()
+
+    assert store.root == RunStore.open_if_there(store.root).root
+    assert [None] * 3 == [
+        RunStore.open_if_there(tmp_path / name) for name in ("none", "empty", "half")
+    ]
+    with pytest.raises(StoreError, match="neither empty nor a run store"):
+        RunStore.open_if_there(tmp_path)
+    with pytest.raises(StoreError, match="is not a run store"):
+        RunStore.open_if_there(tmp_path / "half" / ".store.json.0.tmp")
+
+
 def test_making_a_store_again_keeps_it(store, make_spec):
     """Creating where there is a store opens it; one cut short is completed."""
     store.add(make_spec())

@@ -315,6 +315,14 @@ def test_impossible_trial_is_refused_before_training(tune, trainer):
         ({"words": ("lr=0.1",)}, "nothing is left to search"),
         ({"method": "gird"}, "Did you mean 'grid'"),
         ({"method": "grid", "search": ("lr=choice:1,2",), "trials": 3}, "expected 2"),
+        (
+            {"search": ("lr=choice:0.001,0.1,0.5",), "trials": 18},
+            "only 3 different settings. Give --trials 3, or --method grid",
+        ),
+        (
+            {"method": "tpe", "search": ("lr=none", "weight_decay=choice:0,1"), "trials": 3},
+            "only 2 different settings. Give --trials 2, or",
+        ),
     ],
 )
 def test_wrong_request_is_refused_before_training(tune, trainer, given, complaint):
@@ -330,6 +338,26 @@ def test_whole_grid_is_the_default_budget(tune):
     search = ("lr=grid:1,0.1", "weight_decay=choice:0,0.1,0.2")
 
     assert 6 == len(tune(None, method="grid", search=search, evaluate=False).study.trials)
+
+
+def test_every_setting_is_the_default_budget_of_a_small_space(tune):
+    """Where there are fewer than 20 settings each is one trial, and the known setting counts so."""
+    report = tune(None, search=("lr=choice:0.001,0.1,0.5",), evaluate=False)
+
+    assert [0.001, 0.1, 0.5] == sorted(trial.values["lr"] for trial in report.study.trials)
+    assert 3 == tomllib.loads(report.kept.path.read_text())["origin"]["trials"]
+
+
+@pytest.mark.parametrize("left", [(), ("runs", "locks")])
+def test_half_made_store_is_completed(tune, tmp_path, left):
+    """An empty folder, or one whose making was cut short, becomes the store of the study."""
+    root = tmp_path / "store"
+    for name in ("", *left):
+        (root / name).mkdir()
+    (root / ".store.json.0123abcd.tmp").write_text("{", encoding="utf-8")
+
+    assert tune(2).complete
+    assert 1 == len(studies(RunStore.open(root)))
 
 
 def test_sequential_method_draws_with_the_results_so_far(tune, trainer, monkeypatch):

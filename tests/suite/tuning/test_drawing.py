@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats.qmc import Sobol
 
 from normbench import Metric, Search, UsageError
 from normbench.tuning.methods import METHODS, find_method
@@ -76,6 +77,40 @@ def test_marginals_are_uniform_on_their_scale(seed):
         assert all(7 <= count <= 9 for count in counts), counts
     assert [1, 2, 3] == sorted({t["steps"] for t in drawn})
     assert [2, 4, 8] == sorted({t["norm.num_groups"] for t in drawn})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_setting_is_drawn_twice(seed):
+    """A budget of all settings draws each once, and smaller budgets are the first of them."""
+    few = Space((WHOLE, CHOICE))
+    whole = draw(9, few, seed=seed)
+
+    assert {(steps, groups) for steps in (1, 2, 3) for groups in (2, 4, 8)} == {
+        (values["steps"], values["norm.num_groups"]) for values in whole
+    }
+    for budget in range(1, 9):
+        assert whole[:budget] == draw(budget, few, seed=seed)
+        assert whole[budget:] == draw(9, few, trials=as_trials(whole[:budget]), seed=seed)
+
+
+def test_repeated_points_are_passed_over_in_the_order_of_the_sequence():
+    """Trials are the settings of the plain sequence, each where it comes first."""
+    points = Sobol(2, scramble=True, rng=0).random_base2(6)
+    settings_met = [Space((WHOLE, CHOICE)).at(point) for point in points]
+    first = [each for i, each in enumerate(settings_met) if each not in settings_met[:i]]
+
+    assert first[:7] == draw(7, Space((WHOLE, CHOICE)))
+    assert first[:7] != settings_met[:7]
+
+
+def test_rounded_values_run_out(monkeypatch):
+    """A range has as many settings as its values have short forms; more are refused."""
+    monkeypatch.setattr("normbench.tuning.sobol._MOST_DOUBLINGS", 14)
+    unit = Space((Axis(word="x", search=Search(scale="linear", low=0.0, high=1.0)),))
+    assert 1001 == len({values["x"] for values in draw(1001, unit)})
+
+    with pytest.raises(UsageError, match=r"--trials 1002: .* only 1001 different settings"):
+        draw(1002, unit)
 
 
 def test_grid_is_every_combination():

@@ -76,6 +76,8 @@ def test_words_change_the_space(words, shown):
         ("mode=choice:a,c", "one of a, b"),
         ("mode=grid:a,b", "numbers as levels"),
         ("lr=choice:,", "is empty"),
+        ("lr=choice:0.1,0.10", "single value is a word: lr=0.1"),
+        ("steps=grid:3", "single value is a word: steps=3"),
         ("dims=choice:1,2", "takes lists"),
     ],
 )

@@ -85,6 +85,42 @@ def test_a_trial_depends_on_those_before_it_alone():
         assert [whole[count].values] == found
 
 
+@pytest.mark.parametrize("asks", [20, 0])
+def test_no_setting_is_tried_twice(monkeypatch, asks):
+    """All 14 settings of a small space are tried, also if the sampler only has tried ones."""
+    monkeypatch.setattr("normbench.tuning.tpe._ASKS", asks)
+    whole = Axis(word="steps", search=Search(scale="int", low=1, high=7))
+    space = Space((whole, Axis(word="kind", search=Search(scale="choice", choices=("a", "b")))))
+    trials: list[Trial] = []
+    while len(trials) < 14:
+        found = propose(space, metric=ACCURACY, trials=trials, budget=14, draw_seed=0)
+        for values in found:
+            number = len(trials) + 1
+            score = 0.9 - 0.1 * abs(float(str(values["steps"])) - 3)
+            trials.append(Trial(number=number, values=values, runs={1: "f"}, scores={1: score}))
+
+    assert 14 == len({(each.values["steps"], each.values["kind"]) for each in trials})
+    drawn = sobol.propose(space, metric=ACCURACY, trials=[], budget=14, draw_seed=0)
+    assert (asks == 0) == (drawn == [each.values for each in trials])
+
+
+def test_every_trial_has_a_sampler_seed_of_its_own(monkeypatch):
+    """Neither two trials of a draw nor the same trial of two draws sample alike."""
+    import optuna
+
+    sampler, seeds = optuna.samplers.TPESampler, []
+
+    def noted(**given):
+        seeds.append(given["seed"])
+        return sampler(**given)
+
+    monkeypatch.setattr(optuna.samplers, "TPESampler", noted)
+    study(STARTUP_TRIALS + 4)
+    study(STARTUP_TRIALS + 4, seed=1)
+
+    assert (8, 8) == (len(seeds), len(set(seeds)))
+
+
 def test_results_and_draw_seed_matter():
     """Other scores, and another draw seed, lead to other trials."""
     trials = study(12)

@@ -84,6 +84,19 @@ def test_an_idle_parameter_explains_nothing_on_average():
     assert 0.5 < np.mean([share == 0 for share in kept]) < 0.75
 
 
+def test_interval_of_a_correlation_is_that_of_bonett_and_wright():
+    """7 trials with squared rank differences 28: r = 1/2, tanh(atanh(r) ± 1.96·√(1.125 / 4))."""
+    ranks = (2, 1, 6, 4, 7, 3, 5)
+    trials = line(*((0.01 * n, rank / 10) for n, rank in enumerate(ranks, 1)))
+    (found,) = sensitivities(Space((LR,)), trials, ACCURACY)
+
+    # atanh(1/2) = 0.549306; 1.959964 · 0.530330 = 1.039428
+    assert pytest.approx(0.5) == found.correlation
+    expected = (math.tanh(0.549306 - 1.039428), math.tanh(0.549306 + 1.039428))
+    assert pytest.approx(expected, abs=1e-5) == found.correlation_interval
+    assert pytest.approx((-0.4543, 0.9199), abs=1e-3) == expected
+
+
 def test_share_is_the_adjusted_one_of_a_parabola():
     """It equals 1 less residual over total variance of numpy's fit, by degrees of freedom."""
     x = np.linspace(0.0, 1.0, 17)
