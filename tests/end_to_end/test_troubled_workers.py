@@ -70,6 +70,20 @@ def test_run_that_kills_workers_is_set_aside_whoever_starts_them(store, add, cat
     assert not [record for record in caplog.records if bad.fingerprint[:8] in record.getMessage()]
 
 
+def test_worker_that_sets_a_run_aside_says_so(store, add):
+    """A lone worker that meets three strikes closes the run as killed and exits with 1."""
+    run = add("none")
+    for _ in range(3):
+        os.utime(run.claim({}).path / "heartbeat", (1, 1))
+    command = [sys.executable, "-m", "normbench.worker", "--store", str(store.root)]
+    done = subprocess.run(
+        [*command, "--plugin", str(PLUGIN), run.fingerprint], capture_output=True, check=False
+    )
+
+    assert (1, RunState.KILLED) == (done.returncode, run.state())
+    assert b"is set aside: its worker died, 3 times over" in done.stderr
+
+
 def test_memory_beyond_the_limit_hurts_no_neighbour(store, add, catalogue):
     """A worker that allocates too much, or whose child does, ends; the others train on."""
     greedy, parent, neighbours = (

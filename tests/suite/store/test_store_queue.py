@@ -238,3 +238,24 @@ def test_attempt_is_closed_in_the_name_of_its_dead_worker_once(store, run, die):
     assert (RunState.TIMED_OUT, "killed") == (run.state(), run.attempts()[-1].message)
     assert 0 == count_strikes(list_attempts(run.path), store.now())
     assert not close_for(path.with_name("0009"), RunState.KILLED, "never there")
+
+
+def test_a_published_result_is_not_closed_over(store, run):
+    """What its worker published counts, whatever its launcher meant to do with it."""
+    with run.claim({}) as attempt:
+        attempt.publish({"outcome": "finished", "score": 0.5})
+
+    assert not close_for(attempt.path, RunState.TIMED_OUT, "killed")
+    assert RunState.FINISHED == run.state()
+
+
+def test_run_that_ended_between_look_and_claim_is_not_taken(store, run):
+    """A claim rests on the look before it: what another worker tried meanwhile stays so."""
+    queue = Queue(store, [run.fingerprint])
+
+    def tried_meanwhile(_run) -> bool:
+        close(run, RunState.FAILED)
+        return True
+
+    assert queue.take({}, accept=tried_meanwhile) is None
+    assert 1 == len(run.attempts())
