@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STORE ?= normbench-runs
-JOBS ?= 2
+# More than there are cores: many tests wait for processes.
+JOBS ?= 3
 
-.PHONY: demo test lint types unit test-slurm bench clean
+.PHONY: demo test lint types unit test-slurm test-dask bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/normbench run digits_cnn_bn sgd --seeds 5 --store $(STORE)
@@ -24,13 +25,17 @@ types: $(VENV)/.ready
 	$(BIN)/mypy
 
 unit: $(VENV)/.ready
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --cov --cov-report=term
 
 # Starts a real SLURM on this machine, with fake GPUs; needs root, and apt unless it is installed.
 test-slurm: $(VENV)/.ready
 	tests/slurm/start_one_node_slurm.sh
 	$(BIN)/python -m pytest --numprocesses 0 -m slurm tests/slurm; \
 		status=$$?; tests/slurm/stop_one_node_slurm.sh; exit $$status
+
+# All tests on a real Dask cluster; `make test` runs the shorter ones of them.
+test-dask: $(VENV)/.ready
+	NORMBENCH_TEST_DASK=1 $(BIN)/python -m pytest --numprocesses 0 tests/end_to_end/test_dask_launcher.py
 
 bench: $(VENV)/.ready
 	$(BIN)/normbench bench cifar10_3c3d_bn
