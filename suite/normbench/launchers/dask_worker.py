@@ -163,6 +163,8 @@ def devices_here(
         taken = [gpu for _, gpu in zip(range(gpus or len(visible)), free, strict=False)]
         words = ["--device", "cuda", *(["--slots", slots] if slots else [])]
         enough = len(taken) >= max(gpus, 1)
+        if not enough:
+            stack.close()
         yield words if enough else [], {"CUDA_VISIBLE_DEVICES": ",".join(taken)}
 
 

@@ -69,7 +69,9 @@ class Collector:
                     self._take_turn()
                     return
         except Exception as error:  # noqa: BLE001 - must not end the training it watches
-            _log.exception("copying to MLflow ended; `normbench sync` sends the rest")
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("copying to MLflow ended, `normbench sync` sends the rest: %s", reason)
+            _log.debug("where it ended", exc_info=True)
             self._tally.fail([], f"{type(error).__name__}: {error}")
 
     def _take_turn(self) -> bool:

@@ -67,7 +67,7 @@ class TuningReport:
             "edges": [str(edge) for edge in self.edges],
             "setting": self.kept and str(self.kept.path),
             "setting_current": self.kept and self.kept.current,
-            "problem": self.problem,
+            "why_no_winner": self.problem,
             "messages": list(self.messages),
             "going_on": self.going_on,
             "evaluation": self.evaluation and self.evaluation.to_dict(),

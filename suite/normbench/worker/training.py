@@ -139,7 +139,6 @@ class Worker:
         # Entered at once: who stops before leaves an attempt that looks like a worker's death.
         with attempt:
             limit = TimeLimit(self._options.time_limit, _spent(attempt))
-            limit_memory(self._options.memory_limit, self._device)
             began_at = len(attempt.points)
             self._reporter.tell(
                 "took",
@@ -202,7 +201,12 @@ class Worker:
             checkpoint_seconds=self._options.checkpoint_seconds,
             observing=observing,
         )
-        result = trainer.run(attempt.checkpoint, attempt.points)
+        # Only now: a library that is first imported beyond the limit may wait for memory for ever.
+        limit_memory(self._options.memory_limit, self._device)
+        try:
+            result = trainer.run(attempt.checkpoint, attempt.points)
+        finally:
+            lift_memory_limit()
         publish_series(run, attempt, observing.watches, result)
         if attempt.for_series:
             attempt.close(RunState(result["outcome"]), "trained again for its series")
