@@ -17,13 +17,14 @@ from normbench.launchers import dask_worker
 from normbench.launchers.dask_options import connected, read_options
 
 CONNECT = """
-import sys
+import os, sys
 from normbench import UsageError
 from normbench.launchers.dask_options import connected, read_options
 try:
     connected(read_options({"address": sys.argv[1], "timeout": "0.3"})).__enter__()
 except UsageError as error:
-    print(error)
+    print(error, flush=True)
+    os._exit(0)
 """
 
 

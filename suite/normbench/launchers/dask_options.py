@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ _START = (
     "Start one with `dask scheduler`, and on each machine that is to train `dask worker "
     "tcp://HOST:8786`. For one on this machine alone: --launcher-option address=local."
 )
+_CONNECT_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -87,7 +89,7 @@ def connected(options: DaskOptions, slots: Slots = None) -> Iterator[Client]:
         UsageError: If Dask is not installed, no scheduler answers, or it has another normbench.
     """
     check_installed()
-    from distributed import Client, LocalCluster
+    from distributed import LocalCluster
 
     with ExitStack() as stack:
         address = options.address
@@ -102,7 +104,7 @@ def connected(options: DaskOptions, slots: Slots = None) -> Iterator[Client]:
                 )
             ).scheduler_address
         try:
-            client = Client(address, timeout=options.timeout, set_as_default=False)
+            client = _client(address, options.timeout)
         except (OSError, ValueError) as error:
             _log.debug("%s: %s", address, error)
             raise UsageError(
@@ -113,6 +115,33 @@ def connected(options: DaskOptions, slots: Slots = None) -> Iterator[Client]:
         stack.enter_context(client)
         _check_scheduler(client)
         yield client
+
+
+def _client(address: str, timeout: float) -> Client:
+    """Return a client of the scheduler at *address*.
+
+    Raises:
+        OSError: If it does not answer in time. Where something listens that never does, Dask's own
+            timeout does not always end the wait.
+    """
+    from distributed import Client
+
+    found: list[Client | OSError | ValueError] = []
+
+    def connect() -> None:
+        try:
+            found.append(Client(address, timeout=timeout, set_as_default=False))
+        except (OSError, ValueError) as error:
+            found.append(error)
+
+    thread = threading.Thread(target=connect, name="normbench-dask", daemon=True)
+    thread.start()
+    thread.join(2 * timeout + _CONNECT_SECONDS)
+    if not found:
+        raise TimeoutError(f"{address} accepts connections and says nothing")
+    if not isinstance(found[0], Client):
+        raise found[0]
+    return found[0]
 
 
 def _check_scheduler(client: Client) -> None:
