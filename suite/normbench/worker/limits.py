@@ -95,12 +95,6 @@ def out_of_memory_message(error: BaseException, limit: int | None) -> str:
     return f"{words} (memory limit: {show_bytes(limit)})" if limit else words
 
 
-def resident_bytes() -> int:
-    """Return the largest amount of memory that this process held so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
 def _status() -> dict[str, int]:
     """Return the sizes in ``/proc/self/status``, in bytes."""
     found = {}

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from normbench.engine import trainer
 from normbench.store import Attempt
-from normbench.worker.limits import TimeLimit, resident_bytes
+from normbench.worker.limits import TimeLimit
 
 PROGRESS_FILE = "progress.json"
 
@@ -63,4 +64,4 @@ def peak_memory(device: torch.device) -> int:
     """Return the most bytes that this process held so far: of the GPU if it trains on one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device)
-    return resident_bytes()
+    return trainer.peak_memory(device)

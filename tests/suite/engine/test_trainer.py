@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from normbench import Data, Dataset, Part
+from normbench.engine import trainer
 from normbench.engine.session import assemble, open_session
 from normbench.engine.trainer import Trainer
 from normbench.plugins import load_catalogue
@@ -100,6 +101,24 @@ def test_run_resumed_from_any_epoch_ends_in_the_same_bits(problem, optimizer, wo
         resumed = train(spec, resume=checkpoint, points=kept)
         assert comparable(whole) == comparable(resumed)
     assert spec.epochs - 1 == len(list(tmp_path.glob("*.pt")))
+
+
+def test_first_checkpoints_come_early_and_then_twice_as_late(monkeypatch):
+    """With epochs of a second: after 2, 6 and 14 seconds, and from then on every 10 as asked."""
+    seconds, saved = [0.0], []
+
+    class Clocked(Recorder):
+        def point(self, point):
+            seconds[0] = float(point["epoch"])
+
+        def checkpoint(self, write, epoch):
+            saved.append(epoch)
+
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: seconds[0])
+    spec = make_spec("quadratic_deep", "sgd", ("protocol.epochs=40", "lr=0.001"))
+    Trainer(session(spec), Clocked(), checkpoint_seconds=10.0).run()
+
+    assert [2, 6, 14, 24, 34] == saved
 
 
 def test_same_seed_repeats_and_another_differs():
