@@ -26,6 +26,7 @@ _SOURCES = {
     "group_norm_study": Source(
         title="GroupNorm, B. Franke", reference="https://github.com/BeFranke/GroupNorm"
     ),
+    "normbench": Source(title="normbench"),
     "deepobs": Source(
         title="DeepOBS (Schneider, Balles, Hennig 2019)", reference="arXiv:1903.05499"
     ),
@@ -66,6 +67,11 @@ def normbench_suites() -> Sequence[Suite]:
             "group_norm_study",
             "group_norm_study",
             "group against batch norm at batch sizes 2 to 32, on CIFAR-10",
+        ),
+        _suite(
+            "digits_factorial",
+            "normbench",
+            "four norms and four optimizers on digits, minutes on a processor",
         ),
         _suite("deepobs_small", "deepobs", "DeepOBS's small set with its three optimizers"),
         _suite("deepobs_large", "deepobs", "DeepOBS's large set with its three optimizers"),
