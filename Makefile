@@ -8,7 +8,7 @@ STORE ?= normbench-runs
 # More than there are cores: many tests wait for processes.
 JOBS ?= 3
 
-.PHONY: demo test lint types unit test-slurm test-dask bench clean
+.PHONY: demo test lint types unit test-slurm test-dask test-postgres test-browser bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/normbench run digits_cnn_bn sgd --seeds 5 --store $(STORE)
@@ -36,6 +36,14 @@ test-slurm: $(VENV)/.ready
 # All tests on a real Dask cluster; `make test` runs the shorter ones of them.
 test-dask: $(VENV)/.ready
 	NORMBENCH_TEST_DASK=1 $(BIN)/python -m pytest --numprocesses 0 tests/end_to_end/test_dask_launcher.py
+
+# Starts a PostgreSQL of its own in a temporary folder; `make test` does so too where it is installed.
+test-postgres: $(VENV)/.ready
+	$(BIN)/python -m pytest --numprocesses 0 -m postgres tests/suite/tracking
+
+# MLflow's own pages on a published leaderboard too, which `make test` leaves out; needs Chromium.
+test-browser: $(VENV)/.ready
+	NORMBENCH_TEST_BROWSER=1 $(BIN)/python -m pytest --numprocesses 0 tests/browser
 
 bench: $(VENV)/.ready
 	$(BIN)/normbench bench cifar10_3c3d_bn

@@ -24,6 +24,7 @@ from normbench.specs import ComponentSpec, RunSpec
 from normbench.store import RunStore, StoredRun, store_path
 
 if TYPE_CHECKING:
+    from normbench.staging import Decision
     from normbench.tracking import Collector
 
 Tick = Callable[[], None]
@@ -43,6 +44,7 @@ class Report:
         observed: Runs that had a result before and got series during the call.
         lacking: The series that were asked for and are not there, in a sentence for each run.
         going_on: How to go on, if the launcher was told not to wait for the runs; else empty.
+        decision: Where stages stopped and why, if seeds were added until decided.
     """
 
     rows: tuple[Row, ...]
@@ -52,6 +54,7 @@ class Report:
     observed: int = 0
     lacking: tuple[str, ...] = ()
     going_on: str = ""
+    decision: Decision | None = None
 
     @property
     def complete(self) -> bool:
@@ -67,6 +70,7 @@ class Report:
             "rows": [row.to_dict() for row in self.rows],
             "lacking": list(self.lacking),
             "going_on": self.going_on,
+            **({"decision": self.decision.to_dict()} if self.decision else {}),
         }
 
     def __repr__(self) -> str:
@@ -77,7 +81,8 @@ class Report:
         """Return the rows as aligned text."""
         from normbench.tables import rows_as_text
 
-        return rows_as_text(self.rows)
+        text = rows_as_text(self.rows)
+        return f"{text}\n{self.decision.why}" if self.decision else text
 
     def _repr_html_(self) -> str:
         from normbench.tables import rows_as_html
@@ -146,11 +151,18 @@ def run(
     track: bool = True,
     keep_weights: bool = False,
     observe: Iterable[str] = (),
+    until_decided: bool = False,
+    max_seeds: int | None = None,
+    stages: Sequence[int] | None = None,
     **words: Any,
 ) -> Report:
     """Train *problem* with *optimizer*, one run for each seed; what is done already is kept.
 
     >>> report = normbench.run("digits_cnn_bn", "sgd", norm="group_norm", seeds=5)  # doctest: +SKIP
+
+    With *until_decided* seeds are added in stages that are declared in the store beforehand, until
+    the verdict against the table's reference is better, worse or equivalent; ``report.decision``
+    says where they stopped.
 
     Args:
         problem: Problem by name.
@@ -175,6 +187,9 @@ def run(
         track: Whether MLflow is fed.
         keep_weights: Whether final weights are kept.
         observe: Observers to look on, such as ``["activations:every=0.1"]``.
+        until_decided: Add seeds in stages until decided; trains the reference, too.
+        max_seeds: The last stage; default 20.
+        stages: Numbers of seeds to look at; default every five.
         words: Overrides; write dots as two underscores, ``protocol__epochs=3``.
 
     Raises:
@@ -207,7 +222,27 @@ def run(
         keep_weights=keep_weights,
         observers=asked_observers(observe, catalogue),
     )
+    if until_decided:
+        return _run_until_decided(request, catalogue, launching, stages, max_seeds)
+    if stages is not None or max_seeds is not None:
+        raise UsageError(
+            "stages and max_seeds: only with until_decided=True, which adds seeds in stages. For a "
+            "fixed number of seeds give seeds=N."
+        )
     return launch(plan(request, catalogue, launching.data_dir), catalogue, launching)
+
+
+def _run_until_decided(
+    request: Request,
+    catalogue: Catalogue,
+    launching: Launching,
+    stages: Sequence[int] | None,
+    max_seeds: int | None,
+) -> Report:
+    from normbench.staging import Staging, run_staged
+
+    asked = Staging(request=request, stages=stages, max_seeds=max_seeds)
+    return run_staged(asked, catalogue, launching, say=_log.info)
 
 
 def launch(specs: Sequence[RunSpec], catalogue: Catalogue, launching: Launching) -> Report:

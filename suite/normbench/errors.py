@@ -45,6 +45,11 @@ class RunCancelledError(NormbenchError):
     """The run that is being trained was cancelled; it is let go of as it is."""
 
 
+def install_extra(name: str) -> str:
+    """Return the command that installs an extra, and where it works: normbench is on no index."""
+    return f"pip install -c constraints.txt '.[{name}]' in the folder of normbench's source"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a *name* that is not among the *known* ones of its *kind*."""
     names = sorted(set(known))

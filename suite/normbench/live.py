@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from normbench.store import IndexedRun, RunState, RunStore, StoredRun
+from normbench.tables import states_in_words
 
 _DONE = (RunState.FINISHED, RunState.DIVERGED)
+# Outcomes that a new launch tries again.
+FAILED = (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED)
 # What a launch would still train by itself.
 MOVING = (RunState.RUNNING, RunState.PENDING, RunState.INTERRUPTED)
 TOTALS = {
     "running": (RunState.RUNNING,),
     "queued": (RunState.PENDING, RunState.INTERRUPTED),
     "done": _DONE,
-    "failed": (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED),
+    "failed": FAILED,
     "cancelled": (RunState.CANCELLED,),
 }
 
@@ -25,6 +28,18 @@ def totals(states: Iterable[RunState]) -> dict[str, int]:
     """Return how many runs there are of each kind in :data:`TOTALS`."""
     found = list(states)
     return {word: sum(map(found.count, group)) for word, group in TOTALS.items()}
+
+
+def totals_in_words(counts: Mapping[RunState, int]) -> str:
+    """Return how many runs there are of each kind, what failed by its own word."""
+    parts = [
+        states_in_words({state: counts.get(state, 0) for state in group})
+        if word == "failed"
+        else f"{count} {word}"
+        for word, group in TOTALS.items()
+        if (count := sum(counts.get(state, 0) for state in group))
+    ]
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from normbench.errors import UsageError, unknown_name
 from normbench.rules import Rules
@@ -20,6 +20,9 @@ from normbench.specs import FIRST_TUNING_SEED
 
 SECTIONS = ("optimizer", "problem", "network", "norm", "ablation", "protocol")
 OPTIONS = ("norm", "protocol", "ablation", "sites", "seeds", "setting_of")
+_SUITE_KEYS = frozenset(
+    ("problems", "norms", "ablations", "optimizers", "protocols", "grids", "include", "exclude")
+)
 
 
 @dataclass
@@ -83,7 +86,13 @@ def _value(word: str) -> Any:
 
 def _take_file(overrides: Overrides, path: Path) -> None:
     """File the options, sections and bare words of a YAML file."""
-    for key, value in read_yaml(path).items():
+    content = read_yaml(path)
+    if lists := [str(key) for key in content if key in _SUITE_KEYS]:
+        raise UsageError(
+            f"it is a suite, since it has {lists[0]}. Run its cells with: normbench suite run "
+            f"{path}"
+        )
+    for key, value in content.items():
         name = str(key)
         if isinstance(value, dict):
             if name not in SECTIONS:
@@ -118,11 +127,21 @@ def read_yaml(path: Path) -> Mapping[Any, Any]:
         content = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except FileNotFoundError:
         raise UsageError("it does not exist. Give an existing file.") from None
+    except MarkedYAMLError as error:
+        raise UsageError(f"it cannot be read: {_in_a_line(error)}. Mend its YAML.") from None
     except (OSError, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"it cannot be read: {error}.") from None
+        raise UsageError(f"it cannot be read: {' '.join(str(error).split())}.") from None
     if not isinstance(content, dict):
         raise UsageError("it holds no mapping: expected lines NAME: VALUE.")
     return content
+
+
+def _in_a_line(error: MarkedYAMLError) -> str:
+    """Return where a YAML file stops being one, and why."""
+    mark = error.problem_mark or error.context_mark
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    parts = filter(None, (error.context, error.problem))
+    return place + ", ".join(" ".join(part.split()) for part in parts)
 
 
 def parse_mask(given: object) -> tuple[int, ...] | None:

@@ -10,32 +10,39 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from normbench.augmentation import FITTING, Augmentation
-from normbench.data import check_files, data_folder
+from normbench.data import absent_files, check_files, data_folder
 from normbench.descriptions import Dataset, Network, Norm, Optimizer, Problem
 from normbench.errors import UsageError
 from normbench.plugins import Catalogue
+from normbench.quantities import counted
 from normbench.resolve import Request, request_label, resolve
 from normbench.specs import RunSpec
 
 
-def plan(request: Request, catalogue: Catalogue, folder: Path | None = None) -> list[RunSpec]:
+def plan(
+    request: Request, catalogue: Catalogue, folder: Path | None = None, *, files: bool = True
+) -> list[RunSpec]:
     """Return the specs of *request* after checking that they can be trained here.
 
     Args:
         request: What the user asked for.
         catalogue: What the plugins offer.
         folder: Data folder; None for the default place.
+        files: Whether data files must be there; where nothing is trained they need not.
 
     Raises:
         UsageError: If a name, a value, a mask or a norm does not fit, or data files are missing.
     """
-    return _plan(request, catalogue, folder, set())
+    return _plan(request, catalogue, folder, set() if files else None)
 
 
 def _plan(
-    request: Request, catalogue: Catalogue, folder: Path | None, checked: set[str]
+    request: Request, catalogue: Catalogue, folder: Path | None, checked: set[str] | None
 ) -> list[RunSpec]:
-    """Return the specs of *request*; the files of the datasets *checked* are taken to be there."""
+    """Return the specs of *request*; the files of the datasets *checked* are taken to be there.
+
+    Without such a set no files are looked for.
+    """
     specs = resolve(request, catalogue)
     problem = catalogue.get(Problem, request.problem)
     dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
@@ -51,10 +58,22 @@ def _plan(
         if dataset.content == "images":
             try_shapes(built, dataset.shape, specs[0].problem.training.batch_size)
     _check_rules(specs[0], dataset)
-    if dataset.name not in checked:
+    if checked is not None and dataset.name not in checked:
         check_files(dataset, data_folder(folder), specs[0].problem.name)
         checked.add(dataset.name)
     return specs
+
+
+def missing_data(spec: RunSpec, catalogue: Catalogue, folder: Path) -> str:
+    """Return what the dataset of *spec* lacks, in a sentence with the fix; empty if nothing."""
+    dataset = catalogue.get(Dataset, spec.problem.dataset.name)
+    absent = absent_files(dataset, folder)
+    if not absent:
+        return ""
+    fix = dataset.by_hand or f"Fetch it with: normbench prepare {dataset.name} --data-dir {folder}"
+    are = "is" if len(absent) == 1 else "are"
+    missing = f"{counted(len(absent), 'file')} {are} missing in {folder}"
+    return f"dataset {dataset.name}: {missing}. {fix}"
 
 
 def resolve_checked(request: Request, catalogue: Catalogue) -> list[RunSpec]:
@@ -69,7 +88,11 @@ def resolve_checked(request: Request, catalogue: Catalogue) -> list[RunSpec]:
 
 
 def plan_all(
-    requests: Sequence[Request], catalogue: Catalogue, folder: Path | None = None
+    requests: Sequence[Request],
+    catalogue: Catalogue,
+    folder: Path | None = None,
+    *,
+    files: bool = True,
 ) -> list[RunSpec]:
     """Return the specs of all *requests*, checked as by :func:`plan`; each file is read once.
 
@@ -79,7 +102,7 @@ def plan_all(
         UsageError: If one of them cannot be trained here; the message names its cell.
     """
     specs: dict[str, RunSpec] = {}
-    checked: set[str] = set()
+    checked: set[str] | None = set() if files else None
     for request in requests:
         try:
             planned = _plan(request, catalogue, folder, checked)
@@ -87,6 +110,19 @@ def plan_all(
             raise type(error)(f"cell {request_label(request)}: {error}") from None
         specs.update((spec.fingerprint, spec) for spec in planned)
     return list(specs.values())
+
+
+def check_built(specs: Iterable[RunSpec], catalogue: Catalogue) -> None:
+    """Check what only a built network shows of rows with a mask: its length, and whether it fits.
+
+    Raises:
+        UsageError: At the first that does not fit.
+    """
+    for spec in specs:
+        if spec.ablation.sites is not None:
+            from normbench.build import build_network
+
+            build_network(spec, catalogue)
 
 
 def check_resumable(specs: Iterable[RunSpec], catalogue: Catalogue, folder: Path | None) -> None:

@@ -31,7 +31,7 @@ from normbench.descriptions import (
     Setting,
     Suite,
 )
-from normbench.errors import PluginError, UsageError, unknown_name
+from normbench.errors import PluginError, UsageError, install_extra, unknown_name
 from normbench.publications import Publication
 from normbench.rules import Protocol
 from normbench.setting_files import SETTINGS_FOLDER, read_folder
@@ -158,12 +158,26 @@ class Catalogue:
         """
         return (*self._own_settings, *self._settings)
 
+    def settings_of(
+        self, problem: str, norm: str, optimizer: str, protocol: str
+    ) -> Sequence[Setting]:
+        """Return the known settings of these names, in the order of :meth:`settings`.
+
+        Raises:
+            StoreError: If a file of the store's own settings cannot be read.
+        """
+        return self._settings_by_names.get((problem, norm, optimizer, protocol), ())
+
     def with_store(self, root: Path) -> Catalogue:
         """Return a catalogue that also knows the settings tuned in the store at *root*.
 
         They are read when settings are first asked for, and win over those of plugins.
         """
         return replace(self, settings_folder=root / SETTINGS_FOLDER)
+
+    def with_settings(self, settings: Iterable[Setting]) -> Catalogue:
+        """Return a catalogue that also knows *settings*, which win over those of plugins."""
+        return replace(self, _settings=[*settings, *self._settings])
 
     def without_settings(self) -> Catalogue:
         """Return a catalogue that knows no settings, so that an optimizer's defaults are taken."""
@@ -172,6 +186,14 @@ class Catalogue:
     @cached_property
     def _own_settings(self) -> Sequence[Setting]:
         return read_folder(self.settings_folder) if self.settings_folder else ()
+
+    @cached_property
+    def _settings_by_names(self) -> Mapping[tuple[str, ...], Sequence[Setting]]:
+        found: dict[tuple[str, ...], list[Setting]] = {}
+        for each in self.settings():
+            key = (each.problem, each.norm, each.optimizer, each.protocol)
+            found.setdefault(key, []).append(each)
+        return found
 
     def add(self, component: Component, plugin: str, origin: str, digest: str = "") -> None:
         """File *component* under its kind and name."""
@@ -187,6 +209,7 @@ class Catalogue:
     def add_settings(self, settings: Iterable[Setting]) -> None:
         """File known settings."""
         self._settings.extend(settings)
+        self.__dict__.pop("_settings_by_names", None)
 
     def _unknown(self, kind: str, name: str) -> UsageError:
         error = _unknown_component(kind, name, self._offers.get(kind, {}))
@@ -205,10 +228,10 @@ def _unknown_component(kind: str, name: str, known: Iterable[str]) -> UsageError
     error = unknown_name(kind, name, alike)
     if not prefix or alike:
         return error
-    return UsageError(
-        f"unknown {kind} {name!r}: nothing is offered under {prefix!r}. If normbench has an extra "
-        f"of that name, install it: pip install 'normbench[{prefix}]'"
-    )
+    fix = "See what is installed: normbench list plugins"
+    if prefix in BRIDGES:
+        fix = f"Install it: {install_extra(prefix.replace('_', '-'))}"
+    return UsageError(f"unknown {kind} {name!r}: nothing is offered under {prefix!r}. {fix}")
 
 
 def load_catalogue(plugin_files: Iterable[Path] = ()) -> Catalogue:

@@ -1,4 +1,4 @@
-"""Times and sizes as people type them: ``90``, ``30m``, ``2h``, ``512M``, ``4G``."""
+"""Times and sizes as people type them, ``90``, ``30m``, ``2h``, ``4G``, and counts in words."""
 
 from __future__ import annotations
 
@@ -53,3 +53,14 @@ def show_bytes(size: float) -> str:
             return f"{size:.4g} {unit}"
         size /= 1024
     return f"{size:.4g} GiB"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return how many there are of what *noun* names, such as ``1 run`` and ``2 runs``.
+
+    Args:
+        number: How many.
+        noun: What, of one.
+        plural: What, of several, where that is not *noun* with an ``s``.
+    """
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

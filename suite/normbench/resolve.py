@@ -13,13 +13,19 @@ from typing import Any
 
 from normbench.augmentation import Augmentation
 from normbench.descriptions import Component, Dataset, Network, Norm, Optimizer, Problem, Training
-from normbench.errors import UsageError
+from normbench.errors import UsageError, unknown_name
 from normbench.identity import ablation_identity, carries_nothing, difference, idle_rules
 from normbench.overrides import OPTIONS, chosen_seeds, parse_mask, read_overrides
 from normbench.parameters import Value, changed, checked, rules_of, typed
 from normbench.plugins import Catalogue
 from normbench.rules import Ablation, Protocol, Rules
-from normbench.settings import AS_PUBLISHED, find_setting
+from normbench.settings import (
+    AS_PUBLISHED,
+    default_values,
+    find_setting,
+    origin_of,
+    takes_decay,
+)
 from normbench.specs import ComponentSpec, ProblemSpec, ProtocolSpec, RunSpec, epochs_of
 
 # Their effect is in the identity as epochs and as the optimizer's weight decay.
@@ -66,6 +72,8 @@ def request_label(request: Request) -> str:
     parts += [f"--ablation {request.ablation}"] if request.ablation else []
     if request.sites is not None:
         parts.append(f"--sites {','.join(map(str, request.sites))}")
+    parts += [f"--protocol {request.protocol}"] if request.protocol else []
+    parts += [f"--setting-of {request.setting_of}"] if request.setting_of else []
     return " ".join([*parts, *request.words])
 
 
@@ -112,10 +120,11 @@ class _Resolution:
         self.norm = catalogue.get(Norm, norm)
         self.norm_values = checked(self.norm.parameters, self.given["norm"], f"norm {norm}")
         self.base_training, self.base_rules = self._base_fields()
-        self.training = _built(Training, self.base_training, self.given["problem"], "the problem")
-        self.rules = _built(
-            Rules, self.base_rules, self.given["protocol"], f"protocol {self.protocol.name}"
+        self.training = _built(
+            Training, self.base_training, self.given["problem"], "the problem", "problem"
         )
+        owner = f"protocol {self.protocol.name}"
+        self.rules = _built(Rules, self.base_rules, self.given["protocol"], owner, "protocol")
         if "epochs" in self.given["protocol"] and "epoch_share" not in self.given["protocol"]:
             # Whoever says how many epochs means so many.
             self.rules = replace(self.rules, epoch_share=1.0)
@@ -177,17 +186,11 @@ class _Resolution:
         parts = (self.problem, self.dataset, self.network, self.norm, self.optimizer)
         return {part.kind: digest for part in parts if (digest := self.catalogue.digest(part))}
 
-    @property
-    def _takes_decay(self) -> bool:
-        """Whether the problem's L2 coefficient reaches the optimizer."""
-        names = {parameter.name for parameter in self.optimizer.parameters}
-        return "weight_decay" in names and not self.optimizer.decoupled_weight_decay
-
     def _refuseidle_rules_decay(self) -> None:
         changed_here = _decay(self.training, self.rules) != _decay(
             self.base_training, self.base_rules
         )
-        if changed_here and not self._takes_decay:
+        if changed_here and not takes_decay(self.optimizer):
             raise UsageError(
                 "problem.weight_decay and protocol.weight_decay do not reach "
                 f"{self.optimizer.name}, which decays weights its own way. Give its own parameter, "
@@ -270,7 +273,7 @@ class _Resolution:
         if sites is not None:
             given["sites"] = parse_mask(sites)
         owner = "the ablation (--ablation and --sites)"
-        ablation: Ablation = _built(Ablation, Ablation(), given, owner)
+        ablation: Ablation = _built(Ablation, Ablation(), given, owner, "ablation")
         return ablation
 
     def _base_fields(self) -> tuple[Training, Rules]:
@@ -368,11 +371,8 @@ class _Resolution:
     ) -> tuple[dict[str, Value], dict[str, Value], str]:
         """Return the hyper-parameters, their defaults in this problem, and where they come from."""
         optimizer, owner = self.optimizer, f"optimizer {self.optimizer.name}"
-        defaults = checked(optimizer.parameters, {}, owner)
-        usual = dict(defaults)
-        if self._takes_decay:
-            usual["weight_decay"] = _decay(self.base_training, self.base_rules)
-            defaults["weight_decay"] = _decay(self.training, self.rules)
+        usual = default_values(optimizer, _decay(self.base_training, self.base_rules))
+        defaults = default_values(optimizer, _decay(self.training, self.rules))
         known, origin = find_setting(
             self.catalogue,
             problem=self.problem.name,
@@ -391,9 +391,7 @@ class _Resolution:
             for name, value in self._checked_words(owner, {**known, **given}).items()
             if name in known or name in given
         )
-        if values != {**defaults, **known}:
-            origin = f"{origin} + given" if known else "given"
-        return values, usual, origin
+        return values, usual, origin_of(values, defaults, known, origin)
 
 
 def _elsewhere(name: str, places: Mapping[str, Iterable[str]]) -> str:
@@ -404,10 +402,19 @@ def _elsewhere(name: str, places: Mapping[str, Iterable[str]]) -> str:
     return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
-def _built(kind: type[Any], base: Any, given: Mapping[str, Any], owner: str) -> Any:
-    """Return *base* with the *given* fields checked and changed."""
-    values = checked(rules_of(kind), given, owner)
-    return replace(base, **{name: values[name] for name in given})
+def _built(kind: type[Any], base: Any, given: Mapping[str, Any], owner: str, section: str) -> Any:
+    """Return *base* with the *given* fields checked and changed.
+
+    Messages call a field by the word that sets it, and its default is the value in *base*.
+    """
+    known = {parameter.name: parameter for parameter in rules_of(kind)}
+    values = {}
+    for name, value in given.items():
+        if name not in known:
+            raise unknown_name(f"parameter of {owner}", name, known)
+        word, usual = f"{section}.{name}", getattr(base, name)
+        values[name] = replace(known[name], name=word, default=usual).check(value, owner)
+    return replace(base, **values)
 
 
 def _component(component: Component, values: Mapping[str, Value]) -> ComponentSpec:

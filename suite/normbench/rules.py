@@ -38,7 +38,11 @@ class Rules:
         None, "epochs; null: the problem's", kind="int", unit="epochs", low=1, optional=True
     )
     epoch_share: float = rule(
-        1.0, "share of those epochs trained, at least one", kind="float", low=0.0, high=1.0
+        1.0,
+        "share of those epochs trained, at least one; all of them where protocol.epochs is given",
+        kind="float",
+        low=0.0,
+        high=1.0,
     )
     validation_share: float = rule(
         0.1, "share of the official train part held out, stratified", kind="float", low=0, high=0.9

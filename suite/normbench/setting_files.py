@@ -38,6 +38,7 @@ from typing import Any
 from normbench.descriptions import Setting
 from normbench.errors import StoreError
 from normbench.parameters import Value
+from normbench.quantities import counted
 
 SETTINGS_FOLDER = "settings"
 _ENDING = ".toml"
@@ -50,7 +51,16 @@ def read_settings(file: Traversable | Path) -> list[Setting]:
     Raises:
         ValueError: If it is not written as such a file is.
     """
-    content = tomllib.loads(file.read_text(encoding="utf-8"))
+    return parse_settings(file.read_text(encoding="utf-8"))
+
+
+def parse_settings(text: str) -> list[Setting]:
+    """Return the settings in the *text* of a file.
+
+    Raises:
+        ValueError: If it is not written as such a file is.
+    """
+    content = tomllib.loads(text)
     try:
         return [
             setting
@@ -132,8 +142,8 @@ def _listed(names: str | list[str]) -> list[str]:
 def _source(origin: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     """Return who found a setting, how, and with which budget, in one line."""
     seeds = origin["seeds"]
-    counted = "an unknown number of seeds" if not seeds else f"{seeds} seed{'s' * (seeds > 1)}"
-    parts = [origin["source"], origin["tuned_on"], f"{origin['budget']}, {counted}"]
+    number = counted(seeds, "seed") if seeds else "an unknown number of seeds"
+    parts = [origin["source"], origin["tuned_on"], f"{origin['budget']}, {number}"]
     if remark := entry.get("remark"):
         parts.append(remark)
     return "; ".join(parts)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from normbench.descriptions import Setting
+from normbench.descriptions import Optimizer, Setting
 from normbench.errors import UsageError
-from normbench.parameters import Value
+from normbench.parameters import Value, checked, typed
 from normbench.plugins import Catalogue
 from normbench.rules import Protocol
 
@@ -68,6 +68,43 @@ def find_setting(
     return {}, "default"
 
 
+def takes_decay(optimizer: Optimizer) -> bool:
+    """Whether the problem's L2 coefficient reaches *optimizer*."""
+    names = {parameter.name for parameter in optimizer.parameters}
+    return "weight_decay" in names and not optimizer.decoupled_weight_decay
+
+
+def default_values(optimizer: Optimizer, weight_decay: float) -> dict[str, Value]:
+    """Return the optimizer's defaults where the problem's L2 coefficient is *weight_decay*."""
+    values = checked(optimizer.parameters, {}, f"optimizer {optimizer.name}")
+    return {**values, "weight_decay": weight_decay} if takes_decay(optimizer) else values
+
+
+def origin_of(
+    values: Mapping[str, Value],
+    defaults: Mapping[str, Value],
+    known: Mapping[str, Value],
+    origin: str,
+) -> str:
+    """Return where *values* come from, if words changed a setting from *origin*.
+
+    Args:
+        values: The optimizer's hyper-parameters.
+        defaults: Its defaults in this problem.
+        known: Those that the setting holds.
+        origin: Where they come from.
+    """
+    full = {**defaults, **known}
+    if values == full:
+        return origin
+    if values == defaults:
+        return "default"
+    if all(values[name] != value for name, value in known.items()):
+        return "given"
+    given = [f"{name}={typed(value)}" for name, value in values.items() if value != full[name]]
+    return f"{origin} + given {' '.join(given)}"
+
+
 def _lookup(
     catalogue: Catalogue,
     cell: Mapping[str, Any],
@@ -75,10 +112,12 @@ def _lookup(
     rules: Collection[str],
 ) -> Setting | None:
     """Return the first setting of *cell*; one that was tuned under the same rules comes first."""
+    names = (cell["problem"], cell["norm"], cell["optimizer"], cell["protocol"])
     settings = [
         setting
-        for setting in catalogue.settings()
-        if _cell_of(setting) == cell and _listed(setting.norm_parameters) in norms
+        for setting in catalogue.settings_of(*names)
+        if _listed(setting.ablation) == cell["ablation"]
+        and _listed(setting.norm_parameters) in norms
     ]
     same = [setting for setting in settings if set(setting.rules) == set(rules)]
     plain = [setting for setting in settings if not setting.rules]
@@ -93,16 +132,6 @@ def _origin(setting: Setting, rules: Collection[str]) -> str:
         changed -= {AS_PUBLISHED}
     origin = f"{setting.origin}, {setting.method}" if setting.method else setting.origin
     return f"{origin}, rules changed" if changed else origin
-
-
-def _cell_of(setting: Setting) -> dict[str, Any]:
-    return {
-        "problem": setting.problem,
-        "norm": setting.norm,
-        "protocol": setting.protocol,
-        "optimizer": setting.optimizer,
-        "ablation": _listed(setting.ablation),
-    }
 
 
 def _listed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from normbench.streams import md5_seed
 
 SPEC_SCHEMA = 1
 FIRST_TUNING_SEED = 100_000
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,8 @@ class RunSpec:
         identity: What tells this run from others: names, versions, and the values that differ from
             their defaults. Everything else is provenance.
         setting_origin: ``default`` (untuned), ``known`` (tuned in this cell), ``published``,
-            ``given`` (words), ``of <cell>``, or ``trial`` (tried at a tuning seed).
+            ``given`` (words), ``known + given lr=0.2``, ``of <cell>``, or ``trial`` (tried at a
+            tuning seed).
         deviations: Words that changed the protocol, such as ``protocol.epochs=3``.
     """
 
@@ -158,7 +160,11 @@ class RunSpec:
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
         """Read what :meth:`to_json` wrote."""
-        content = json.loads(text)
+        return cls.from_content(json.loads(text))
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> RunSpec:
+        """Read the values that the JSON of :meth:`to_json` stands for."""
         problem = content["problem"]
         return cls(
             problem=ProblemSpec(
@@ -191,8 +197,7 @@ def epochs_of(training: Training, rules: Rules) -> int:
 
 def _digest(content: Mapping[str, Any]) -> str:
     """Return 32 hexadecimal digits that depend on *content* alone, not on the order of its keys."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()[:32]
 
 
 def _component(content: Mapping[str, Any]) -> ComponentSpec:
@@ -211,10 +216,17 @@ def _frozen(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _label(norm: Mapping[str, Any], ablation: Mapping[str, Any]) -> str:
-    words = [f"{name}={value}" for name, value in norm.get("parameters", {}).items()]
-    for name, value in ablation.items():
+    """Return the norm with its changes in one order, whatever order they were resolved in."""
+    words = [f"{name}={value}" for name, value in sorted(norm.get("parameters", {}).items())]
+    for name, value in sorted(ablation.items(), key=_ablation_place):
         if name == "sites":
             words.append("sites=" + "".join(str(bit) for bit in value))
         else:
             words.append(str(value) if name == "train" else f"{name}={value}")
     return f"{norm['name']} [{' '.join(words)}]" if words else str(norm["name"])
+
+
+def _ablation_place(item: tuple[str, Any]) -> tuple[int, str]:
+    """Return where a change of the ablation stands: what trains, where, then the rest by name."""
+    first = ("train", "sites")
+    return first.index(item[0]) if item[0] in first else len(first), item[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from normbench.report import Row
@@ -42,9 +42,18 @@ def optimizer_cell(row: Row) -> str:
 
 def outcomes_cell(row: Row) -> str:
     """Return the number of runs in each state, such as ``10 finished``."""
-    order = list(RunState)
-    states = sorted(row.outcomes, key=order.index)
-    return ", ".join(f"{row.outcomes[state]} {state.value.replace('_', ' ')}" for state in states)
+    return states_in_words(row.outcomes)
+
+
+def states_in_words(counts: Mapping[RunState, int]) -> str:
+    """Return how many runs are in each state, such as ``8 finished, 2 timed out``."""
+    found = [(counts.get(state, 0), state) for state in RunState]
+    return ", ".join(f"{count} {state_in_words(state)}" for count, state in found if count)
+
+
+def state_in_words(state: RunState) -> str:
+    """Return a state as a table shows it."""
+    return state.value.replace("_", " ")
 
 
 def score(value: float | None, metric: str) -> str:

@@ -323,7 +323,7 @@ def test_interrupted_driver_stops_the_cluster(bench, cluster, expected, closed_g
     said = driver.communicate(timeout=DEADLINE)[0]
 
     assert 130 == driver.returncode, said
-    assert "Go on with: normbench resume" in said
+    assert "Go on with: normbench run digits_cnn_bn gated lr=0.05" in said
     assert [False, False] == [is_alive(pid) for pid in held]
     states = [run.state() for run in RunStore.open(store).runs()]
     assert [RunState.INTERRUPTED] * 2 == [state for state in states if state != RunState.PENDING]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -19,9 +20,14 @@ from normbench.launchers.base import LaunchRequest
 from normbench.launchers.devices import devices, parse_slots
 from normbench.launchers.kernel import oom_kills
 from normbench.launchers.launches import LaunchFolder, launches, read_runs
+from normbench.launchers.local import Scheduler
 from normbench.launchers.packing import CONTEXT_BYTES, GpuMemory, GpuSlots, slots_by_memory
+from normbench.launchers.tally import Tally
 from normbench.plugins import load_catalogue
 from normbench.quantities import parse_bytes, parse_seconds, show_bytes
+from normbench.resolve import Request, resolve
+from normbench.store import RunState, RunStore
+from normbench.store.strikes import STRIKES
 from normbench.worker.reports import Reporter, ReportReader
 from normbench.worker.trees import MARK, Processes, find_tree, kill_tree
 
@@ -243,6 +249,25 @@ def test_launch_folder_holds_list_and_details(tmp_path):
     assert folder.logs.is_dir()
 
 
+def test_driver_counts_what_it_sets_aside_itself(tmp_path):
+    """A run with three strikes that the driver meets is an outcome of its launch, told once."""
+    store = RunStore.open(tmp_path / "store", create=True)
+    request = Request(problem="digits_cnn", optimizer="sgd", words=[], seeds=[0])
+    run = store.add(resolve(request, load_catalogue())[0])
+    for _ in range(STRIKES):
+        os.utime(run.claim({}).path / "heartbeat", (1, 1))
+    asked = LaunchRequest(
+        store=store.root, fingerprints=(run.fingerprint,), data_folder=tmp_path, device="cpu"
+    )
+    scheduler = Scheduler(asked, LaunchFolder.create("local", asked), lambda: None)
+    scheduler.run()
+
+    assert RunState.KILLED is run.state()
+    assert {RunState.KILLED: 1} == scheduler.tally.outcomes
+    assert scheduler.tally.failed
+    assert {"killed": 1} == launches(store.root)[0].info()["outcomes"]
+
+
 def test_draining_launch_has_no_list(tmp_path):
     """It takes all that is pending."""
     folder = LaunchFolder.create("drain", launch_request(tmp_path, runs=0, drain=True))
@@ -263,6 +288,29 @@ def test_launches_long_over_are_swept(tmp_path):
 
     left = {folder.id for folder in launches(tmp_path)}
     assert {first[0].id, last.id} | {folder.id for folder in first[3:]} == left
+
+
+@pytest.mark.parametrize("state", RunState)
+def test_a_launch_failed_if_a_run_ended_badly(state):
+    """A result is none the worse for diverging, and a run that was stopped will go on."""
+    tally = Tally(logging.getLogger(__name__), logging.DEBUG)
+    tally.count("0" * 32, state, "why\nand where")
+    good = (RunState.FINISHED, RunState.DIVERGED, RunState.INTERRUPTED)
+
+    assert (state not in good) == tally.failed
+    assert {state: 1} == tally.outcomes
+
+
+def test_launch_with_jobs_outlives_its_driver(tmp_path):
+    """Only what it notes at the end tells that a launch on a cluster is over."""
+    folder = LaunchFolder.create("slurm", launch_request(tmp_path))
+    folder.note(pid=2**22 - 1)
+    assert folder.is_over()
+    folder.note(jobs=["7"])
+    assert not folder.is_over()
+    folder.note(ended=1.0)
+
+    assert folder.is_over()
 
 
 ORPHAN = """

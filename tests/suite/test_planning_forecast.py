@@ -382,7 +382,30 @@ def test_detection_falls_back_to_published_spreads(store):
     (found,) = detections(cells, more)
 
     assert math.sqrt(2) * 0.02 == pytest.approx(found.deviation.value)
-    assert found.deviation.source.endswith("3 published rows: A paper")
+    assert found.deviation.source.endswith(
+        "3 published rows under the same rules (standard): A paper"
+    )
+
+
+def test_published_spreads_of_the_same_rules_come_first(store):
+    """Rows of another protocol are taken only where there are none of the plan's."""
+    more = load_catalogue()
+    more.add(Publication(name="mine", summary="", factory=two_protocols), "mine", "file")
+    own, other = (
+        detections(cells_of(store, replace(request(), protocol=name)), more)[0].deviation
+        for name in ("quick", "spherical")
+    )
+
+    assert math.sqrt(2) * 0.03 == pytest.approx(own.value)
+    assert math.sqrt(2) * 0.025 == pytest.approx(other.value)
+    assert "1 published rows under the same rules (quick)" in own.source
+    assert "4 published rows under other rules (standard, quick)" in other.source
+
+
+def two_protocols(name):
+    """Return :func:`published`'s rows, and one under quick with the spread 0.03."""
+    rows = published(name)
+    return [*rows, replace(rows[0], protocol="quick", sd=0.03)]
 
 
 def published(_name):

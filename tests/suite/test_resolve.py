@@ -325,7 +325,7 @@ def test_known_setting_is_used_in_its_own_cell_alone():
         return found.optimizer.number("lr"), found.setting_origin
 
     assert (0.0123, "known") == resolved()
-    assert (0.5, "known + given") == resolved(words=["lr=0.5"])
+    assert (0.5, "given") == resolved(words=["lr=0.5"])
     assert (0.0123, "known, rules changed") == resolved(words=["protocol.epochs=3"])
     assert "default" == resolved(norm="instance_norm")[1]
     assert "default" == resolved(ablation="fixed")[1]

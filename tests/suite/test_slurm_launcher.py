@@ -12,14 +12,15 @@ import pytest
 
 from normbench import UsageError
 from normbench.errors import NormbenchError
-from normbench.launchers import slurm_queue, slurm_watch
+from normbench.launchers import slurm_options, slurm_queue, slurm_submit, slurm_watch
 from normbench.launchers.base import LaunchRequest
+from normbench.launchers.launches import LaunchFolder, launches
 from normbench.launchers.slurm import SlurmLauncher
 from normbench.launchers.slurm_node import cores_given, gpus_given
 from normbench.launchers.slurm_options import read_options, seconds_of
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
-from normbench.store import RunStore
+from normbench.store import RunState, RunStore
 
 
 @pytest.fixture
@@ -104,6 +105,20 @@ def test_short_jobs_are_warned_late():
     assert 24 == read_options({"time": "2"}).signal_seconds
 
 
+def test_jobs_below_five_minutes_are_warned_of_once(caplog):
+    """Options are read several times on the way to a job; the user is told once."""
+    slurm_options._warn_of_short_jobs.cache_clear()
+    for _ in range(2):
+        assert 1 == read_options({"time": "0:30"}).minutes
+        assert 4 == read_options({"time": "4"}).minutes
+        assert 5 == read_options({"time": "4:01"}).minutes
+
+    assert ["of a job of 1 minute, ", "of a job of 4 minutes, "] == [
+        text.partition("time: ")[2].partition("its first")[0] for text in caplog.messages
+    ]
+    assert "its last 12 stop them" in caplog.messages[0]
+
+
 def test_machine_without_sbatch_is_told_apart(tmp_path, monkeypatch):
     """Without SLURM's commands nothing is written, and the message says where to submit."""
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -136,8 +151,85 @@ def test_jobs_that_leave_no_trace_are_reported(tmp_path, command, monkeypatch, c
     run = RunStore.open(tmp_path / "store", create=True).add(spec).fingerprint
     SlurmLauncher()(replace(request(tmp_path / "store"), fingerprints=(run,)), nothing)
 
-    assert f"job 7 is gone and 1 runs are left: {run[:8]}. Go on with: normb" in caplog.text
+    assert f"job 7 is gone and 1 run is left: {run[:8]}. Go on with: normb" in caplog.text
     assert "do the nodes see this folder" in caplog.text
+
+
+@pytest.fixture
+def watched(tmp_path, command, monkeypatch):
+    """Return a run, its launch, and a function that watches what squeue says look by look."""
+    monkeypatch.setattr(slurm_watch, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(slurm_watch, "POLL_SECONDS", 0.0)
+    command("scancel", f'echo "$*" >> {tmp_path}/cancelled')
+    command("sacct", "exit 0")
+    said = tmp_path / "said"
+    command("squeue", f"head -n 1 {said}; sed -i 1d {said}")
+    spec = resolve(Request(problem="digits_cnn", optimizer="sgd", words=[]), load_catalogue())[0]
+    run = RunStore.open(tmp_path / "store", create=True).add(spec)
+    asked = replace(request(tmp_path / "store"), fingerprints=(run.fingerprint,))
+    launch = LaunchFolder.create("slurm", asked)
+
+    def watch(states: list[str], tick=nothing) -> list[str]:
+        lines = [f"7|{state}|None" if state else "" for state in states]
+        said.write_text("\n".join(lines) + "\n")
+        slurm_watch.watch_jobs(asked, launch, "7", tick)
+        return said.read_text().splitlines()
+
+    return run, launch, watch
+
+
+def test_job_that_is_nowhere_for_a_moment_is_not_gone(watched, caplog):
+    """One that is queued again leaves the queue meanwhile; only two looks in a row tell."""
+    _, launch, watch = watched
+
+    assert ["7|SPARE|None"] == watch(["RUNNING", "", "PENDING", "", "", "SPARE"])
+    assert launch.info()["ended"]
+    assert "is gone and 1 run is left" in caplog.text
+
+
+def test_jobs_that_wait_are_taken_back_once_all_runs_are_over(watched, tmp_path, caplog):
+    """With nothing left to train the rest of the array need not begin."""
+    run, _, watch = watched
+    with run.claim({}) as attempt:
+        attempt.publish({"outcome": "finished", "score": 0.5})
+    watch(["RUNNING"] * 3)
+
+    assert "--state=PENDING 7\n" == (tmp_path / "cancelled").read_text()
+    assert "left" not in caplog.text
+
+
+def test_run_that_trains_is_waited_for(watched, tmp_path):
+    """A run that a job holds cannot be taken and is not over."""
+    run, _, watch = watched
+    attempt, ticks = run.claim({}), []
+
+    def tick() -> None:
+        ticks.append(run.state())
+        if len(ticks) == 3:
+            attempt.publish({"outcome": "finished", "score": 0.5})
+
+    with attempt:
+        watch(["RUNNING"] * 20, tick)
+
+    assert 3 <= ticks.count(RunState.RUNNING)
+
+
+def test_driver_inside_a_job_submits_as_if_outside(monkeypatch):
+    """The job's own variables bind no new one, the site's and the user's stay; all come back."""
+    given = {
+        "SLURM_JOB_ID": "7",
+        "SRUN_X": "1",
+        "SUBMITIT_X": "1",
+        "SLURM_CONF": "c",
+        "SBATCH_X": "1",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with slurm_submit._of_no_job():
+        inside = {name for name in given if name in os.environ}
+
+    assert {"SLURM_CONF", "SBATCH_X"} == inside
+    assert given == {name: os.environ.get(name) for name in given}
 
 
 def test_sbatch_is_given_what_was_asked_for(tmp_path, command, capsys):
@@ -161,14 +253,33 @@ def test_sbatch_is_given_what_was_asked_for(tmp_path, command, capsys):
 
 
 def test_refusal_of_sbatch_is_shown_once(tmp_path, command, capsys):
-    """What sbatch says is in the error, and no job is noted."""
+    """What sbatch says is in the error; no job is noted, and the launch is over."""
     command("srun", "exit 1")
     command("sinfo", "echo ci")
     command("sbatch", "echo 'sbatch: error: invalid partition specified: gpuu' >&2; exit 1")
     RunStore.open(tmp_path / "store", create=True)
     with pytest.raises(UsageError, match="refused the jobs: invalid partition"):
         SlurmLauncher()(request(tmp_path / "store", partition="gpuu"), nothing)
+    (launch,) = launches(tmp_path / "store")
+
     assert "gpuu" not in capsys.readouterr().err
+    assert ([], True) == (launch.info()["jobs"], launch.is_over())
+
+
+def test_no_more_jobs_are_asked_for_than_there_are_runs(tmp_path, command, capsys):
+    """A single run takes one job however many were offered; its number is noted and told."""
+    pytest.importorskip("submitit", reason="submitit is not installed (extra slurm)")
+    script = tmp_path / "submitted"
+    command("srun", "exit 1")
+    command("sinfo", "echo ci")
+    command("sbatch", f'cp "$1" {script}; echo Submitted batch job 7')
+    RunStore.open(tmp_path / "store", create=True)
+    SlurmLauncher()(request(tmp_path / "store", jobs="4", detach="true"), nothing)
+    (launch,) = launches(tmp_path / "store")
+
+    assert ["7"] == launch.info()["jobs"]
+    assert f"submitted job 7 of launch {launch.id}" in capsys.readouterr().err
+    assert "--array=0-3" not in script.read_text()
 
 
 def test_missing_submitit_names_the_extra(tmp_path, command, monkeypatch):
@@ -177,7 +288,7 @@ def test_missing_submitit_names_the_extra(tmp_path, command, monkeypatch):
         command(name, "exit 0")
     RunStore.open(tmp_path / "store", create=True)
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(UsageError, match=r"needs submitit: pip install .* '\.\[slurm\]'"):
+    with pytest.raises(UsageError, match=r"needs submitit. Install it: pip install .*\.\[slurm\]"):
         SlurmLauncher()(request(tmp_path / "store"), nothing)
 
 

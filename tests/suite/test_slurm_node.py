@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from normbench.launchers import slurm_node
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.slurm_node import NodeAgent
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
-from normbench.store import RunStore
+from normbench.store import RunState, RunStore, processes
 
 AGENT = """
 import sys
@@ -149,6 +150,98 @@ def test_jobs_that_get_nowhere_do_not_follow_each_other_for_ever(tmp_path):
     assert 11 == len(following)
     assert (0, 9) == (following[-1].furthest, following[-1].fruitless)
     assert 0 == eleventh.fruitless
+
+
+def test_what_earlier_jobs_reached_is_not_forgotten(tmp_path):
+    """A store that cannot be read, or lost a checkpoint, makes no later job count as progress."""
+    pytest.importorskip("submitit", reason="submitit is not installed (extra slurm)")
+    Job(tmp_path, seeds=1)
+    launch = next((tmp_path / "store" / "launches").iterdir())
+    agent = NodeAgent(str(tmp_path / "store"), str(launch), (), "cpu", None, 24, furthest=7)
+    following = agent.checkpoint().function
+
+    assert (7, 1) == (following.furthest, following.fruitless)
+    second = following.checkpoint().function
+    assert (7, 2) == (second.furthest, second.fruitless)
+
+
+# Ends a moment after it was told to, as workers do that write a checkpoint first.
+SLOW = """
+import signal, sys, threading, time
+told = threading.Event()
+signal.signal(signal.SIGTERM, lambda number, frame: told.set())
+print("ready", flush=True)
+told.wait()
+time.sleep(1)
+"""
+
+
+def test_the_next_job_is_asked_for_only_when_the_workers_have_stopped(tmp_path):
+    """What they write last counts, and they never meet the workers of the job that follows."""
+    pytest.importorskip("submitit", reason="submitit is not installed (extra slurm)")
+    Job(tmp_path, seeds=1)
+    launch = next((tmp_path / "store" / "launches").iterdir())
+    agent = NodeAgent(str(tmp_path / "store"), str(launch), (), "cpu", None, 24)
+    with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE) as draining:
+        draining.stdout.readline()
+        started = processes.started(draining.pid)
+        agent._draining = draining.pid, started
+        agent.checkpoint()
+
+        assert processes.is_dead(draining.pid, started)
+    assert 0 == draining.returncode
+
+
+def test_what_ended_in_this_launch_asks_for_no_other_job(tmp_path, squeue):
+    """A run that ended badly is left to a later launch, so a job that has only such runs ends."""
+    squeue()
+    job = Job(tmp_path, seeds=1)
+    (run,) = RunStore.open(tmp_path / "store").runs()
+    with run.claim({}) as attempt:
+        attempt.close(RunState.FAILED)
+
+    assert 0 == job.start(code=1).wait(30)
+
+
+def test_runs_that_ended_count_as_progress(tmp_path):
+    """A job in which a run got its result was not in vain, though no checkpoint is left."""
+    pytest.importorskip("submitit", reason="submitit is not installed (extra slurm)")
+    Job(tmp_path, seeds=1)
+    launch = next((tmp_path / "store" / "launches").iterdir())
+    agent = NodeAgent(str(tmp_path / "store"), str(launch), (), "cpu", None, 24, 0, 3)
+    before = agent.checkpoint().function
+    (run,) = RunStore.open(tmp_path / "store").runs()
+    with run.claim({}) as attempt:
+        attempt.publish({"outcome": "finished", "score": 0.5, "epochs": 4})
+    after = agent.checkpoint().function
+
+    assert [(0, 4), (5, 0)] == [(each.furthest, each.fruitless) for each in (before, after)]
+
+
+def test_job_that_was_told_to_stop_early_stops_what_it_then_starts(tmp_path, squeue):
+    """SIGTERM that comes before the draining has begun is not lost."""
+    squeue()
+    late = f"import pathlib, time; time.sleep(5); pathlib.Path({str(tmp_path)!r}, 'late').touch()"
+    agent = NodeAgent("", "", (sys.executable, "-c", late), "cpu", None, 24)
+    agent._stop()
+    agent._drain(None)
+
+    assert not (tmp_path / "late").exists()
+
+
+def test_draining_that_does_not_stop_is_killed(monkeypatch):
+    """The next job must not wait for ever, nor meet what is left of this one."""
+    monkeypatch.setattr(slurm_node, "_STOP_SECONDS", 0.0)
+    deaf = (
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", deaf]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as draining:
+        draining.stdout.readline()
+        slurm_node._await_end(draining.pid, processes.started(draining.pid))
+        code = draining.wait(30)
+
+    assert -signal.SIGKILL == code
 
 
 @pytest.mark.parametrize(("state", "code"), [("COMPLETING", 0), ("RUNNING", -signal.SIGUSR2)])

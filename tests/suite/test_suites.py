@@ -9,6 +9,7 @@ import pytest
 
 from normbench import Suite, UsageError
 from normbench.plugins import load_catalogue
+from normbench.resolve import request_label
 from normbench.suites import expand, find_suite
 from normbench.suites.schema import SCHEMA
 
@@ -172,7 +173,20 @@ CELL = "problem: digits_cnn, optimizer: sgd"
         ),
         (f"{{{CELL}, overrides: [{{words: {{lr: 1}}}}]}}", "overrides[0]", "its when is missing"),
         (f"{{{CELL}, include: [mine.yaml]}}", "", "include each other"),
-        (f"{{{CELL}, ablation: {{sites: x}}}}", "ablation.sites", "no mask"),
+        (f"{{{CELL}, seeds: many}}", "seeds", "expected a number of seeds, or seeds such as 3,7,9"),
+        (f"{{{CELL}, ablation: fixed_gama}}", "ablation", "Did you mean 'fixed_gamma'"),
+        (f"{{{CELL}, ablation: {{train: gama}}}}", "ablation.train", "unknown ablation 'gama'"),
+        (
+            f"{{{CELL}, exclude: [{{ablation: x, reason: y}}]}}",
+            "exclude[0].ablation",
+            "unknown abl",
+        ),
+        (f"{{{CELL}, setting_of: batch_norm}}", "setting_of", "expected words of a cell"),
+        (f"{{{CELL}, tune: {{}}}}", "tune", "it is empty"),
+        (f"{{{CELL}, tune: {{trials: 0}}}}", "tune.trials", "at least 1"),
+        (f"{{{CELL}, tune: {{method: sobl}}}}", "tune.method", "Did you mean 'sobol'"),
+        (f"{{{CELL}, tune: {{search: {{lr: 0.1}}}}}}", "tune.search.lr", "expected log:LOW:HIGH"),
+        (f"{{{CELL}, ablation: {{sites: x}}}}", "ablation.sites", "expected a mask in quotes"),
         (f"{{{CELL}, ablation: {{sites: 0,1,1}}}}", "ablation", 'sites: "0,1,1", or in brackets'),
         (f"{{{CELL}, ablation: {{sites: 0,1,2}}}}", "ablation", 'sites: "0,1,1", or in brackets'),
         (f"{{{CELL}, ablation: {{sites: 011}}}}", "ablation.sites", "Without quotes YAML reads"),
@@ -254,6 +268,48 @@ def test_reference_is_one_row_of_each_problem(write):
         ("cifar10_3c3d_bn", "adam", ("norm.num_groups=4",)),
     ] == [(each.problem, each.optimizer, each.words) for each in plan.references]
     assert 1 == len(expand(find_suite(other, CATALOGUE), CATALOGUE).references)
+
+
+def test_mistakes_that_yaml_or_expansion_finds_take_one_line_with_its_number(write):
+    """A file that is no YAML, or whose reference is no cell, is told by line like the others."""
+    for text, place in (
+        ("problems: [digits_cnn\noptimizers: [sgd]", "line 2, column 11: while parsing"),
+        (f"{{{CELL},\n\nreference: {{norm: group_norm}}}}", "line 3, reference: no cell has"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            requests(write(text))
+        assert place in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_setting_of_is_said_at_the_top_in_a_grid_or_an_override(write):
+    """The nearest one counts; the label of a cell says it, and its protocol."""
+    file = write(
+        "{problem: digits_cnn, norms: [batch_norm, group_norm], optimizer: sgd, protocol: quick, "
+        "setting_of: norm=none, overrides: "
+        "[{when: {norm: group_norm}, setting_of: 'norm=batch_norm, protocol=standard'}]}"
+    )
+    first, second = requests(file)
+
+    assert "norm=none" == first.setting_of
+    assert "norm=batch_norm, protocol=standard" == second.setting_of
+    assert request_label(first) == (
+        "digits_cnn sgd --norm batch_norm --protocol quick --setting-of norm=none"
+    )
+
+
+def test_suites_that_are_tuned_alike_are_included_together(write):
+    """An included suite's tune holds for the whole; two different ones need a word on top."""
+    for name, trials in (("a.yaml", 3), ("b.yaml", 3), ("c.yaml", 4)):
+        write(f"{{{CELL}, tune: {{trials: {trials}}}}}", name)
+    alike = write("{include: [a.yaml, b.yaml]}", "alike.yaml")
+    told = write("{include: [a.yaml, c.yaml], tune: {trials: 9}}", "told.yaml")
+    unlike = write("{include: [a.yaml, c.yaml]}", "unlike.yaml")
+
+    found = [expand(find_suite(n, CATALOGUE), CATALOGUE).trials.trials for n in (alike, told)]
+    assert [3, 9] == found
+    with pytest.raises(UsageError, match="are tuned in different ways"):
+        requests(unlike)
 
 
 def test_published_schema_is_the_grammar():

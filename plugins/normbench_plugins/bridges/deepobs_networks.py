@@ -64,8 +64,8 @@ def originals() -> ModuleType:
     home = folder / "pytorch" / "testproblems" if folder else None
     if home is None or not (home / f"{_FILES[-1]}.py").is_file():
         raise PluginError(
-            "DeepOBS's networks for torch are not installed. Get them with: "
-            "pip install 'deepobs==1.2.0b0'"
+            "DeepOBS's networks for torch are not installed. Install them: "
+            "pip install -c constraints.txt '.[deepobs]' in the folder of normbench's source"
         )
     package = ModuleSpec(_PACKAGE, None, is_package=True)
     sys.modules[_PACKAGE] = module_from_spec(package)

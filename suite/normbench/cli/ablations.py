@@ -12,10 +12,11 @@ from normbench.cli.boards import (
     make_terms,
     moment,
     names_of,
-    print_sections,
     terms_options,
 )
 from normbench.cli.options import Invocation, common_options
+from normbench.cli.sources import open_source, source_option
+from normbench.cli.target import Target, deliver
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -27,6 +28,7 @@ def _options(function: _F) -> _F:
             click.option("--metric", metavar="NAME", help="Judge by another number."),
             click.option("--base", metavar="NAME", help="Compare with this one."),
             terms_options,
+            source_option,
             common_options(store=True),
         )
     ):
@@ -70,20 +72,21 @@ def _show(
     alpha: float,
     correction: str,
     allow_incomplete: bool,
-    shape: str,
+    target: Target,
+    source: str,
     **filters: Any,
 ) -> None:
     from normbench.leaderboard.ablation_sheets import ablation_section
     from normbench.leaderboard.ablations import make_ablations
     from normbench.leaderboard.grouping import Wanted
-    from normbench.leaderboard.reading import StoreReader
 
+    names = names_of(filters)
     wanted = Wanted(
-        **names_of(filters),
+        **names,
         metric=metric,
         since=moment(since),
         terms=make_terms(alpha, correction, allow_incomplete=allow_incomplete),
     )
-    reader = StoreReader(invocation.open_store())
-    found = make_ablations(reader, invocation.catalogue, wanted, factor, base)
-    print_sections([ablation_section(each, correction) for each in found], shape)
+    reader, catalogue = open_source(invocation, source, names["problems"], names["protocols"])
+    found = make_ablations(reader, catalogue, wanted, factor, base)
+    deliver([ablation_section(each, correction) for each in found], target)

@@ -1,8 +1,7 @@
-"""What the commands that print leaderboards share: filters, terms and formats."""
+"""What the commands that show leaderboards share: filters and terms."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,14 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from normbench.cli import complete
+from normbench.cli.target import target_options
 
 if TYPE_CHECKING:
     from normbench.leaderboard.board import Terms
-    from normbench.leaderboard.formats import Section
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_FORMATS = ("table", "md", "latex", "csv", "json", "html")
-_WIDTH = 98
 
 
 def _filter(name: str, completer: complete.Completer) -> Callable[[_F], _F]:
@@ -51,7 +48,7 @@ def filter_options(function: _F) -> _F:
 
 
 def terms_options(function: _F) -> _F:
-    """Add ``--alpha``, ``--correction``, ``--allow-incomplete`` and ``--format``."""
+    """Add ``--alpha``, ``--correction``, ``--allow-incomplete``, and where to."""
     for option in reversed(
         (
             click.option(
@@ -73,23 +70,11 @@ def terms_options(function: _F) -> _F:
                 is_flag=True,
                 help="Judge rows although some of their seeds have no result.",
             ),
-            format_option,
+            target_options,
         )
     ):
         function = option(function)
     return function
-
-
-def format_option(function: _F) -> _F:
-    """Add ``--format``."""
-    return click.option(
-        "--format",
-        "shape",
-        type=click.Choice(_FORMATS),
-        default="table",
-        show_default=True,
-        help="json and csv have every number unrounded.",
-    )(function)
 
 
 def names_of(filters: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -130,29 +115,3 @@ def make_terms(
     return Terms(
         alpha=alpha, correction=correction, stages=declared, allow_incomplete=allow_incomplete
     )
-
-
-def print_sections(sections: Sequence[Section], shape: str) -> None:
-    """Print *sections* as a table for people or in another format."""
-    from normbench.cli.output import print_table
-    from normbench.leaderboard.formats import FORMATS
-
-    if shape != "table":
-        click.echo(FORMATS[shape](sections))
-        return
-    for number, section in enumerate(sections):
-        click.echo("\n" if number else "", nl=False)
-        for sheet in section.sheets:
-            if sheet.rows:
-                print_table(sheet.columns, sheet.rows, title=sheet.title, right=sheet.right)
-                click.echo()
-        for introduction, lines in section.lines.items():
-            _print_lines(introduction, lines)
-
-
-def _print_lines(introduction: str, lines: Sequence[str]) -> None:
-    if not lines:
-        return
-    click.echo(introduction)
-    for line in lines:
-        click.echo(textwrap.fill(line, _WIDTH, initial_indent="- ", subsequent_indent="  "))

@@ -11,6 +11,7 @@ import click
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import print_json
 from normbench.errors import UsageError
+from normbench.quantities import counted
 
 if TYPE_CHECKING:
     from normbench.store import StoredRun
@@ -75,7 +76,7 @@ def cancel_runs(runs: Iterable[StoredRun]) -> dict[str, int]:
 def describe_cancelled(counts: dict[str, int]) -> str:
     """Return in a line what :func:`cancel_runs` did."""
     now = counts["waiting"] + counts["running"]
-    parts = [f"cancelled {now} run{'' if now == 1 else 's'}"]
+    parts = [f"cancelled {counted(now, 'run')}"]
     if counts["running"]:
         parts.append(f"{counts['running']} of them in training, given up at their next report")
     if counts["cancelled_before"]:

@@ -12,6 +12,7 @@ import click
 
 from normbench.cli import output
 from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.output import print_text, styled
 from normbench.descriptions import Component
 from normbench.errors import PluginError, UsageError, unknown_name
 from normbench.plugins import KINDS, Catalogue, PluginInfo, load_catalogue
@@ -123,18 +124,18 @@ def _print_progress(findings: Sequence[Finding], *, all_checks: bool) -> None:
             _print_failure(finding)
         elif all_checks or finding.outcome == "skipped":
             reason = f" ({finding.message})" if finding.message else ""
-            click.echo(f"  {finding.outcome} {finding.check}{reason}")
+            print_text(f"{finding.outcome} {finding.check}{reason}", first="  ", rest="    ")
 
 
 def _print_failure(finding: Finding) -> None:
-    click.echo(click.style(f"  failed {finding.check}", fg="red"))
-    click.echo(click.wrap_text(finding.fact, 98, "    ", "    "))
+    click.echo(styled(f"  failed {finding.check}", fg="red"))
+    print_text(finding.fact, first="    ", rest="    ")
     for word, sentence in (
         ("seen", finding.message),
         ("expected", finding.expected),
         ("change", finding.change),
     ):
-        click.echo(click.wrap_text(sentence, 98, f"    {word:<9} ", " " * 14))
+        print_text(sentence, first=f"    {word:<9} ", rest=" " * 14)
 
 
 def _print_end(results: Sequence[Finding], unchecked: Sequence[str]) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from normbench.cli.boards import filter_options, format_option, moment, names_of, print_sections
+from normbench.cli.boards import filter_options, moment, names_of
 from normbench.cli.options import Invocation, common_options
+from normbench.cli.sources import open_source, source_option
+from normbench.cli.target import Target, deliver, target_options
 
 
 @click.command("compare")
@@ -15,7 +17,8 @@ from normbench.cli.options import Invocation, common_options
 @click.argument("base", metavar="B")
 @filter_options
 @click.option("--metric", metavar="NAME", help="Judge by another number, such as test_loss.")
-@format_option
+@target_options
+@source_option
 @common_options(store=True)
 @click.pass_obj
 def command(
@@ -25,7 +28,8 @@ def command(
     base: str,
     since: str | None,
     metric: str | None,
-    shape: str,
+    target: Target,
+    source: str,
     **filters: Any,
 ) -> None:
     """Compare the rows A and B in depth.
@@ -42,10 +46,10 @@ def command(
     from normbench.leaderboard.comparison import duel
     from normbench.leaderboard.duels import duel_section
     from normbench.leaderboard.grouping import Wanted, chosen_rows
-    from normbench.leaderboard.reading import StoreReader
 
-    wanted = Wanted(**names_of(filters), metric=metric, since=moment(since))
-    reader = StoreReader(invocation.open_store())
-    rows = chosen_rows(reader, invocation.catalogue, wanted)
+    names = names_of(filters)
+    wanted = Wanted(**names, metric=metric, since=moment(since))
+    reader, catalogue = open_source(invocation, source, names["problems"], names["protocols"])
+    rows = chosen_rows(reader, catalogue, wanted)
     found = duel(find_row(rows, new), find_row(rows, base), reader, metric, alpha=0.05)
-    print_sections([duel_section(found)], shape)
+    deliver([duel_section(found)], target)

@@ -9,12 +9,14 @@ from pathlib import Path
 import click
 
 from normbench.cli import output
+from normbench.cli.group import NamingGroup
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.selection import find_runs
+from normbench.quantities import counted
 from normbench.tables import score
 
 
-@click.group("deepobs")
+@click.group("deepobs", cls=NamingGroup)
 def command() -> None:
     """Read results of DeepOBS, or write ours in its form.
 
@@ -78,7 +80,7 @@ def write(invocation: Invocation, folder: Path, runs: tuple[str, ...]) -> None:
     from normbench.bridges.deepobs import write_results
 
     files = write_results(find_runs(invocation.open_store(), runs), folder)
-    click.echo(f"{folder}: {len(files)} runs")
+    click.echo(f"{folder}: {counted(len(files), 'run')}")
 
 
 def _moments(values: Sequence[float], metric: str) -> str:

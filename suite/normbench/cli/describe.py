@@ -143,7 +143,8 @@ def _network(offer: Offer, inquiry: Inquiry, catalogue: Catalogue) -> dict[str, 
 def _print_offer(offer: Offer, catalogue: Catalogue) -> None:
     component = offer.component
     click.echo(f"{component.kind} {component.name} (version {component.version})")
-    click.echo(f"  {component.summary}\n")
+    output.print_text(component.summary, first="  ", rest="  ")
+    click.echo()
     source = component.source
     origin = "" if offer.origin == BUILT_IN else f"plugin {offer.plugin} ({offer.origin})"
     twice = "yes: disable one of the plugins before use" if offered_twice(offer, catalogue) else ""

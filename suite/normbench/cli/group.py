@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import traceback
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ COMMANDS: Mapping[str, Entry] = {
         "normbench.cli.ablations:optimizers",
         "Compare optimizers within each norm and over all of them.",
     ),
+    "report": Entry(
+        "normbench.cli.report:command", "Write a report on a suite beside what is published."
+    ),
     "plot": Entry("normbench.cli.plot:command", "Draw a figure of the runs in a store."),
     "prepare": Entry("normbench.cli.prepare:command", "Fetch and check the data of problems."),
     "sync": Entry("normbench.cli.sync:command", "Bring MLflow up to date with a store."),
@@ -95,7 +101,29 @@ COMMANDS: Mapping[str, Entry] = {
 }
 
 
-class CommandGroup(click.Group):
+class NamingGroup(click.Group):
+    """A group that answers a name that it does not have with the nearest one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that *args* begin with.
+
+        Raises:
+            UsageError: If there is none of that name.
+        """
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
+            path = ctx.command_path.partition(" ")[2]
+            raise unknown_name(f"{path} command".lstrip(), args[0], self.visible(ctx))
+        return super().resolve_command(ctx, args)
+
+    def visible(self, ctx: click.Context) -> list[str]:
+        """Return the names that are shown."""
+        return self.list_commands(ctx)
+
+
+class CommandGroup(NamingGroup):
     """A group that imports a command when it is used, and turns errors into exit codes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -110,17 +138,9 @@ class CommandGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that *args* begin with.
-
-        Raises:
-            UsageError: If there is none of that name.
-        """
-        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            raise unknown_name("command", args[0], _visible())
-        return super().resolve_command(ctx, args)
+    def visible(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names in the table that are not hidden."""
+        return _visible()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the table of commands without importing any."""
@@ -149,6 +169,7 @@ class CommandGroup(click.Group):
         With *standalone_mode* off, return its value or let its exception through instead.
         """
         invocation = extra.setdefault("obj", Invocation())
+        invocation.arguments = tuple(sys.argv[1:] if args is None else args)
 
         def run() -> Any:
             return super(CommandGroup, self).main(
@@ -162,6 +183,7 @@ class CommandGroup(click.Group):
 
         if not standalone_mode:
             return run()
+        _write_what_can_be_shown()
         try:
             code = run()
         except BrokenPipeError:
@@ -196,6 +218,9 @@ def _report(error: Exception, invocation: Invocation) -> int:
 
 
 def _report_unexpected(error: Exception, invocation: Invocation) -> int:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+        _complain(f"error: the output cannot be written: {error.strerror}. Send it elsewhere.")
+        return 1
     if invocation.verbose:
         _complain("".join(traceback.format_exception(error)).rstrip())
         return 1
@@ -206,6 +231,13 @@ def _report_unexpected(error: Exception, invocation: Invocation) -> int:
 
 def _complain(message: str) -> None:
     click.echo(message, err=True)
+
+
+def _write_what_can_be_shown() -> None:
+    """Let a terminal that lacks a character, such as a Greek one, show its number instead."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _silence_output() -> None:

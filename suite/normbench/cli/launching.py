@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +11,7 @@ import click
 from normbench.cli import complete
 from normbench.cli.options import Invocation
 from normbench.cli.output import print_json, print_table
+from normbench.quantities import counted
 
 if TYPE_CHECKING:
     from normbench.api import Launching, Report
@@ -154,7 +154,7 @@ def train(
         check_launching(launching, invocation.catalogue)
     if dry_run or enqueue:
         return _show_plan(invocation, specs, as_json=as_json, added=enqueue)
-    invocation.resume_hint = resume_hint(invocation)
+    hint_again(invocation)
     return show_report(invocation, launch(specs, invocation.catalogue, launching), as_json=as_json)
 
 
@@ -255,20 +255,28 @@ def _show_plan(
             for spec, row, state in zip(specs, rows, states, strict=True)
         ],
         right=("seed", "epochs"),
+        names=("run",),
     )
+    for sentence in _missing_data(invocation, specs):
+        click.echo(sentence, err=True)
     verb = f"added to {path}" if added else "nothing was trained"
-    click.echo(f"\n{len(specs)} runs; {verb}.")
+    click.echo(f"\n{counted(len(specs), 'run')}; {verb}.")
     return 0
 
 
-def resume_hint(invocation: Invocation) -> str:
-    """Return the sentence that tells how to go on after an interruption."""
-    words = ["normbench", "resume", "--store", str(invocation.store_path)]
-    if invocation.data_dir:
-        words += ["--data-dir", str(invocation.data_dir)]
-    for file in invocation.plugin_files:
-        words += ["--plugin", str(file)]
-    return f" Go on with: {shlex.join(words)}"
+def _missing_data(invocation: Invocation, specs: Sequence[RunSpec]) -> list[str]:
+    """Return what the datasets of *specs* lack here, in a sentence each."""
+    from normbench.data import data_folder
+    from normbench.planning import missing_data
+
+    datasets = {spec.problem.dataset.name: spec for spec in specs}
+    folder, catalogue = data_folder(invocation.data_dir), invocation.catalogue
+    return [said for spec in datasets.values() if (said := missing_data(spec, catalogue, folder))]
+
+
+def hint_again(invocation: Invocation) -> None:
+    """Have an interruption say how to go on: by the same command, which keeps what is done."""
+    invocation.resume_hint = f" Go on with: {invocation.again()}"
 
 
 def _counts(report: Report) -> str:

@@ -12,10 +12,13 @@ from normbench.cli.boards import (
     make_terms,
     moment,
     names_of,
-    print_sections,
     terms_options,
 )
+from normbench.cli.links import links_option, links_to
 from normbench.cli.options import Invocation, common_options
+from normbench.cli.publish import publish_boards, publish_option
+from normbench.cli.sources import open_source, source_option
+from normbench.cli.target import Target, deliver
 from normbench.garbage import uncollected
 
 
@@ -36,12 +39,15 @@ from normbench.garbage import uncollected
 @click.option(
     "--stages",
     metavar="LIST",
-    help="Seeds were added in these declared stages, such as 5,10,15,20.",
+    help="Seeds of rows whose stages the store does not have were added in these: 5,10,15,20.",
 )
 @click.option(
     "--published", is_flag=True, help="Show what others published below, never paired with ours."
 )
 @terms_options
+@links_option
+@source_option
+@publish_option
 @common_options(store=True)
 @click.pass_obj
 def command(
@@ -56,7 +62,10 @@ def command(
     alpha: float,
     correction: str,
     allow_incomplete: bool,
-    shape: str,
+    target: Target,
+    server: str | None,
+    source: str,
+    to_mlflow: bool,
     **filters: Any,
 ) -> None:
     """Show who is better, by how much, and if it could be chance.
@@ -66,29 +75,40 @@ def command(
     that has no runs. Another one given with --reference makes every verdict exploratory, since it
     may have been chosen after looking.
 
+    The verdict is one word: better or worse (the corrected one-sided p is below alpha), equivalent
+    (the difference is shown to be below the smallest one of interest), no evidence (of these),
+    exploratory (below five pairs, with missing seeds, or chosen after looking), too few (below
+    three pairs), unstable (seeds diverged, and it depends on how they are counted), deterministic
+    (every seed differs by the same), reference. Below a table stands what its columns mean.
+
     \b
     normbench leaderboard --problem digits_cnn
     normbench leaderboard --norm batch_norm,group_norm --format md
     normbench leaderboard --reference batch_norm+sgd
+    normbench leaderboard --output board.html
+    normbench leaderboard --publish
     """  # noqa: D301 - click reads the backspace character
     from normbench.leaderboard.boards import make_boards
     from normbench.leaderboard.grouping import Wanted
-    from normbench.leaderboard.reading import StoreReader
     from normbench.leaderboard.sections import report_sections
     from normbench.leaderboard.suites import suite_rows
     from normbench.overrides import parse_seeds
 
     declared = parse_seeds(stages)
     looks = (declared,) if isinstance(declared, int) else tuple(declared or ())
+    names = names_of(filters)
+    reader, catalogue = open_source(invocation, source, names["problems"], names["protocols"])
     wanted = Wanted(
-        **names_of(filters),
+        **names,
         metric=metric,
         reference=reference,
-        suite=suite_rows(suite, invocation.catalogue) if suite else None,
+        suite=suite_rows(suite, catalogue) if suite else None,
         since=moment(since),
         terms=make_terms(alpha, correction, allow_incomplete=allow_incomplete, stages=looks),
     )
-    reader = StoreReader(invocation.open_store())
     with uncollected():
-        boards = make_boards(reader, invocation.catalogue, wanted)
-        print_sections(report_sections(boards, invocation.catalogue if published else None), shape)
+        boards = make_boards(reader, catalogue, wanted)
+        sections = report_sections(boards, catalogue if published else None)
+        deliver(sections, target, links_to(invocation, boards, server))
+    if to_mlflow:
+        publish_boards(invocation, boards, sections, source=source, suite=suite, target=target)

@@ -88,7 +88,7 @@ def _print_overview(catalogue: Catalogue) -> None:
         names = catalogue.names(KINDS[kind])
         click.echo(f"{plural} ({len(names)})")
         if names:
-            click.echo(click.wrap_text(", ".join(names), 98, "  ", "  "))
+            output.print_text(", ".join(names), first="  ", rest="  ")
     _print_failures(catalogue)
     click.echo("\nMore: normbench list problems, normbench describe NAME")
 
@@ -120,7 +120,7 @@ def _print_settings(catalogue: Catalogue) -> None:
     ]
     output.print_table((*SETTING_COLUMNS, "origin", "source"), rows)
     for number, source in enumerate(sources, 1):
-        click.echo(f"[{number}] {source}")
+        output.print_text(source, first=f"[{number}] ", rest="    ")
 
 
 def _offered_by(catalogue: Catalogue, plugin: str) -> str:
@@ -146,7 +146,7 @@ def _print_kind(catalogue: Catalogue, plural: str) -> None:
         click.echo(f"no {plural}")
         return
     columns = (kind, *cells, "summary", "from")
-    output.print_table(columns, rows, right=_NUMBERS)
+    output.print_table(columns, rows, right=_NUMBERS, names=())
 
 
 def _parameters(component: Component) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,15 @@ class _StandardError(logging.StreamHandler[TextIO]):
     @stream.setter
     def stream(self, value: TextIO) -> None:
         raise AttributeError(f"cannot replace standard error by {value!r}")
+
+
+def check_folder(option: str, file: Path) -> None:
+    """Raise :class:`UsageError` if the folder that *file* is to be written into is not there."""
+    if not file.parent.is_dir():
+        raise UsageError(
+            f"{option} {file}: there is no folder {file.parent}. Make it first: mkdir -p "
+            f"{shlex.quote(str(file.parent))}"
+        )
 
 
 @contextmanager
@@ -67,13 +77,14 @@ def logging_to_terminal(verbose: int, file: Path | None = None) -> Iterator[None
 def _terminal_handler(level: int) -> logging.Handler:
     handler = _StandardError()
     handler.setLevel(level)
-    handler.setFormatter(_formatter(coloured=sys.stderr.isatty() and "NO_COLOR" not in os.environ))
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    handler.setFormatter(_formatter(coloured=coloured))
     return handler
 
 
 def _file_handler(file: Path, level: int) -> logging.Handler:
+    check_folder("--log-file", file)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(file, encoding="utf-8")
     except OSError as error:
         raise UsageError(

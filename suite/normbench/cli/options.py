@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
@@ -29,6 +30,7 @@ class Invocation:
         data_dir: ``--data-dir``; None for the default place.
         verbose: How often ``-v`` was given.
         log_file: ``--log-file``.
+        arguments: The command line as it was typed, without the program's name.
         resume_hint: What to do after an interruption; set by commands that train.
     """
 
@@ -37,6 +39,7 @@ class Invocation:
     data_dir: Path | None = None
     verbose: int = 0
     log_file: Path | None = None
+    arguments: tuple[str, ...] = ()
     resume_hint: str = field(default="", init=False)
 
     @cached_property
@@ -49,9 +52,17 @@ class Invocation:
     @property
     def store_path(self) -> Path:
         """The folder of the run store."""
-        from normbench.store import store_path
+        from normbench.places import store_path
 
         return store_path(self.store)
+
+    def again(self) -> str:
+        """Return the command line as it was typed, with the store where it names none."""
+        words = list(self.arguments)
+        if self.store is None:
+            end = words.index("--") if "--" in words else len(words)
+            words[end:end] = ["--store", str(self.store_path)]
+        return shlex.join(["normbench", *words])
 
     def open_store(self) -> RunStore:
         """Open the run store, which must exist.

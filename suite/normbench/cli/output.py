@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +14,11 @@ from typing import Any
 
 import click
 
-_MOST_LAID_OUT = 500
+from normbench.cli import layout
+
+NAMES = ("problem", "norm", "optimizer", "protocol", "setting")
+_OFTEN_ALIKE = ("metric", "deviations", "epochs", "state", "origin")
+_TEXT_WIDTH = 98
 
 
 def print_json(content: Any) -> None:
@@ -42,64 +49,78 @@ def print_table(
     *,
     title: str = "",
     right: Sequence[str] = (),
+    names: Sequence[str] = NAMES,
 ) -> None:
     """Print a table; columns that are empty in every row are left out.
+
+    On a terminal it fits the width; elsewhere every row is one line.
 
     Args:
         columns: Headings.
         rows: Cells, as many in each row as there are columns.
         title: Printed above.
         right: Headings of the columns to align on the right.
+        names: Headings of the columns that say what a row is, and stand in each part of a table
+            that is too wide. What several rows all say stands above the table once, if it is
+            of a cell or setting; without *names* nothing does.
     """
-    kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
-    headings = [columns[i] for i in kept]
+    width = _terminal_width()
+    alike = _alike(columns, rows, (*NAMES, *_OFTEN_ALIKE) if names else ())
+    kept = [i for i in range(len(columns)) if i not in alike and any(row[i] for row in rows)]
+    shared = ", ".join(f"{columns[i]} {rows[0][i]}" for i in alike)
+    for line in filter(None, (title, shared)):
+        click.echo(line if math.isinf(width) else layout.wrapped(line, width, rest="  "))
     cells = [[row[i] for i in kept] for row in rows]
-    # Laying out thousands of rows to fit takes longer than anyone reads.
-    if sys.stdout.isatty() and len(cells) <= _MOST_LAID_OUT:
-        _print_rich(headings, cells, title, right)
-    else:
-        _print_aligned(headings, cells, title, right)
+    table = layout.Table([columns[i] for i in kept], cells, right, names)
+    for number, part in enumerate(layout.lay_out(table, width)):
+        lines = [*(styled(line, bold=True) for line in part.head), *part.body]
+        click.echo("\n".join(["", *lines] if number else lines))
+
+
+def print_text(text: str, *, first: str = "", rest: str = "", err: bool = False) -> None:
+    """Print sentences in lines that are not too long to read.
+
+    Args:
+        text: The sentences.
+        first: Before the first line.
+        rest: Before each other line.
+        err: Whether to standard error.
+    """
+    click.echo(layout.wrapped(text, text_width(), first=first, rest=rest), err=err)
+
+
+def text_width() -> int:
+    """Return the longest line of sentences."""
+    return int(min(_terminal_width(), _TEXT_WIDTH))
 
 
 def print_fields(fields: Mapping[str, str], indent: str = "") -> None:
     """Print name and value in two columns, leaving empty values out."""
-    shown = {name: value for name, value in fields.items() if value}
-    width = max(map(len, shown), default=0)
-    for name, value in shown.items():
-        first, *rest = value.splitlines()
-        click.echo(f"{indent}{name:<{width}}  {first}")
-        for line in rest:
-            click.echo(f"{indent}{'':<{width}}  {line}")
+    filled = {name: value for name, value in fields.items() if value}
+    width = max(map(len, filled), default=0)
+    rest = f"{indent}{'':<{width}}  "
+    for name, value in filled.items():
+        print_text(value, first=f"{indent}{name:<{width}}  ", rest=rest)
 
 
-def _print_rich(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], title: str, right: Sequence[str]
-) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout).print(table)
+def _alike(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], lifted: Sequence[str]
+) -> list[int]:
+    """Return which of the *lifted* columns say the same in each of several rows."""
+    filled = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    same = [i for i in filled if columns[i] in lifted and len({row[i] for row in rows}) == 1]
+    return same if len(rows) > 1 and len(same) < len(filled) else []
 
 
-def _print_aligned(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], title: str, right: Sequence[str]
-) -> None:
-    lines = [list(headings), *(list(row) for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
-    if title:
-        click.echo(title)
-    for line in lines:
-        cells = [
-            f"{cell:>{width}}" if heading in right else f"{cell:<{width}}"
-            for heading, cell, width in zip(headings, line, widths, strict=True)
-        ]
-        click.echo("  ".join(cells).rstrip())
+def _terminal_width() -> float:
+    """Return how wide the terminal is; infinite if standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+
+
+def styled(text: str, **style: Any) -> str:
+    """Return *text* in bold or in colour for terminals that want it; elsewhere click undoes it."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain else click.style(text, **style)
 
 
 def shown(value: Any) -> str:

@@ -14,6 +14,7 @@ from normbench.cli.output import print_json
 
 if TYPE_CHECKING:
     from normbench.forecast.plan import Forecast
+    from normbench.plugins import Catalogue
     from normbench.resolve import Request
     from normbench.store import RunStore
     from normbench.suites import Plan
@@ -106,7 +107,7 @@ def command(
         _refuse_request_options(name, words, given)
         plan = expanded(invocation, name, words, seeds, only)
     else:
-        plan = _single(name, words, seeds, only, given)
+        plan = _single(invocation.catalogue, name, words, seeds, only, given)
     return show_plan(invocation, plan, **rest)
 
 
@@ -224,6 +225,7 @@ def _refuse_request_options(name: str, words: Sequence[str], given: dict[str, An
 
 
 def _single(
+    catalogue: Catalogue,
     problem: str,
     words: Sequence[str],
     seeds: str | None,
@@ -233,6 +235,7 @@ def _single(
     """Return the plan of one cell."""
     from normbench.errors import UsageError
     from normbench.overrides import parse_mask, parse_seeds
+    from normbench.planning import resolve_checked
     from normbench.resolve import Request
     from normbench.suites import Plan
 
@@ -248,6 +251,8 @@ def _single(
         seeds=parse_seeds(seeds),
         **{**given, "sites": parse_mask(given["sites"])},
     )
+    # Of a single cell there is nothing to show if it is none.
+    resolve_checked(request, catalogue)
     return Plan(requests=(request,))
 
 

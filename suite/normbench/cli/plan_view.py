@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from normbench.cli.output import print_table, size
+from normbench.cli.output import print_table, print_text, size
+from normbench.quantities import counted
 from normbench.report import Row
 from normbench.tables import duration, optimizer_cell
 
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from normbench.forecast.cells import Cell
     from normbench.forecast.detection import Detection
     from normbench.forecast.plan import Forecast
-    from normbench.specs import RunSpec
 
 _NAMES = ("problem", "norm", "optimizer", "protocol")
 _STATES = ("done", "running", "failed", "cancelled")
 _COLUMNS = ("runs", *_STATES, "s/step", "memory", "time/run", "left", "from")
 _NUMBERS = _COLUMNS[:-1]
-_WIDTH = 100
 _STARTS = "starting each worker takes a few seconds more"
 _TEST = (
     "Detected is what a one-sided paired t-test finds with probability 0.8, at 5 % for a whole "
@@ -39,14 +37,10 @@ def print_forecast(forecast: Forecast) -> None:
     print_cells(resolved, _COLUMNS, [_numbers(cell) for cell in resolved], right=_NUMBERS)
     click.echo()
     for line in (*_totals(forecast), *_differences(forecast.detections)):
-        click.echo(_wrapped(line))
+        indent = " " * (len(line) - len(line.lstrip()))
+        print_text(line.lstrip(), first=indent, rest=f"{indent}  ")
     for sentence in _hindrances(forecast.cells):
-        click.echo(sentence, err=True)
-
-
-def _wrapped(line: str) -> str:
-    indent = "    " if line.startswith(" ") else "  "
-    return textwrap.fill(line, _WIDTH, subsequent_indent=indent)
+        click.echo(sentence)
 
 
 def print_cells(
@@ -56,7 +50,7 @@ def print_cells(
     *,
     right: Sequence[str],
 ) -> None:
-    """Print a line for each cell; what all of them share stands once above.
+    """Print a line for each cell.
 
     Args:
         cells: What the lines are about.
@@ -64,26 +58,19 @@ def print_cells(
         rows: What is said of each.
         right: Headings of the columns to align on the right.
     """
-    names = _names_of([cell.spec for cell in cells if cell.spec is not None])
-    shared = [
-        column for column in _NAMES if len(cells) > 1 and len({each[column] for each in names}) == 1
-    ]
-    if shared:
-        click.echo(", ".join(f"{column} {names[0][column]}" for column in shared))
-    kept = [column for column in _NAMES if column not in shared]
-    lines = [
-        (*(each[column] for column in kept), *row) for each, row in zip(names, rows, strict=True)
-    ]
-    print_table((*kept, *columns), lines, right=right)
+    names = _names_of(cells)
+    lines = [(*each.values(), *row) for each, row in zip(names, rows, strict=True)]
+    print_table((*_NAMES, *columns), lines, right=right)
 
 
-def _names_of(specs: Sequence[RunSpec]) -> list[dict[str, str]]:
-    """Return the cells that name each row; hyper-parameters only where the names are not enough."""
+def _names_of(cells: Sequence[Cell]) -> list[dict[str, str]]:
+    """Return what names each row; hyper-parameters only where the names are not enough."""
+    specs = [cell.spec for cell in cells if cell.spec is not None]
     brief = [
         {
             "problem": spec.problem.name,
             "norm": spec.norm_label,
-            "optimizer": spec.optimizer_label,
+            "optimizer": f"{spec.optimizer_label}, trials" if spec.tuning else spec.optimizer_label,
             "protocol": " ".join((spec.protocol.name, *spec.deviations)),
         }
         for spec in specs
@@ -118,18 +105,18 @@ def _step(seconds: float) -> str:
 
 
 def _totals(forecast: Forecast) -> list[str]:
-    counted = [f"{forecast.count(word)} {word}" for word in _STATES if forecast.count(word)]
-    lines = [f"Runs: {', '.join([str(forecast.runs), *counted, f'{forecast.left} left'])}"]
+    states = [f"{forecast.count(word)} {word}" for word in _STATES if forecast.count(word)]
+    lines = [f"Runs: {', '.join([str(forecast.runs), *states, f'{forecast.left} left'])}"]
     if not forecast.left:
         return lines
     known = forecast.left - forecast.unknown
     if known:
         lines.append(_time(forecast))
     if forecast.unknown:
-        lines.append(f"Not in it: {forecast.unknown} runs of unknown length")
+        lines.append(f"Not in it: {counted(forecast.unknown, 'run')} of unknown length")
     lines.append(_disk(forecast))
     if forecast.not_probed:
-        cells = f"{forecast.not_probed} cell{'s' * (forecast.not_probed > 1)}"
+        cells = counted(forecast.not_probed, "cell")
         lines.append(
             f"Not probed: {cells}; whether they can be trained shows in run --dry-run or suite run "
             "--dry-run"
@@ -176,7 +163,7 @@ def _difference(each: Detection) -> list[str]:
     head = f"{each.title}, {metric.name}: {seeds}"
     interest = _amount(metric.smallest_difference, metric.name)
     by = "" if each.declared else ", by default"
-    rivals = f"{each.rivals} rival{'s' * (each.rivals > 1)} of {each.reference}{by}"
+    rivals = f"{counted(each.rivals, 'rival')} of {each.reference}{by}"
     rivals = rivals if each.rivals else "one comparison"
     if each.effect is None:
         return [f"{head} nothing: a test needs two pairs", f"  {rivals}"]
@@ -210,5 +197,5 @@ def _amount(value: float, metric: str) -> str:
 def _hindrances(cells: Sequence[Cell]) -> list[str]:
     """Return why cells cannot be trained here, and once for each dataset what it lacks."""
     missing = dict.fromkeys(cell.missing_data for cell in cells if cell.missing_data)
-    failed = [f"cell {cell.label}: {cell.error}" for cell in cells if cell.error]
+    failed = [f"cannot be trained: {cell.label}: {cell.error}" for cell in cells if cell.error]
     return [*failed, *missing]

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from normbench.cli.logs import check_folder
 from normbench.cli.options import Invocation, common_options
-from normbench.cli.selection import find_runs
+from normbench.cli.selection import find_indexed, find_runs
+from normbench.errors import UsageError
+from normbench.quantities import counted
 
 if TYPE_CHECKING:
-    from normbench.store import StoredRun
+    from normbench.store import RunStore, StoredRun
 
 _BANDS = ("range", "interval")
 _PARAMETERS = ("gamma", "beta")
@@ -73,15 +76,23 @@ def command(
     norm=none,batch_norm. Without any, all rows of the store's one problem are drawn. Trials of
     tuning are left out unless a fingerprint names them; normbench studies STUDY --report DIR draws
     them.
+
+    forest, heatmap, profiles and critical_difference show the rows chosen as normbench leaderboard
+    compares them, against its reference, whether that is chosen or not.
     """
     from normbench import plots
     from normbench.cli.output import print_table
 
     if list_only:
-        print_table(("figure", "shows"), [(n, kind.summary) for n, kind in plots.FIGURES.items()])
+        kinds = {**plots.FIGURES, **plots.BOARD_FIGURES}
+        print_table(("figure", "shows"), [(n, kind.summary) for n, kind in kinds.items()])
         return
     plots.check_format(out)
+    check_folder("--out", out)
     store = invocation.open_store()
+    if figure in plots.BOARD_FIGURES:
+        _draw_boards(invocation, store, runs, figure, out, publish=publish)
+        return
     chosen = _without_trials(find_runs(store, runs), runs)
     plots.save(plots.draw_figure(figure, chosen, plots.Look(**choices)), out)
     click.echo(f"{out}: {_counted(chosen, plots.FIGURES[figure].observed)}")
@@ -89,6 +100,39 @@ def command(
         from normbench.tracking import publish_figure
 
         click.echo(f"MLflow: {publish_figure(store, chosen, out)}")
+
+
+def _draw_boards(
+    invocation: Invocation,
+    store: RunStore,
+    terms: Sequence[str],
+    figure: str,
+    out: Path,
+    *,
+    publish: bool,
+) -> None:
+    """Draw a figure of the leaderboards of the rows chosen."""
+    from normbench import plots
+    from normbench.leaderboard.boards import make_boards
+    from normbench.leaderboard.grouping import Wanted
+    from normbench.leaderboard.reading import StoreReader
+
+    if publish:
+        raise UsageError(
+            f"--publish puts figures of runs into MLflow, and {figure} is of a leaderboard, which "
+            "takes its figures along: normbench leaderboard --publish"
+        )
+    chosen = frozenset(run.row for run in find_indexed(store.index(), terms)) if terms else None
+    wanted = Wanted(rows=chosen or frozenset())
+    boards = make_boards(StoreReader(store), invocation.catalogue, wanted)
+    if not boards:
+        raise UsageError(
+            "the runs chosen are trials of tuning, which no leaderboard compares: choose others. "
+            "normbench studies STUDY --report DIR draws them."
+        )
+    plots.save(plots.draw_board_figure(figure, boards), out)
+    rows = sum(len(board.entries) for board in boards)
+    click.echo(f"{out}: {counted(len(boards), 'table')}, {counted(rows, 'row')}")
 
 
 def _without_trials(chosen: Sequence[StoredRun], terms: Sequence[str]) -> Sequence[StoredRun]:
@@ -103,5 +147,5 @@ def _counted(runs: Sequence[StoredRun], observed: bool) -> str:
     seen = [run for run in runs if run.observed()] if observed else list(runs)
     rows = len({run.spec.row for run in seen})
     lacking = len(runs) - len(seen)
-    counted = f"{rows} row{'s' * (rows != 1)}, {len(seen)} run{'s' * (len(seen) != 1)}"
-    return counted + (f"; {lacking} without series" if lacking else "")
+    words = f"{counted(rows, 'row')}, {counted(len(seen), 'run')}"
+    return words + (f"; {lacking} without series" if lacking else "")

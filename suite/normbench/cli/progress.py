@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from normbench.cli.run_names import RunName, run_names
 from normbench.live import RunView, Watch
 from normbench.store import RunState, RunStore
 from normbench.tables import duration, score
@@ -26,6 +27,7 @@ def watch(store: RunStore, fingerprints: Sequence[str]) -> Iterator[Callable[[],
     watched = Watch(store, fingerprints)
     bars = _Bars() if sys.stderr.isatty() else None
     lines = _Lines()
+    names: dict[str, RunName] = {}
     next_look = 0.0
 
     def tick() -> None:
@@ -34,11 +36,13 @@ def watch(store: RunStore, fingerprints: Sequence[str]) -> Iterator[Callable[[],
             return
         started = time.monotonic()
         views = watched.views()
+        if not names:
+            names.update(run_names(store, [view.run.spec for view in views]))
         spent = time.monotonic() - started
         next_look = started + max(_REFRESH_SECONDS, _LEAST_REST * spent)
-        lines.show(views)
+        lines.show(views, names)
         if bars is not None:
-            bars.show(views)
+            bars.show(views, names)
 
     try:
         yield tick
@@ -53,7 +57,7 @@ class _Lines:
     def __init__(self) -> None:
         self._seen: dict[str, tuple[RunState, int]] = {}
 
-    def show(self, views: Sequence[RunView]) -> None:
+    def show(self, views: Sequence[RunView], names: Mapping[str, RunName]) -> None:
         """Log what is new since the last look."""
         for view in views:
             key = view.run.fingerprint
@@ -63,7 +67,7 @@ class _Lines:
             before = self._seen.get(key)
             self._seen[key] = now
             if before is not None or view.state is not RunState.PENDING:
-                _log.info("%s: %s", _name(view), _progress(view))
+                _log.info("%s: %s", names[key].full, _progress(view))
 
 
 class _Bars:
@@ -75,7 +79,7 @@ class _Bars:
         from rich.table import Column
 
         # Where the terminal is narrow, the end of the text is what goes.
-        name = Column(no_wrap=True, min_width=7)
+        name = Column(no_wrap=True, min_width=7, overflow="ellipsis")
         bar = Column(min_width=10)
         rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         self._progress = Progress(
@@ -89,17 +93,15 @@ class _Bars:
         self._progress.start()
         self._tasks: dict[str, Any] = {}
         self._total = self._progress.add_task("runs", total=1.0, text="")
-        self._one_row = False
 
-    def show(self, views: Sequence[RunView]) -> None:
+    def show(self, views: Sequence[RunView], names: Mapping[str, RunName]) -> None:
         """Redraw."""
-        self._one_row = len({view.run.spec.row for view in views}) == 1
         done = sum(view.state in _ENDED for view in views)
         share = sum(view.share for view in views) / len(views)
         text = f"{done} of {len(views)} done{_all_left(views)}"
         self._progress.update(self._total, completed=share, text=text)
         for view in views:
-            self._show_run(view)
+            self._show_run(view, names[view.run.fingerprint].brief)
 
     def close(self) -> None:
         """Take the bars away and give the cursor back."""
@@ -108,14 +110,13 @@ class _Bars:
         self._progress.refresh()
         self._progress.stop()
 
-    def _show_run(self, view: RunView) -> None:
+    def _show_run(self, view: RunView, name: str) -> None:
         key = view.run.fingerprint
         if view.state is not RunState.RUNNING:
             if key in self._tasks:
                 self._progress.remove_task(self._tasks.pop(key))
             return
         if key not in self._tasks:
-            name = f"seed {view.run.spec.seed}" if self._one_row else _name(view)
             self._tasks[key] = self._progress.add_task(name, total=1.0, text="")
         self._progress.update(self._tasks[key], completed=view.share, text=_progress(view))
 
@@ -133,11 +134,6 @@ def _all_left(views: Sequence[RunView]) -> str:
         return ""
     left = sum(1 - view.share for view in views if view.state not in _ENDED)
     return f", about {duration(left * sum(whole) / len(whole) / max(len(running), 1))} left"
-
-
-def _name(view: RunView) -> str:
-    spec = view.run.spec
-    return f"{spec.problem.name} {spec.norm_label} {spec.optimizer_label} seed {spec.seed}"
 
 
 def _progress(view: RunView) -> str:

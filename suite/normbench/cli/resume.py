@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from normbench.cli.launching import launch_options, make_launching, resume_hint, show_report
+from normbench.cli.launching import hint_again, launch_options, make_launching, show_report
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.selection import find_runs
 
@@ -35,9 +35,10 @@ def command(
     were cancelled, which are readmitted by name.
     """
     from normbench.api import resume
+    from normbench.store.untaken import untaken_studies
 
     store = invocation.open_store()
-    invocation.resume_hint = resume_hint(invocation)
+    hint_again(invocation)
     report = resume(
         store.root,
         [run.fingerprint for run in find_runs(store, runs)] if runs else None,
@@ -46,8 +47,13 @@ def command(
     )
     if not report.rows and not as_json:
         click.echo(f"nothing to resume: no run of {store.root} is unfinished{_cancelled(store)}")
-        return 0
-    return show_report(invocation, report, as_json=as_json)
+        code, trained = 0, None
+    else:
+        code = show_report(invocation, report, as_json=as_json)
+        trained = {run for row in report.rows for run in row.fingerprints.values()}
+    for sentence in untaken_studies(store, trained):
+        click.echo(sentence, err=True)
+    return code
 
 
 def _cancelled(store: RunStore) -> str:

@@ -11,6 +11,12 @@ import click
 from normbench.cli import complete
 from normbench.cli.launching import request_options, train
 from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.until_decided import (
+    check_stage_options,
+    parse_stages,
+    stage_options,
+    train_until_decided,
+)
 
 
 @click.command("run")
@@ -28,6 +34,7 @@ from normbench.cli.options import Invocation, common_options, json_option
     "--protocol", shell_complete=complete.names_of("protocol"), help="Rules; default standard."
 )
 @click.option("--seeds", metavar="N|LIST", help="So many seeds, or the seeds: 3,7,9.")
+@stage_options
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="YAML of words.")
 @click.option("--setting-of", metavar="CELL", help="Use the setting of norm=..., protocol=...")
 @click.option("--download", is_flag=True, help="Fetch data files that are missing.")
@@ -46,6 +53,9 @@ def command(
     ablation: str | None,
     protocol: str | None,
     seeds: str | None,
+    until_decided: bool,
+    max_seeds: int | None,
+    stages: str | None,
     config: Path | None,
     setting_of: str | None,
     download: bool,
@@ -63,6 +73,7 @@ def command(
     normbench run cifar10_resnet20 momentum --norm group_norm norm.num_groups=4
     normbench run cifar10_3c3d_bn sgd --sites 0,0,1,1,1 --ablation fixed_gamma lr=0.02
     normbench run cifar10_resnet20 sgd --observe activations --observe norm_parameters:every=0.1
+    normbench run digits_cnn_bn adam --until-decided --max-seeds 20
     """  # noqa: D301 - click reads the backspace character
     from normbench.overrides import parse_mask, parse_seeds
     from normbench.planning import plan
@@ -80,9 +91,17 @@ def command(
         config=config,
         setting_of=setting_of,
     )
+    looks = parse_stages(stages)
+    check_stage_options(until_decided=until_decided, max_seeds=max_seeds, stages=looks)
     if download:
         _fetch(invocation, problem)
-    specs = plan(request, invocation.catalogue, invocation.data_dir)
+    if until_decided:
+        from normbench.staging import Staging
+
+        asked = Staging(request=request, stages=looks, max_seeds=max_seeds)
+        return train_until_decided(invocation, asked, **training)
+    trains = not (training["dry_run"] or training["enqueue"])
+    specs = plan(request, invocation.catalogue, invocation.data_dir, files=trains)
     return train(invocation, specs, **training)
 
 

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
 from normbench.cli import complete, output
+from normbench.cli.failures import Failure, print_failures
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.selection import find_indexed
-from normbench.cli.status_rows import GROUPS, StatusRow, status_rows, tuning_rows
-from normbench.live import totals
-from normbench.store import Index
-from normbench.tables import duration, score
+from normbench.cli.status_rows import StatusRow, TuningRow, status_rows, tuning_rows
+from normbench.live import totals_in_words
+from normbench.quantities import counted
+from normbench.setting_files import SETTINGS_FOLDER
+from normbench.store import Index, RunState
+from normbench.tables import duration, score, states_in_words
 
-_MOVING = ("running", "pending")
-_MOST_MESSAGES = 20
+_MOVING = (RunState.RUNNING, RunState.PENDING)
+_NAMES = ("problem", "norm", "optimizer", "protocol")
+_MEAN = "mean ± sd"
+_MOST_NAMED = 3
 _WATCH_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
@@ -50,24 +58,44 @@ def command(
 ) -> None:
     """Show how far the runs of a store are.
 
-    One line for each cell at a setting. The score is the mean over finished and diverged
-    seeds, with the standard deviation (n - 1) and their number; a diverged seed counts with the
-    problem's worst score. The trials of a cell's tuning share a line.
+    One line for each cell at a setting. The score is the mean over finished and diverged seeds,
+    with the standard deviation (n - 1); a diverged seed counts with the problem's worst score. The
+    trials of a cell's tuning share a line of a table of their own. What failed, timed out, ran out
+    of memory or was killed is named with its reason, and the command that tries again.
     """
     store = invocation.open_store()
     words = [f"{name}={value}" for name, value in filters.items() if value]
     while True:
         index = store.index()
-        rows = status_rows(index, find_indexed(index, words))
+        rows = _as_known_now(status_rows(index, find_indexed(index, words)), invocation)
         _warn_of(index)
         if as_json:
             output.print_json([row.to_dict() for row in rows])
         else:
             _print(index, rows, trials=trials)
+            _print_failures(rows, invocation)
         if watch is None or not any(row.counts[state] for row in rows for state in _MOVING):
             return
         time.sleep(watch)
         click.clear()
+
+
+def _as_known_now(rows: list[StatusRow], invocation: Invocation) -> list[StatusRow]:
+    """Return *rows* with the origins that settings have by what the store has tuned since."""
+    if not (invocation.store_path / SETTINGS_FOLDER).is_dir():
+        return rows
+    from normbench.settings_now import has_settings, origin_now
+
+    catalogue = invocation.catalogue.with_store(invocation.store_path)
+    found = []
+    for row in rows:
+        entry = row.entry
+        names = (entry.problem, entry.norm, entry.optimizer, entry.protocol)
+        if not entry.tuning and has_settings(catalogue, *names):
+            origin = origin_now(json.loads(entry.text), catalogue)
+            row = replace(row, entry=replace(entry, setting_origin=origin))
+        found.append(row)
+    return found
 
 
 def _warn_of(index: Index) -> None:
@@ -82,48 +110,43 @@ def _print(index: Index, rows: Sequence[StatusRow], *, trials: bool) -> None:
         return
     shown = rows if trials else [row for row in rows if not row.entry.tuning]
     cells = [] if trials else tuning_rows([row for row in rows if row.entry.tuning])
-    output.print_table(
-        (
-            "problem",
-            "norm",
-            "optimizer",
-            "protocol",
-            "setting",
-            *GROUPS,
-            "mean ± sd (n)",
-            "epoch",
-            "left",
-            "row",
-        ),
-        [*map(_cells, shown), *map(_cells, cells)],
-        right=(*GROUPS, "left"),
-    )
     if shown:
-        click.echo(f"\nmean ± sd (n): of {_metrics(shown)}, over done and diverged seeds")
+        more = ("setting", "runs", _MEAN, "epoch", "left", "row")
+        output.print_table((*_NAMES, *more), list(map(_cells, shown)), right=(_MEAN, "left"))
+        click.echo()
+    if cells:
+        columns = (*_NAMES, "trials", "runs", "epoch", "left")
+        lines = list(map(_trial_cells, cells))
+        output.print_table(columns, lines, title="Tuning", right=("trials", "left"))
+        click.echo()
+    if shown:
+        output.print_text(
+            f"{_MEAN}: of {_metrics(shown)}, over finished and diverged seeds", rest="  "
+        )
     _print_totals([*shown, *cells])
-    _print_messages(rows)
+
+
+def _names(row: StatusRow) -> tuple[str, ...]:
+    entry = row.entry
+    rules = " ".join([entry.protocol, *entry.deviations])
+    return (entry.problem, entry.norm_label, entry.optimizer, rules)
 
 
 def _cells(row: StatusRow) -> tuple[str, ...]:
-    entry = row.entry
-    return (
-        entry.problem,
-        entry.norm_label,
-        entry.optimizer,
-        " ".join([entry.protocol, *entry.deviations]),
-        row.setting,
-        *(str(count or "") for count in row.counts.values()),
-        _score(row),
-        row.live,
-        row.left,
-        row.name,
-    )
+    runs = states_in_words(row.counts)
+    return (*_names(row), row.setting, runs, _score(row), row.live, row.left, row.entry.row[:8])
+
+
+def _trial_cells(cell: TuningRow) -> tuple[str, ...]:
+    runs = states_in_words(cell.counts)
+    return (*_names(cell), cell.trials_done, runs, cell.live, cell.left)
 
 
 def _print_totals(rows: Sequence[StatusRow]) -> None:
-    counted = totals(run.state for row in rows for run in row.runs)
-    shown = ", ".join(f"{count} {word}" for word, count in counted.items() if count)
-    click.echo(f"runs: {shown}{_time_left(rows)}")
+    counts: Counter[RunState] = Counter()
+    for row in rows:
+        counts.update(row.counts)
+    output.print_text(f"runs: {totals_in_words(counts)}{_time_left(rows)}", rest="  ")
 
 
 def _time_left(rows: Sequence[StatusRow]) -> str:
@@ -131,21 +154,23 @@ def _time_left(rows: Sequence[StatusRow]) -> str:
     known = [row.seconds_left for row in rows if row.seconds_left is not None]
     if not any(known):
         return ""
-    running = sum(row.counts["running"] for row in rows)
+    running = sum(row.counts[RunState.RUNNING] for row in rows)
     at_once = f" with {running} at a time" if running > 1 else " one after another"
     unknown = len(rows) - len(known)
-    more = f", and {unknown} row{'s'[: unknown > 1]} of unknown pace" if unknown else ""
+    more = f", and {counted(unknown, 'row')} of unknown pace" if unknown else ""
     return f"; {duration(sum(known) / max(running, 1))} left{at_once}{more}"
 
 
-def _print_messages(rows: Sequence[StatusRow]) -> None:
-    """Say why runs failed, of the first ones."""
-    messages = [(row, *pair) for row in rows for pair in row.messages.items()]
-    for row, seed, message in messages[:_MOST_MESSAGES]:
-        click.echo(f"row {row.entry.row[:8]} seed {seed} failed: {message}")
-    if len(messages) > _MOST_MESSAGES:
-        left = len(messages) - _MOST_MESSAGES
-        click.echo(f"and {left} more failed; see: normbench status --json")
+def _print_failures(rows: Sequence[StatusRow], invocation: Invocation) -> None:
+    """Say which runs a new launch tries again; of few rows the command names each."""
+    failed = [(row.entry.row[:8], run) for row in rows for run in row.failed]
+    failures = [
+        Failure(f"row {row} seed {run.seed}", run.state, run.message) for row, run in failed
+    ]
+    named = list(dict.fromkeys(row for row, _ in failed))
+    again = ["normbench", "resume", *(named if len(named) <= _MOST_NAMED else ())]
+    place = [] if invocation.store is None else ["--store", str(invocation.store)]
+    print_failures(failures, [*again, *place])
 
 
 def _metrics(rows: Sequence[StatusRow]) -> str:
@@ -157,12 +182,13 @@ def _metrics(rows: Sequence[StatusRow]) -> str:
 
 
 def _score(row: StatusRow) -> str:
-    """Return mean, spread and number of the finished seeds' scores."""
+    """Return mean and spread of the scores; of one score no spread."""
     if row.mean is None:
         return ""
     mean = score(row.mean, row.entry.metric)
     if row.n == 1:
-        return f"{mean} (1)"
+        return mean
     # statistics.stdev counts in fractions, which takes seconds for thousands of rows.
     squares = math.fsum((each - row.mean) ** 2 for each in row.scores)
-    return f"{mean} ± {score(math.sqrt(squares / (row.n - 1)), row.entry.metric)} ({row.n})"
+    spread = score(math.sqrt(squares / (row.n - 1)), row.entry.metric)
+    return f"{mean.removesuffix(' %')} ± {spread}"

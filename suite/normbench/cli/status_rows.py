@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,19 +11,9 @@ from itertools import groupby
 from typing import Any
 
 from normbench.cli import output
-from normbench.live import MOVING, view_run
+from normbench.live import FAILED, MOVING, view_run
 from normbench.store import Index, IndexedRow, IndexedRun, RunState
 from normbench.tables import duration
-
-GROUPS = {
-    "done": (RunState.FINISHED,),
-    "diverged": (RunState.DIVERGED,),
-    "running": (RunState.RUNNING,),
-    "interrupted": (RunState.INTERRUPTED,),
-    "pending": (RunState.PENDING,),
-    "failed": (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED),
-    "cancelled": (RunState.CANCELLED,),
-}
 
 
 @dataclass(frozen=True)
@@ -58,10 +49,9 @@ class StatusRow:
         return "?" if self.seconds_left is None else duration(self.seconds_left or None)
 
     @cached_property
-    def counts(self) -> dict[str, int]:
-        """Number of runs by what the table calls their state."""
-        states = [run.state for run in self.runs]
-        return {word: sum(map(states.count, group)) for word, group in GROUPS.items()}
+    def counts(self) -> Counter[RunState]:
+        """Number of runs by their state."""
+        return Counter(run.state for run in self.runs)
 
     @cached_property
     def scores(self) -> list[float]:
@@ -93,22 +83,17 @@ class StatusRow:
     @property
     def live(self) -> str:
         """Epoch of each running seed."""
-        if not self.counts["running"]:
+        if not self.counts[RunState.RUNNING]:
             return ""
         running = [run for run in self.runs if run.state is RunState.RUNNING]
         return ", ".join(f"seed {run.seed}: {run.epoch}/{self.entry.epochs}" for run in running)
 
     @property
-    def name(self) -> str:
-        """The first digits of the row's fingerprint."""
-        return self.entry.row[:8]
-
-    @property
-    def messages(self) -> dict[int, str]:
-        """Why runs failed, by seed."""
-        if not self.counts["failed"]:
-            return {}
-        return {run.seed: run.message for run in self.runs if run.state in GROUPS["failed"]}
+    def failed(self) -> list[IndexedRun]:
+        """The runs that a new launch tries again, by seed."""
+        if not any(self.counts[state] for state in FAILED):
+            return []
+        return [run for run in self.runs if run.state in FAILED]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as strict JSON values."""
@@ -124,13 +109,13 @@ class StatusRow:
             "setting_origin": entry.setting_origin,
             "tuning": entry.tuning,
             "metric": entry.metric,
-            "states": self.counts,
+            "states": {state.value: self.counts[state] for state in RunState},
             "seconds_left": self.seconds_left,
             "n": self.n,
             "mean": self.mean,
             "sd": self.sd,
             "runs": [self._run_record(run) for run in self.runs],
-            "messages": {str(seed): text for seed, text in self.messages.items()},
+            "messages": {str(run.seed): run.message for run in self.failed},
         }
 
     def _run_record(self, run: IndexedRun) -> dict[str, Any]:
@@ -155,19 +140,10 @@ class TuningRow(StatusRow):
     trials: tuple[StatusRow, ...] = ()
 
     @property
-    def setting(self) -> str:
-        """How many trials are done."""
+    def trials_done(self) -> str:
+        """How many trials are done, of how many."""
         done = sum(all(run.done for run in trial.runs) for trial in self.trials)
-        return f"tuning: {done}/{len(self.trials)} trials"
-
-    @cached_property
-    def mean(self) -> None:
-        """None: a mean over trials means nothing."""
-
-    @property
-    def name(self) -> str:
-        """Empty: each trial is a row of its own."""
-        return ""
+        return f"{done} of {len(self.trials)}"
 
 
 def status_rows(index: Index, runs: Iterable[IndexedRun]) -> list[StatusRow]:

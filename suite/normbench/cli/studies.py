@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from normbench.cli.options import Invocation, common_options, json_option
-from normbench.cli.output import print_json, print_table
+from normbench.cli.output import print_json, print_table, print_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from normbench.tuning import Study
+    from normbench.tuning.cells import Table
+    from normbench.tuning.choice import Choice
 
 
 @click.command("studies")
@@ -32,7 +36,7 @@ def command(invocation: Invocation, study: str | None, folder: Path | None, as_j
     STUDY is the beginning of a name that the list shows. Nothing is trained.
     """
     from normbench.tuning import read_study, studies
-    from normbench.tuning.tables import study_as_dict
+    from normbench.tuning.choice import choice_of
 
     if folder is not None and study is None:
         raise click.UsageError(
@@ -40,27 +44,31 @@ def command(invocation: Invocation, study: str | None, folder: Path | None, as_j
         )
     store = invocation.open_store()
     names = studies(store) if study is None else [study]
-    found = [read_study(store, name) for name in names]
+    read = [read_study(store, name) for name in names]
+    found = [(each, choice_of(store, each)) for each in read]
     if as_json:
-        contents = [study_as_dict(each) for each in found]
-        print_json(contents if study is None else _content(found[0]))
+        contents = [_content(*each, full=study is not None) for each in found]
+        print_json(contents if study is None else contents[0])
     elif study is None:
         _print_list(found)
     else:
-        _print_study(found[0])
+        _print_study(*found[0])
     if folder is not None:
-        _write(found[0], folder)
+        write(*found[0], folder)
 
 
-def _print_list(found: list[Study]) -> None:
+def _print_list(found: Sequence[tuple[Study, Choice]]) -> None:
     from normbench.tables import score
+    from normbench.tuning.commands import trial_words
     from normbench.tuning.methods import find_method
 
     if not found:
         click.echo("no studies. Make one with: normbench tune PROBLEM OPTIMIZER")
         return
     rows = []
-    for study in found:
+    for study, choice in found:
+        edge = "*" if choice.edges else ""
+        winner = " ".join(trial_words(choice.winner.values)) + edge if choice.winner else "none"
         best = study.best.score if study.best else None
         rows.append(
             (
@@ -73,25 +81,31 @@ def _print_list(found: list[Study]) -> None:
                 find_method(study.method).label,
                 f"{sum(trial.complete for trial in study.trials)} of {len(study.trials)}",
                 score(best, study.metric.name),
+                winner,
+                choice.known,
             )
         )
     columns = ("study", "problem", "norm", "optimizer", "protocol", "space", "method", "trials")
-    print_table((*columns, "best validation"), rows, right=("best validation",))
+    found_columns = ("best validation", "winner", "setting")
+    print_table((*columns, *found_columns), rows, right=("best validation",), names=("study",))
+    if any(choice.edges for _, choice in found):
+        print_text("* at an edge of what was searched; see: normbench studies STUDY")
 
 
-def _content(study: Study) -> dict[str, Any]:
-    """Return the study with its report, as far as trials have ended."""
+def _content(study: Study, choice: Choice, *, full: bool) -> dict[str, Any]:
+    """Return the study, with its report as far as trials have ended if that is wanted in full."""
     from normbench.tuning.summary import summarize
     from normbench.tuning.tables import study_as_dict
 
-    ended = any(trial.complete for trial in study.trials)
-    return summarize(study).to_dict() if ended else study_as_dict(study)
+    ended = full and any(trial.complete for trial in study.trials)
+    content = summarize(study).to_dict() if ended else study_as_dict(study)
+    return content | choice.to_dict()
 
 
-def _print_study(study: Study) -> None:
+def _print_study(study: Study, choice: Choice) -> None:
     from normbench.tuning import tables
 
-    click.echo(tables.headline(study))
+    print_text(tables.headline(study), rest="  ")
     print_table(
         tables.columns(study),
         tables.best_rows(study, len(study.trials)),
@@ -99,17 +113,27 @@ def _print_study(study: Study) -> None:
     )
     click.echo()
     for line in tables.closing(study):
+        print_text(line)
+    for line in choice.lines:
         click.echo(line)
     if study.best is not None:
-        from normbench.tuning.report import report_lines
+        from normbench.tuning.report import report_tables
 
+        print_report_tables(report_tables(study))
+
+
+def print_report_tables(found: Sequence[Table]) -> None:
+    """Print tables of a report with what is said below each."""
+    for table in found:
         click.echo()
-        for line in report_lines(study):
-            click.echo(line)
+        print_table(table.columns, table.rows, title=table.title, right=table.right)
+        for note in table.notes:
+            print_text(note)
 
 
-def _write(study: Study, folder: Path) -> None:
+def write(study: Study, choice: Choice, folder: Path) -> None:
+    """Write the report of *study* into *folder* and say which files that made."""
     from normbench.tuning.report import write_report
 
-    for path in write_report(study, folder):
+    for path in write_report(study, folder, choice):
         click.echo(f"wrote {path}", err=True)

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from normbench.cli import complete
+from normbench.cli.group import NamingGroup
 from normbench.cli.launching import request_options, train
 from normbench.cli.options import Invocation, common_options, json_option
-from normbench.cli.output import plain, print_json, print_table
+from normbench.cli.output import plain, print_json, print_table, print_text
 from normbench.cli.plan import cell_options, expanded, plan_options, show_plan
 from normbench.cli.suite_runs import cancel, status
+from normbench.cli.suite_tune import cells_again, tune, tune_suite
 from normbench.descriptions import Suite
+from normbench.errors import UsageError
+from normbench.quantities import counted
 
 if TYPE_CHECKING:
     from normbench.specs import RunSpec
+    from normbench.suites import Plan
 
 
-@click.group("suite")
+@click.group("suite", cls=NamingGroup)
 def command() -> None:
     """Train or show a whole set of cells.
 
@@ -45,14 +50,18 @@ def list_suites(invocation: Invocation, as_json: bool) -> None:
 @command.command("describe")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
 @json_option
-@common_options()
+@common_options(store=True)
 @click.pass_obj
 def describe(invocation: Invocation, name: str, as_json: bool) -> None:
-    """Show the cells of a suite, and those that it leaves out."""
-    from normbench.resolve import request_label, resolve
+    """Show the cells of a suite, and those that it leaves out.
 
-    plan = expanded(invocation, name)
-    rows = [resolve(request, invocation.catalogue) for request in plan.requests]
+    Known settings are those of the plugins and of the store.
+    """
+    from normbench.resolve import request_label
+    from normbench.suites import as_known_now
+
+    plan = as_known_now(expanded(invocation, name), invocation.catalogue)
+    rows = _rows(invocation, plan)
     if as_json:
         cells = [{"cell": _cell(specs[0]), "seeds": [s.seed for s in specs]} for specs in rows]
         left_out = [plain(exclusion) for exclusion in plan.exclusions]
@@ -63,6 +72,7 @@ def describe(invocation: Invocation, name: str, as_json: bool) -> None:
                 "title": plan.title,
                 "cells": cells,
                 "references": references,
+                "tune": plan.trials and vars(plan.trials),
                 "excluded": left_out,
             }
         )
@@ -70,10 +80,14 @@ def describe(invocation: Invocation, name: str, as_json: bool) -> None:
     table = [(*_cell(specs[0]).values(), str(len(specs))) for specs in rows]
     print_table((*_COLUMNS, "seeds"), table, right=("epochs", "seeds"))
     for request in plan.references:
-        click.echo(f"reference: {request_label(request)}")
+        print_text(f"reference: {request_label(request)}", rest="  ")
+    if plan.trials is not None:
+        click.echo(f"tuned first: {plan.trials}")
     for exclusion in plan.exclusions:
-        click.echo(f"left out: {' '.join(exclusion.cell.values())}: {exclusion.reason}")
-    click.echo(f"\n{len(rows)} cells, {sum(map(len, rows))} runs.")
+        words = f"left out: {' '.join(exclusion.cell.values())}: {exclusion.reason}"
+        print_text(words, rest="  ")
+    runs = counted(sum(map(len, rows)), "run")
+    click.echo(f"\n{counted(len(rows), 'cell')}, {runs}.")
 
 
 @command.command("plan")
@@ -100,6 +114,7 @@ def plan(
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
 @cell_options
+@click.option("--no-tune", is_flag=True, help="Train at what is known, though the suite is tuned.")
 @request_options
 @json_option
 @common_options(store=True, data=True)
@@ -111,12 +126,14 @@ def run(
     words: Sequence[str],
     seeds: str | None,
     only: Sequence[str],
+    no_tune: bool,
     **training: Any,
 ) -> int:
     """Train all cells of a suite; runs that the store already has are kept.
 
     Words such as protocol.epochs=1 hold for every cell and win over the suite's. Cancelled runs
-    are readmitted.
+    are readmitted. A suite that says how it is tuned (tune: {trials: 20}) is tuned first, as by
+    normbench suite tune.
 
     \b
     normbench suite run group_norm_study --only norm=group_norm
@@ -124,11 +141,47 @@ def run(
     """  # noqa: D301 - click reads the backspace character
     from normbench.planning import plan_all
 
-    requests = expanded(invocation, name, words, seeds, only).requests
-    specs = plan_all(requests, invocation.catalogue, invocation.data_dir)
+    suite = expanded(invocation, name, words, seeds, only)
+    if suite.trials is not None and not no_tune:
+        again = ["suite", "run", *cells_again(name, words, seeds, only)]
+        _refuse_observers(training.pop("observe"))
+        flags = {"no_evaluate": False, "skip_failed": False}
+        return tune_suite(invocation, suite, again, {}, **flags, **training)
+    trains = not (training["dry_run"] or training["enqueue"])
+    catalogue, folder = invocation.catalogue, invocation.data_dir
+    specs = plan_all(suite.requests, catalogue, folder, files=trains)
     return train(invocation, specs, **training)
 
 
+def _rows(invocation: Invocation, plan: Plan) -> list[list[RunSpec]]:
+    """Return the runs of each cell.
+
+    Raises:
+        UsageError: If a cell cannot be resolved, or its mask does not fit; the message names it.
+    """
+    from normbench.planning import check_built
+    from normbench.resolve import request_label, resolve
+
+    rows = []
+    for request in plan.requests:
+        try:
+            specs = resolve(request, invocation.catalogue)
+            check_built(specs[:1], invocation.catalogue)
+        except UsageError as error:
+            raise type(error)(f"cell {request_label(request)}: {error}") from None
+        rows.append(specs)
+    return rows
+
+
+def _refuse_observers(observe: Sequence[str]) -> None:
+    if observe:
+        raise UsageError(
+            "--observe looks on at single runs, and this suite is tuned first. Tune it: normbench "
+            "suite tune; then add --no-tune to suite run."
+        )
+
+
+command.add_command(tune)
 command.add_command(status)
 command.add_command(cancel)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,14 @@ import click
 from normbench.cli import complete
 from normbench.cli.cancel import cancel_runs, describe_cancelled
 from normbench.cli.options import Invocation, common_options, json_option
-from normbench.cli.output import print_json
+from normbench.cli.output import print_json, print_text
 from normbench.cli.plan import cell_options, expanded
+from normbench.quantities import counted
+from normbench.store import RunState
 
 if TYPE_CHECKING:
     from normbench.forecast.cells import Cell
-
-_STATES = ("done", "running", "queued", "failed", "cancelled", "missing")
+    from normbench.forecast.standing import Standing
 
 
 @click.command("status")
@@ -45,7 +48,7 @@ def status(
     if as_json:
         print_json({"suite": name, "complete": _complete(cells), "cells": _records(cells)})
     else:
-        _print(cells)
+        _print(cells, _run_again(invocation, name, words, seeds, only))
     return 0 if _complete(cells) else 1
 
 
@@ -78,7 +81,18 @@ def cancel(
         return
     click.echo(describe_cancelled(counts))
     if counts["waiting"] or counts["running"]:
-        click.echo(f"Readmit them with: normbench suite run {name}")
+        again = _run_again(invocation, name, words, seeds, only)
+        click.echo(f"Readmit them with: {shlex.join(again)}")
+
+
+def _run_again(
+    invocation: Invocation, name: str, words: Sequence[str], seeds: str | None, only: Sequence[str]
+) -> list[str]:
+    """Return the command that trains these cells and no others."""
+    place = [] if invocation.store is None else ["--store", str(invocation.store)]
+    choice = ["--seeds", seeds] if seeds else []
+    choice += [word for each in only for word in ("--only", each)]
+    return ["normbench", "suite", "run", name, *words, *choice, *place]
 
 
 def _cells(
@@ -96,14 +110,35 @@ def _cells(
     from normbench.errors import UsageError
     from normbench.forecast.cells import gather
     from normbench.store import RunStore
+    from normbench.suites import as_known_now
 
     plan = expanded(invocation, name, words, seeds, only)
+    known = as_known_now(plan, invocation.catalogue)
     store = RunStore.open_if_there(invocation.store_path)
-    cells = gather(plan.requests, invocation.catalogue, store)
+    cells = gather(known.requests, invocation.catalogue, store)
     for cell in cells:
         if cell.error:
             raise UsageError(f"cell {cell.label}: {cell.error}")
-    return cells
+    _check_masks(invocation, cells)
+    if plan.trials is None:
+        return cells
+    from normbench.forecast.trials import trial_cells
+
+    return [*trial_cells(plan, invocation.catalogue, store), *cells]
+
+
+def _check_masks(invocation: Invocation, cells: Sequence[Cell]) -> None:
+    """Check the masks of cells that the store has no runs of; the others were checked before."""
+    from normbench.errors import UsageError
+    from normbench.planning import check_built
+
+    for cell in cells:
+        if any(run.run is not None for run in cell.runs):
+            continue
+        try:
+            check_built([cell.runs[0].spec], invocation.catalogue)
+        except UsageError as error:
+            raise UsageError(f"cell {cell.label}: {error}") from None
 
 
 def _complete(cells: Sequence[Cell]) -> bool:
@@ -117,6 +152,10 @@ def _states(cell: Cell) -> dict[str, int]:
     return {**counts, "queued": queued, "missing": missing}
 
 
+def _outcomes(cell: Cell) -> Counter[RunState]:
+    return Counter(run.state for run in cell.runs if run.state is not None)
+
+
 def _records(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     return [
         {
@@ -124,42 +163,63 @@ def _records(cells: Sequence[Cell]) -> list[dict[str, Any]]:
             "row": cell.runs[0].spec.row,
             "seeds": [run.spec.seed for run in cell.runs],
             **_states(cell),
+            "states": {state.value: count for state, count in sorted(_outcomes(cell).items())},
             "metric": cell.runs[0].spec.problem.metric.name,
-            "mean": statistics.fmean(cell.scores) if cell.scores else None,
+            "trials": cell.trials,
+            "mean": statistics.fmean(cell.scores) if _has_mean(cell) else None,
             "n": len(cell.scores),
             "seconds_left": cell.expected_seconds_left,
-            "messages": {str(seed): text for seed, text in _messages(cell).items()},
+            "messages": {str(run.spec.seed): _message(run) for run in _failed(cell)},
         }
         for cell in cells
     ]
 
 
-def _print(cells: Sequence[Cell]) -> None:
+def _print(cells: Sequence[Cell], again: Sequence[str]) -> None:
+    from normbench.cli.failures import Failure, print_failures
     from normbench.cli.plan_view import print_cells
     from normbench.tables import duration, score
 
     rows = []
     for cell in cells:
-        counts, metric = _states(cell), cell.runs[0].spec.problem.metric.name
-        mean = score(statistics.fmean(cell.scores), metric) if cell.scores else ""
+        metric = cell.runs[0].spec.problem.metric.name
         left = cell.expected_seconds_left
         rows.append(
             (
-                *(str(counts[word] or "") for word in _STATES),
-                f"{mean} ({len(cell.scores)})" if mean else "",
+                _in_words([cell]),
+                score(statistics.fmean(cell.scores), metric) if _has_mean(cell) else "",
                 "?" if left is None else duration(left) if left else "",
             )
         )
-    print_cells(cells, (*_STATES, "mean (n)", "left"), rows, right=(*_STATES, "left"))
-    totals = {word: sum(_states(cell)[word] for cell in cells) for word in _STATES}
-    runs = sum(len(cell.runs) for cell in cells)
-    shown = ", ".join(f"{count} {word}" for word, count in totals.items() if count)
-    click.echo(f"\n{len(cells)} cells, {runs} runs: {shown}")
+    print_cells(cells, ("runs", "mean", "left"), rows, right=("mean", "left"))
+    runs = counted(sum(len(cell.runs) for cell in cells), "run")
+    click.echo()
+    own = counted(sum(not cell.trials for cell in cells), "cell")
+    print_text(f"{own}, {runs}: {_in_words(cells)}", rest="  ")
     if line := _left(cells):
         click.echo(line)
-    for cell in cells:
-        for seed, message in _messages(cell).items():
-            click.echo(f"{cell.label} seed {seed} failed: {message}", err=True)
+    failed = [(cell.label, run) for cell in cells for run in _failed(cell)]
+    failures = [
+        Failure(f"{label} seed {run.spec.seed}", run.state, _message(run))
+        for label, run in failed
+        if run.state is not None
+    ]
+    print_failures(failures, again, err=True)
+
+
+def _has_mean(cell: Cell) -> bool:
+    """Whether a mean over its runs means something: trials have a setting each."""
+    return bool(cell.scores) and not cell.trials
+
+
+def _in_words(cells: Sequence[Cell]) -> str:
+    """Return how many runs of *cells* are done, under way, failed by their outcomes, or missing."""
+    from normbench.live import totals_in_words
+
+    counts = sum(map(_outcomes, cells), Counter[RunState]())
+    missing = sum(run.state is None for cell in cells for run in cell.runs)
+    parts = [totals_in_words(counts), f"{missing} missing" if missing else ""]
+    return ", ".join(filter(None, parts))
 
 
 def _left(cells: Sequence[Cell]) -> str:
@@ -173,13 +233,14 @@ def _left(cells: Sequence[Cell]) -> str:
     return f"Left: {duration(total)} one after another{more}"
 
 
-def _messages(cell: Cell) -> dict[int, str]:
-    """Return why runs failed, by seed."""
-    from normbench.forecast.cells import FAILED
+def _failed(cell: Cell) -> list[Standing]:
+    """Return the runs that a new launch tries again."""
+    from normbench.live import FAILED
 
-    failed = [run for run in cell.runs if run.state in FAILED and run.run is not None]
-    found = {}
-    for run in failed:
-        attempts = run.run.attempts() if run.run is not None else []
-        found[run.spec.seed] = attempts[-1].message if attempts else ""
-    return found
+    return [run for run in cell.runs if run.state in FAILED]
+
+
+def _message(run: Standing) -> str:
+    """Return why a run failed."""
+    attempts = run.run.attempts() if run.run is not None else []
+    return attempts[-1].message if attempts else ""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from normbench.cli import complete
-from normbench.cli.launching import launch_options, make_launching, show_report
+from normbench.cli.launching import hint_again, launch_options, make_launching, show_report
 from normbench.cli.options import Invocation, common_options, json_option
-from normbench.cli.output import print_json, print_table
+from normbench.cli.output import print_json, print_table, print_text
+from normbench.cli.studies import print_report_tables, write
+from normbench.quantities import counted
 
 if TYPE_CHECKING:
-    from normbench.tuning import Conduct, Study, TuningReport
+    from normbench.tuning import Conduct, TuningReport
 
 
 @click.command("tune")
@@ -81,7 +82,6 @@ def command(invocation: Invocation, /, **given: Any) -> int:
     normbench tune cifar10_resnet20 adamw --search weight_decay=choice:0.01,0.1 --tuning-seeds 2
     normbench tune cifar10_3c3d sgd --norm group_norm --search norm.num_groups=choice:2,4,8
     """  # noqa: D301 - click reads the backspace character
-    context = click.get_current_context()
     as_json, folder = given.pop("as_json"), given.pop("folder")
     dry_run, enqueue = given.pop("dry_run"), given.pop("enqueue")
     slots = given["slots"]
@@ -91,14 +91,14 @@ def command(invocation: Invocation, /, **given: Any) -> int:
         and isinstance(slots, int)
         and slots > len(conduct.plan.seeds)
     ):
-        click.echo(_one_by_one(conduct, slots), err=True)
+        print_text(_one_by_one(conduct, slots), rest="  ", err=True)
     if dry_run or enqueue:
         return _show_plan(invocation, conduct, as_json=as_json, added=enqueue)
-    invocation.resume_hint = f" Go on with: {shlex.join(_again(context, invocation))}"
+    hint_again(invocation)
     report = conduct.run()
     code = _show(invocation, report, as_json=as_json)
     if folder is not None:
-        _write(report.study, folder)
+        write(report.study, report.choice, folder)
     return code
 
 
@@ -155,7 +155,7 @@ def _show_plan(invocation: Invocation, conduct: Conduct, *, as_json: bool, added
     ]
     print_table(("trial", *axes, "runs"), rows, right=("trial", *axes))
     verb = f"added to {invocation.store_path}" if added else "nothing was trained"
-    click.echo(f"\n{len(drawn.runs)} runs; {verb}. Study {conduct.plan.id}.")
+    click.echo(f"\n{counted(len(drawn.runs), 'run')}; {verb}. Study {conduct.plan.id}.")
     if not drawn.complete:
         click.echo("Later trials depend on the results of these.")
     return 0
@@ -164,18 +164,21 @@ def _show_plan(invocation: Invocation, conduct: Conduct, *, as_json: bool, added
 def _show(invocation: Invocation, report: TuningReport, *, as_json: bool) -> int:
     """Print the best trials, the default setting, the winner and its evaluation."""
     from normbench.tuning import tables
-    from normbench.tuning.report import budget_lines
+    from normbench.tuning.report import budget_tables
 
     code = 0 if report.complete else 1
     if as_json:
         print_json(report.to_dict())
         return code
     study = report.study
-    click.echo(tables.headline(study))
+    print_text(tables.headline(study), rest="  ")
     print_table(tables.columns(study), tables.best_rows(study), right=tables.numeric_columns(study))
     click.echo()
-    for line in [*tables.report_lines(report), "", *budget_lines(study)]:
+    for line in tables.report_lines(report):
+        print_text(line, rest="  ")
+    for line in tables.place_lines(report):
         click.echo(line)
+    print_report_tables(budget_tables(study))
     place = f" --store {shlex.quote(str(invocation.store))}" if invocation.store else ""
     click.echo(f"Full report: normbench studies {study.id[:8]}{place} --report DIR\n")
     for message in report.messages:
@@ -192,40 +195,3 @@ def _one_by_one(conduct: Conduct, slots: int) -> str:
         f"--slots {slots}: after the first trials, method {method} draws one when the one before "
         f"has ended, which leaves {runs}."
     )
-
-
-def _write(study: Study, folder: Path) -> None:
-    from normbench.tuning.report import write_report
-
-    for path in write_report(study, folder):
-        click.echo(f"wrote {path}", err=True)
-
-
-def _again(context: click.Context, invocation: Invocation) -> Sequence[str]:
-    """Return the command line once more, as the options were given."""
-    from click.core import ParameterSource
-
-    words = ["normbench", "tune"]
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not given or name not in context.params:
-            continue
-        value = context.params[name]
-        if isinstance(parameter, click.Argument):
-            words += [value] if isinstance(value, str) else value
-        elif isinstance(parameter, click.Option) and parameter.is_flag:
-            words.append(parameter.opts[0])
-        else:
-            if isinstance(value, dict):
-                value = [f"{key}={each}" for key, each in value.items()]
-            values = value if isinstance(value, tuple | list) else [value]
-            words += [word for each in values for word in (parameter.opts[0], str(each))]
-    return [*words, *_shared(invocation)]
-
-
-def _shared(invocation: Invocation) -> list[str]:
-    words = ["--store", str(invocation.store_path)]
-    if invocation.data_dir:
-        words += ["--data-dir", str(invocation.data_dir)]
-    return words + [word for file in invocation.plugin_files for word in ("--plugin", str(file))]

@@ -22,7 +22,8 @@ from normbench.cli.options import Invocation, common_options
 def command(invocation: Invocation, host: str, port: int, no_browser: bool) -> None:
     """Open MLflow's web page on a store.
 
-    It serves until Ctrl-C.
+    It opens on the leaderboard that was published last (normbench leaderboard --publish), else on
+    the runs, and serves until Ctrl-C.
     """
     store = invocation.open_store()
     from normbench.tracking import serve

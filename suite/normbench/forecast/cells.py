@@ -8,18 +8,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from normbench.data import absent_files
-from normbench.descriptions import Dataset
 from normbench.errors import UsageError
 from normbench.forecast.cost import Cost
 from normbench.forecast.standing import Look, Standing
-from normbench.planning import resolve_checked
+from normbench.live import FAILED
+from normbench.planning import missing_data, resolve_checked
 from normbench.plugins import Catalogue
 from normbench.resolve import Request, request_label
 from normbench.specs import RunSpec
 from normbench.store import RunState, RunStore
 
-FAILED = (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED)
 _STATES = {
     "done": (RunState.FINISHED, RunState.DIVERGED),
     "running": (RunState.RUNNING,),
@@ -38,6 +36,7 @@ class Cell:
         error: Why it cannot be trained here; empty if nothing is known against it.
         missing_data: What its dataset lacks and how to get it; empty if nothing.
         cost: What one run takes; None if that is not known.
+        trials: Whether its runs are the trials of a tuning, each at a setting of its own.
     """
 
     label: str
@@ -45,6 +44,7 @@ class Cell:
     error: str = ""
     missing_data: str = ""
     cost: Cost | None = None
+    trials: bool = False
 
     @property
     def spec(self) -> RunSpec | None:
@@ -133,15 +133,5 @@ def _cell(
     return Cell(
         label=found.labels[key],
         runs=tuple(look.at(key, specs)),
-        missing_data="" if folder is None else _missing(specs[0], catalogue, folder),
+        missing_data="" if folder is None else missing_data(specs[0], catalogue, folder),
     )
-
-
-def _missing(spec: RunSpec, catalogue: Catalogue, folder: Path) -> str:
-    """Return what the dataset of *spec* lacks, in a sentence with the fix; empty if nothing."""
-    dataset = catalogue.get(Dataset, spec.problem.dataset.name)
-    absent = absent_files(dataset, folder)
-    if not absent:
-        return ""
-    fix = dataset.by_hand or f"Fetch it with: normbench prepare {dataset.name} --data-dir {folder}"
-    return f"dataset {dataset.name}: {len(absent)} files are missing in {folder}. {fix}"

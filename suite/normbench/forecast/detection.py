@@ -181,19 +181,24 @@ def _vary(pairs: Sequence[tuple[float, float]]) -> bool:
 def _published_deviation(spec: RunSpec, catalogue: Catalogue) -> Deviation | None:
     """Return the deviation of a difference of two independent runs of the median spread."""
     wanted = (spec.problem.name, spec.problem.metric.name)
-    found = [
+    every = [
         result
         for offer in catalogue.offers(Publication)
         for result in offer.component.load()(offer.component.name)
         if (result.problem, result.metric) == wanted and result.sd
     ]
-    if not found:
+    if not every:
         return None
+    # Another schedule or batch size spreads seeds otherwise; it is taken for want of better.
+    same = [result for result in every if result.protocol == spec.protocol.name]
+    found = same or every
+    rules = ", ".join(dict.fromkeys(each.protocol for each in found))
     # What a title adds in brackets is too much here.
     sources = ", ".join(dict.fromkeys(each.source.title.partition(" (")[0] for each in found))
     return Deviation(
         value=math.sqrt(2) * statistics.median(map(_spread, found)),
-        source=f"√2 times the median of {len(found)} published rows: {sources}",
+        source=f"√2 times the median of {len(found)} published rows under "
+        f"{'the same' if same else 'other'} rules ({rules}): {sources}",
     )
 
 

@@ -16,7 +16,7 @@ from normbench.forecast.schedule import finish_seconds
 from normbench.plugins import Catalogue
 from normbench.resolve import resolve
 from normbench.store import RunState, RunStore
-from normbench.suites import Plan
+from normbench.suites import Plan, as_known_now
 
 Note = Callable[[str], None]
 
@@ -209,6 +209,7 @@ def _cell_record(cell: Cell) -> dict[str, Any]:
     )
     return {
         "cell": cell.label,
+        "trials": cell.trials,
         **named,
         "seeds": [run.spec.seed for run in cell.runs],
         **cell.counts,
@@ -256,15 +257,26 @@ def forecast(
     Raises:
         StoreError: If the store cannot be read.
     """
-    cells = gather(plan.requests, catalogue, store, folder)
-    cells = with_costs(cells, prober, probe=probe, note=note)
-    references = [resolve(request, catalogue)[0].row for request in plan.references]
+    known = as_known_now(plan, catalogue)
+    cells = gather(known.requests, catalogue, store, folder)
+    trials = [] if any(cell.error for cell in cells) else _trials(plan, catalogue, store, folder)
+    cells = with_costs([*trials, *cells], prober, probe=probe, note=note)
+    references = [resolve(request, catalogue)[0].row for request in known.references]
     return Forecast(
         cells=cells,
         device=prober.device,
         hardware=prober.hardware,
         devices=devices,
-        detections=detections(cells, catalogue, references),
+        detections=detections([c for c in cells if not c.trials], catalogue, references),
         disk=disk_of(cells, devices),
         title=plan.title,
     )
+
+
+def _trials(plan: Plan, catalogue: Catalogue, store: RunStore | None, folder: Path) -> list[Cell]:
+    # Most plans are of nothing that is tuned.
+    if plan.trials is None:
+        return []
+    from normbench.forecast.trials import trial_cells
+
+    return trial_cells(plan, catalogue, store, folder)

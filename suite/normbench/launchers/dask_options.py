@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normbench.errors import UsageError, unknown_name
+from normbench.errors import UsageError, install_extra, unknown_name
 from normbench.launchers import dask_worker
 from normbench.launchers.base import Slots
 from normbench.launchers.devices import devices
@@ -77,7 +77,7 @@ def check_installed() -> None:
     except ImportError as error:
         raise UsageError(
             f"--launcher dask needs the package distributed ({error}). Install it here and where "
-            "the cluster runs: pip install -c constraints.txt '.[dask]'"
+            f"the cluster runs: {install_extra('dask')}"
         ) from None
 
 

@@ -15,6 +15,7 @@ from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import DRAIN, LAUNCHES_FOLDER, LaunchFolder
 from normbench.launchers.local import Scheduler
 from normbench.store import RunStore, store_path
+from normbench.store.untaken import untaken_studies
 from normbench.worker.choice import chosen_runs
 from normbench.worker.command import FAILED
 from normbench.worker.orphans import watch_parent
@@ -57,6 +58,8 @@ def drain(options: argparse.Namespace) -> int:
     finally:
         counts = [f"{count} {state}" for state, count in sorted(scheduler.tally.outcomes.items())]
         _log.info("runs: %s", ", ".join(counts) or "none to take")
+    for sentence in untaken_studies(store, scheduler.tally.runs):
+        _log.warning("%s", sentence)
     return FAILED if scheduler.tally.failed else 0
 
 

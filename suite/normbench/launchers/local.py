@@ -21,7 +21,7 @@ from normbench.launchers.packing import GpuSlots
 from normbench.launchers.pool import WorkerProcess, start_worker
 from normbench.launchers.signals import interrupted_by_sigterm, shielded
 from normbench.launchers.tally import Tally
-from normbench.quantities import show_bytes
+from normbench.quantities import counted, show_bytes
 from normbench.store import RunState, RunStore
 from normbench.store.queue import Queue
 from normbench.tables import duration
@@ -161,7 +161,7 @@ class Scheduler:
         self._let_go(worker)
         left = worker.clear_away()
         if left:
-            _log.info("%d processes outlived their worker and were killed", left)
+            _log.info("killed what outlived a worker: %s", counted(left, "process", "processes"))
         self._deaths.judge(worker, worker.process.returncode)
         self._fill()
 
@@ -236,8 +236,8 @@ class Scheduler:
             worker.ask_to_stop()
         if self._workers:
             _log.warning(
-                "stopping %d workers at their last checkpoints; interrupt again to kill them",
-                len(self._workers),
+                "stopping %s at the last checkpoint; interrupt again to kill",
+                counted(len(self._workers), "worker"),
             )
         deadline = time.monotonic() + GRACE_SECONDS
         while self._any_alive() and time.monotonic() < deadline:

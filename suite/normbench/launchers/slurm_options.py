@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from normbench.errors import UsageError, unknown_name
+from normbench.quantities import counted
 
 _JOBS = 1
+_SHORT_MINUTES = 5
+_log = logging.getLogger(__name__)
 _TIME = "60"
 _REQUEUES = 100
 _SIGNAL_SECONDS = 90
@@ -84,6 +89,8 @@ class SlurmOptions:
 def read_options(words: Mapping[str, str]) -> SlurmOptions:
     """Return the options that *words* stand for; names may be written with ``-`` or ``_``.
 
+    Jobs so short that little of them is left for training are warned of.
+
     Raises:
         UsageError: If a name is unknown, or a value does not fit.
     """
@@ -91,7 +98,7 @@ def read_options(words: Mapping[str, str]) -> SlurmOptions:
     for name in given:
         if name not in (*_OWN, *_SBATCH):
             raise unknown_name("option of launcher slurm", name, (*_OWN, *_SBATCH))
-    return SlurmOptions(
+    options = SlurmOptions(
         jobs=_number(given, "jobs", _JOBS, least=1),
         minutes=-(-seconds_of(given.get("time", _TIME)) // 60),
         requeues=_number(given, "requeues", _REQUEUES, least=0),
@@ -102,6 +109,21 @@ def read_options(words: Mapping[str, str]) -> SlurmOptions:
             for name in sorted(given)
             if name in _SBATCH and _is_given(name, given)
         },
+    )
+    if options.minutes < _SHORT_MINUTES:
+        _warn_of_short_jobs(options.minutes, options.signal_seconds)
+    return options
+
+
+@cache
+def _warn_of_short_jobs(minutes: int, seconds: int) -> None:
+    """Warn, once in a process, though options are read several times on the way to a job."""
+    _log.warning(
+        "--launcher-option time: of a job of %s, its first seconds start workers and its last %d "
+        "stop them, which leaves little for training. Give %d minutes or more.",
+        counted(minutes, "minute"),
+        seconds,
+        _SHORT_MINUTES,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from normbench.errors import UsageError
+from normbench.errors import UsageError, install_extra
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.slurm_node import NodeAgent
@@ -56,7 +56,7 @@ def load_submitit() -> ModuleType:
         import submitit
     except ImportError:
         raise UsageError(
-            "--launcher slurm needs submitit: pip install -c constraints.txt '.[slurm]'"
+            f"--launcher slurm needs submitit. Install it: {install_extra('slurm')}"
         ) from None
     return submitit
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.slurm_queue import Job, cancel_waiting, ended_as, queued
+from normbench.quantities import counted
 from normbench.store import RunState, RunStore
 from normbench.store.queue import Queue
 
@@ -75,10 +76,10 @@ class _Look:
         ends = ended_as([self._number])
         states = f" sacct: {', '.join(f'{j} {s}' for j, s in ends.items())}." if ends else ""
         _log.warning(
-            "job %s is gone and %d runs are left: %s%s.%s Go on with: normbench resume --store %s "
+            "job %s is gone and %s left: %s%s.%s Go on with: normbench resume --store %s "
             "--launcher slurm. %s",
             self._number,
-            len(left),
+            f"{counted(len(left), 'run')} {'is' if len(left) == 1 else 'are'}",
             shown,
             more,
             states,

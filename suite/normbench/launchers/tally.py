@@ -19,10 +19,12 @@ class Tally:
 
     Attributes:
         outcomes: How many runs ended how.
+        runs: The runs that ended.
     """
 
     def __init__(self, logger: logging.Logger, level: int) -> None:
         self.outcomes: Counter[RunState] = Counter()
+        self.runs: set[str] = set()
         self._logger, self._level = logger, level
 
     @property
@@ -33,5 +35,6 @@ class Tally:
     def count(self, run: str, outcome: RunState, message: str = "") -> None:
         """Take note that the run with this fingerprint ended so."""
         self.outcomes[outcome] += 1
+        self.runs.add(run)
         words = f": {message.splitlines()[0]}" if message else ""
         self._logger.log(self._level, "run %s: %s%s", run[:8], outcome, words)

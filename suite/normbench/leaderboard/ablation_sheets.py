@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from normbench.leaderboard.ablations import Ablation
 from normbench.leaderboard.factors import Effect
 from normbench.leaderboard.formats import Section
 from normbench.leaderboard.sheets import Numbers, Sheet, p_text
+
+_DIVERGED = "div: seeds that diverged, of the row or of what it is compared with."
 
 
 def ablation_section(found: Ablation, correction_name: str) -> Section:
@@ -16,13 +18,24 @@ def ablation_section(found: Ablation, correction_name: str) -> Section:
     return Section(
         title=f"{found.title}: {found.factor}s against {found.base}",
         sheets=(_grid(found), _list(found, "main"), _list(found, "interactions")),
-        lines={"Notes": found.left_out, "What was tested": list(_tested(found, correction_name))},
-        record=lambda: asdict(found) | {"diverged": _diverged_record(found)},
+        lines={
+            "Words": [_DIVERGED] if found.diverged else [],
+            "Notes": found.left_out,
+            "What was tested": list(_tested(found, correction_name)),
+        },
+        record=lambda: _record(found),
         flat=lambda: (
             ("effect", "level", "within", "n", "difference", "low", "high", "p", "p_adjusted"),
             [_flat(kind, e, found) for kind, effects in _kinds(found) for e in effects],
         ),
+        about=found,
     )
+
+
+def _record(found: Ablation) -> dict[str, object]:
+    record = asdict(replace(found, rows=())) | {"diverged": _diverged_record(found)}
+    del record["rows"]
+    return record
 
 
 def _diverged_record(found: Ablation) -> list[dict[str, object]]:
@@ -121,5 +134,13 @@ def _tested(found: Ablation, correction_name: str) -> Iterator[str]:
         "Main effects and interactions: the seed is the unit, so each seed is averaged over the "
         "levels first, and only seeds that all of them share count."
     )
+    staged = [f"{row.norm_label} {row.optimizer}" for row in found.rows if row.declared]
+    if staged:
+        yield (
+            f"Seeds were added in declared stages to {len(staged)} of the rows "
+            f"({', '.join(staged[:3])}{', ...' * (len(staged) > 3)}): p holds whichever stage they "
+            "stopped at, and seeds that no declared look has come to do not count. Intervals and "
+            "differences are not corrected for stopping."
+        )
     if found.diverged:
         yield f"Diverged seeds count with the worst score, {found.metric.worst:g}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from normbench.descriptions import Metric
 from normbench.errors import UsageError, unknown_name
-from normbench.leaderboard.choosing import one_setting
+from normbench.leaderboard.choosing import no_setting, one_setting
 from normbench.leaderboard.factors import FactorTable, factor_table
 from normbench.leaderboard.families import correction
 from normbench.leaderboard.grouping import (
@@ -17,6 +17,7 @@ from normbench.leaderboard.grouping import (
     references_of,
     tables_of,
 )
+from normbench.leaderboard.looks import Looks
 from normbench.leaderboard.notes import seed_list
 from normbench.leaderboard.reading import Reader, ReadRow
 from normbench.leaderboard.values import metric_named, values_of
@@ -38,6 +39,7 @@ class Ablation:
         table: All effects, positive is better.
         diverged: Seeds that diverged, by (level, other).
         left_out: What could not be taken in, in sentences.
+        rows: The rows it is made of.
     """
 
     title: str
@@ -47,6 +49,7 @@ class Ablation:
     table: FactorTable
     diverged: Mapping[tuple[str, str], int]
     left_out: tuple[str, ...]
+    rows: tuple[ReadRow, ...] = ()
 
     @property
     def sign(self) -> int:
@@ -92,7 +95,8 @@ def make_ablations(
         level = base or (_level(declared, factor) if declared else None)
         if level is None:
             raise UsageError(
-                f"{title}: {references[title].why}, so no {factor} is the base. Name one: --base"
+                f"{title}: {references[title].why}. Without that, no {factor} is the base; name "
+                f"another one with --base, or compare rows: normbench compare A B"
             )
         found.append(_ablation(title, chosen, factor, level, reader, wanted, post_hoc=bool(base)))
     return found
@@ -111,7 +115,7 @@ def _ablation(
     cells, left_out = _cells(rows, factor)
     levels = list(dict.fromkeys(level for level, _ in cells))
     if base not in levels:
-        raise unknown_name(f"{factor} of {title}", base, levels)
+        raise _no_base(title, rows, factor, base, levels)
     metric = metric_named(wanted.metric, rows[0].metric)
     sign = 1.0 if metric.direction == "max" else -1.0
     values = values_of(list(cells.values()), metric, reader)
@@ -125,6 +129,7 @@ def _ablation(
         [level for level in levels if level != base],
         list(dict.fromkeys(other for _, other in cells)),
         correction(wanted.terms.correction),
+        {cell: _looks(row, base=cell[0] == base) for cell, row in cells.items()},
     )
     return Ablation(
         title=title,
@@ -134,7 +139,28 @@ def _ablation(
         table=table,
         diverged={cell: len(row.diverged) for cell, row in cells.items() if row.diverged},
         left_out=(*([_CHOSEN] if post_hoc else []), *left_out),
+        rows=tuple(cells.values()),
     )
+
+
+def _no_base(
+    title: str, rows: Sequence[ReadRow], factor: str, base: str, levels: Sequence[str]
+) -> UsageError:
+    """Return the error for a base that no row stands for."""
+    of_base = [row for row in rows if _level(row, factor) == base and row.scores]
+    if not of_base:
+        return unknown_name(f"{factor} of {title}", base, levels)
+    others = ", ".join(levels) or "none here"
+    return UsageError(
+        f"{title}: {factor} {base} cannot be the base: it has {no_setting(of_base)}. Other bases: "
+        f"{others}."
+    )
+
+
+def _looks(row: ReadRow, *, base: bool) -> Looks:
+    """Return when *row* may be looked at; what it got as a base is not what is tested."""
+    given = row.declared is not None and bool(row.declared.reference_of)
+    return Looks.of(None if base and given else row.declared, row.runs)
 
 
 def _cells(
@@ -148,8 +174,7 @@ def _cells(
             together.setdefault((_level(row, factor), _level(row, other)), []).append(row)
     chosen = {cell: one_setting(members) for cell, members in together.items()}
     left_out = [
-        f"{level} with {within} has {len(together[level, within])} settings, none of them known "
-        "or the default, and is left out."
+        f"{level} with {within} is left out: it has {no_setting(together[level, within])}."
         for (level, within), row in chosen.items()
         if row is None
     ]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normbench.leaderboard import paired
+from normbench.leaderboard import paired, staged
+from normbench.leaderboard.looks import Looks
 from normbench.leaderboard.paired import Floats
-from normbench.leaderboard.staged import staged_p
 from normbench.power import detectable_effect
 
 Scores = Mapping[int, float]
@@ -25,8 +25,11 @@ class Comparison:
     What cannot be computed is nan.
 
     Attributes:
-        seeds: Seeds that both have.
+        seeds: Seeds that both have and that count.
         left_out: Seeds that only one of them has.
+        uncounted: Seeds that both have and that do not count: they came after the last declared
+            look, or before the stages were declared.
+        stages: Declared numbers of seeds, where they were added until decided.
         difference: Mean paired difference, in the metric's unit.
         interval: Its 95 % t interval.
         t: Statistic of the paired t-test.
@@ -40,11 +43,14 @@ class Comparison:
         detectable: Difference found with probability 0.8, at the spread measured here.
         correlation: Pearson's correlation of the pairs.
         equivalent: Whether the difference is shown to be below the smallest one of interest.
+        p_equivalent: The p of that, the larger one of two one-sided t-tests.
         deterministic: Whether all differences are equal.
     """
 
     seeds: tuple[int, ...]
     left_out: tuple[int, ...]
+    uncounted: tuple[int, ...] = ()
+    stages: tuple[int, ...] = ()
     difference: float = math.nan
     interval: tuple[float, float] = (math.nan, math.nan)
     t: float = math.nan
@@ -58,11 +64,12 @@ class Comparison:
     detectable: float = math.nan
     correlation: float = math.nan
     equivalent: bool = False
+    p_equivalent: float = math.nan
     deterministic: bool = False
 
     @property
     def n(self) -> int:
-        """Number of pairs."""
+        """Number of pairs that count."""
         return len(self.seeds)
 
 
@@ -74,57 +81,75 @@ class Rule:
         alpha: Probability of any false claim in a family.
         adjust: Corrects the p values of a family.
         smallest: Smallest difference of interest.
-        stages: Declared numbers of seeds, where seeds were added until decided.
     """
 
     alpha: float
     adjust: Callable[[Floats], Floats]
     smallest: float
-    stages: tuple[int, ...] = ()
 
 
-def compare_all(rows: Sequence[Scores], reference: Scores, rule: Rule) -> list[Comparison]:
+def compare_all(
+    rows: Sequence[Scores], reference: Scores, rule: Rule, looks: Sequence[Looks] = ()
+) -> list[Comparison]:
     """Compare each of *rows* with the *reference*; scores are oriented so that larger is better.
 
     Rows below five pairs can get no verdict and belong to no family.
+
+    Args:
+        rows: Scores of each row by seed.
+        reference: The same of what they are compared with.
+        rule: How.
+        looks: When each row may be looked at; none if seeds were added to none of them.
     """
-    columns = _measured(rows, reference, rule)
+    looks = looks or [Looks()] * len(rows)
+    counted = [
+        each.counted(row.keys() & reference.keys()) for row, each in zip(rows, looks, strict=True)
+    ]
+    columns = _measured(rows, reference, rule, counted, looks)
     testable = columns["n"] >= LEAST_FOR_VERDICT
     for name in ("p", "flip"):
         for side in ("better", "worse"):
             family = np.where(testable, columns[f"{name}_{side}"], np.nan)
             columns[f"{name}_{side}_adjusted"] = rule.adjust(family)
-    detectable = _detectable(columns, rule)
+    columns["detectable"] = _detectable(columns, rule)
     return [
-        _comparison(row, reference, {k: float(v[i]) for k, v in columns.items()}, detectable[i])
+        _comparison(row, reference, counted[i], looks[i].stages, columns, i, rule)
         for i, row in enumerate(rows)
     ]
 
 
-def _measured(rows: Sequence[Scores], reference: Scores, rule: Rule) -> dict[str, Floats]:
+def _measured(
+    rows: Sequence[Scores],
+    reference: Scores,
+    rule: Rule,
+    counted: Sequence[tuple[int, ...]],
+    looks: Sequence[Looks],
+) -> dict[str, Floats]:
     """Return the statistics of all rows as columns, computed for rows of the same seeds at once."""
-    by_seeds: dict[tuple[int, ...], list[int]] = {}
-    for place, row in enumerate(rows):
-        by_seeds.setdefault(tuple(sorted(row.keys() & reference.keys())), []).append(place)
+    alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+    for place, seeds in enumerate(counted):
+        alike.setdefault((seeds, looks[place].stages), []).append(place)
     columns: dict[str, Floats] = {name: np.full(len(rows), np.nan) for name in _COLUMNS}
-    for seeds, places in by_seeds.items():
+    for (seeds, stages), places in alike.items():
         columns["n"][places] = len(seeds)
         if not seeds:
             continue
         new = np.array([[rows[place][seed] for seed in seeds] for place in places])
         base = np.array([reference[seed] for seed in seeds])
-        for name, values in _statistics(new, base, rule).items():
+        for name, values in _statistics(new, base, rule, stages).items():
             columns[name][places] = values
     return columns
 
 
 _COLUMNS = (
     *("n", "difference", "low", "high", "t", "p_better", "p_worse", "flip_better", "flip_worse"),
-    *("win_rate", "effect", "standardised", "spread", "correlation", "equivalent", "same"),
+    *("win_rate", "effect", "standardised", "spread", "correlation", "p_equivalent", "same"),
 )
 
 
-def _statistics(new: Floats, base: Floats, rule: Rule) -> dict[str, Floats]:
+def _statistics(
+    new: Floats, base: Floats, rule: Rule, stages: tuple[int, ...]
+) -> dict[str, Floats]:
     differences = new - base
     n = len(base)
     mean = differences.mean(-1)
@@ -140,29 +165,21 @@ def _statistics(new: Floats, base: Floats, rule: Rule) -> dict[str, Floats]:
     varying = found["same"] == 0
     low, high = paired.t_interval(differences)
     t, _ = paired.t_test(differences)
-    better, worse = (_p(side * differences, rule.stages) for side in (1, -1))
+    better, worse = (staged.p_of_looks(side * differences, stages) for side in (1, -1))
     tested = {
         "low": low,
         "high": high,
         "t": t,
         "p_better": better,
         "p_worse": worse,
-        "flip_better": paired.sign_flip(differences),
-        "flip_worse": paired.sign_flip(-differences),
+        "flip_better": staged.flip_of_looks(differences, stages),
+        "flip_worse": staged.flip_of_looks(-differences, stages),
         "standardised": paired.standardised(differences),
         "spread": differences.std(-1, ddof=1),
-        "equivalent": paired.equivalence(differences, rule.smallest, rule.alpha),
+        "p_equivalent": staged.equivalence_p(differences, rule.smallest, stages),
     }
     untested = {name: np.where(varying, values, np.nan) for name, values in tested.items()}
     return {**found, **untested, "correlation": paired.correlation(new, base)}
-
-
-def _p(differences: Floats, stages: tuple[int, ...]) -> Floats:
-    """Return the one-sided p, of all looks made where seeds were added in stages."""
-    reached = [n for n in stages if n <= differences.shape[-1]]
-    if not reached:
-        return paired.t_test(differences)[1]
-    return staged_p([paired.t_test(differences[:, :n])[1] for n in reached], stages)
 
 
 def _detectable(columns: Mapping[str, Floats], rule: Rule) -> Floats:
@@ -177,14 +194,24 @@ def _detectable(columns: Mapping[str, Floats], rule: Rule) -> Floats:
 
 
 def _comparison(
-    row: Scores, reference: Scores, values: Mapping[str, float], detectable: float
+    row: Scores,
+    reference: Scores,
+    seeds: tuple[int, ...],
+    stages: tuple[int, ...],
+    columns: Mapping[str, Floats],
+    place: int,
+    rule: Rule,
 ) -> Comparison:
+    values = {name: float(column[place]) for name, column in columns.items()}
+
     def both(name: str, ending: str = "") -> tuple[float, float]:
         return values[f"{name}_better{ending}"], values[f"{name}_worse{ending}"]
 
     return Comparison(
-        seeds=tuple(sorted(row.keys() & reference.keys())),
+        seeds=seeds,
         left_out=tuple(sorted(row.keys() ^ reference.keys())),
+        uncounted=tuple(sorted((row.keys() & reference.keys()) - set(seeds))),
+        stages=stages,
         difference=values["difference"],
         interval=(values["low"], values["high"]),
         t=values["t"],
@@ -195,8 +222,9 @@ def _comparison(
         win_rate=values["win_rate"],
         effect=values["effect"],
         standardised=values["standardised"],
-        detectable=float(detectable),
+        detectable=values["detectable"],
         correlation=values["correlation"],
-        equivalent=values["equivalent"] == 1,
+        equivalent=values["p_equivalent"] < rule.alpha,
+        p_equivalent=values["p_equivalent"],
         deterministic=values["same"] == 1,
     )

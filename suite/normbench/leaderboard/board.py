@@ -28,7 +28,7 @@ class Terms:
     Attributes:
         alpha: Probability of any false `better`, and of any false `worse`.
         correction: ``holm``, ``bh`` or ``none``.
-        stages: Declared numbers of seeds, where seeds were added until decided.
+        stages: Numbers of seeds at which rows were looked at that have no declaration of their own.
         allow_incomplete: Whether rows with missing seeds get verdicts.
     """
 

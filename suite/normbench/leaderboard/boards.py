@@ -18,6 +18,7 @@ from normbench.leaderboard.making import judged
 from normbench.leaderboard.notes import notes_of
 from normbench.leaderboard.provenance import input_hash, look_up, refuse_mixed_hardware
 from normbench.leaderboard.reading import Reader, ReadRow
+from normbench.leaderboard.stage_notes import notes_about_stages
 from normbench.leaderboard.values import COSTS, metric_named, values_of
 from normbench.plugins import Catalogue
 
@@ -74,4 +75,5 @@ def _board(
             digest=input_hash(entries),
         )
     )
-    return replace(board, notes=tuple(notes_of(board, members)))
+    notes = (*notes_of(board, members), *notes_about_stages(board))
+    return replace(board, notes=notes)

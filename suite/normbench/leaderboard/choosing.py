@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from normbench.comparable import comparable
 from normbench.descriptions import Problem
 from normbench.errors import UsageError, unknown_name
 from normbench.leaderboard.reading import ReadRow
 from normbench.leaderboard.suites import SuiteRows
 from normbench.parameters import typed
 from normbench.plugins import Catalogue
+from normbench.settings_now import SUPERSEDED, stands_for
 
 REFERENCE_OPTIMIZERS = ("momentum", "sgd")
 _ORIGINS = ("known", "published", "default")
@@ -59,6 +61,9 @@ def base_problem(name: str, catalogue: Catalogue) -> str:
 def find_row(rows: Sequence[ReadRow], text: str) -> ReadRow:
     """Return the one row that *text* names.
 
+    A norm by its name alone is that norm as it comes, where there is such a row; of a cell's
+    settings the one that stands for it is meant.
+
     Args:
         rows: The rows to choose among.
         text: Words joined by ``+``: the beginning of a row's fingerprint, names such as
@@ -73,12 +78,25 @@ def find_row(rows: Sequence[ReadRow], text: str) -> ReadRow:
         if not matching:
             raise unknown_name("word for a row", term, _known_words(found))
         found = matching
-    if len(found) != 1:
+    meant = _meant(found, text)
+    if meant is None:
         raise UsageError(
             f"{text!r} names {len(found)} rows: expected one. Add a word, or give the beginning of "
             f"a row's fingerprint: {listed(found)}"
         )
-    return found[0]
+    return meant
+
+
+def _meant(rows: Sequence[ReadRow], text: str) -> ReadRow | None:
+    """Return which of the *rows* that have all words of *text* is the one meant, if it is one."""
+    if len(rows) == 1:
+        return rows[0]
+    names = {term.strip().removeprefix("norm=") for term in text.split("+")}
+    exact = [row for row in rows if row.plain and row.norm in names] or rows
+    cells = {
+        (row.problem, row.norm_label, row.optimizer, comparable(row.identity)) for row in exact
+    }
+    return one_setting(exact) if len(cells) == 1 else None
 
 
 def listed(rows: Iterable[ReadRow], most: int = 6) -> str:
@@ -191,21 +209,30 @@ def _default_norms(problem: str, catalogue: Catalogue, asked: Sequence[str]) -> 
 
 def _setting_of(cell: Sequence[ReadRow], words: str) -> Reference:
     row = one_setting(cell)
-    if row is not None:
-        return Reference(row=row, why=f"declared: {words}")
-    return Reference(
-        row=None, why=f"{words} has {len(cell)} settings, none of them known or the default"
+    if row is None:
+        return Reference(row=None, why=f"{words} has {no_setting(cell)}")
+    older = [each for each in cell if SUPERSEDED in each.setting_origin]
+    known = stands_for(row.setting_origin, "known")
+    lacking = "; what was tuned last there has no results here" if older and not known else ""
+    return Reference(row=row, why=f"declared: {words}{lacking}")
+
+
+def no_setting(cell: Sequence[ReadRow]) -> str:
+    """Return why no row stands for a cell, and what to do."""
+    return (
+        f"{len(cell)} settings, and none of them is the one that is known now, or the default: "
+        f"{listed(cell)}; train that one with: normbench run"
     )
 
 
 def one_setting(cell: Sequence[ReadRow]) -> ReadRow | None:
     """Return the row that stands for a cell, by where its setting comes from, never by its scores.
 
-    That is the one tuned in this cell, else the published one, else the optimizer's defaults, else
-    the only one; None if several are left.
+    That is the one that is known now of this cell, else the published one, else the optimizer's
+    defaults, else the only one; None if several are left.
     """
     for origin in _ORIGINS:
-        found = [row for row in cell if row.setting_origin.partition(",")[0] == origin]
+        found = [row for row in cell if stands_for(row.setting_origin, origin)]
         if len(found) == 1:
             return found[0]
     return cell[0] if len(cell) == 1 else None

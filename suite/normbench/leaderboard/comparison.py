@@ -21,6 +21,7 @@ from normbench.leaderboard.against import (
 from normbench.leaderboard.censored import sooner
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.families import unadjusted
+from normbench.leaderboard.looks import Looks, looks_together
 from normbench.leaderboard.paired import Floats, t_test
 from normbench.leaderboard.provenance import target_times
 from normbench.leaderboard.reading import Reader, ReadRow
@@ -62,7 +63,7 @@ class Duel:
     @property
     def p(self) -> float:
         """Two-sided p of the paired t-test; nan if there is none."""
-        return 2 * min(self.comparison.p)
+        return min(2 * min(self.comparison.p), 1.0)
 
     @property
     def flip(self) -> float:
@@ -98,9 +99,13 @@ def duel(new: ReadRow, base: ReadRow, reader: Reader, metric: str | None, alpha:
         base=base,
         metric=chosen,
         values=(values[0], values[1]),
-        comparison=compare_all(oriented[:1], oriented[1], rule)[0],
+        comparison=compare_all(oriented[:1], oriented[1], rule, [_looks(new, base)])[0],
         target=sooner(_times(new, reader), _times(base, reader)),
     )
+
+
+def _looks(*rows: ReadRow) -> Looks:
+    return looks_together(Looks.of(row.declared, row.runs) for row in rows)
 
 
 def _times(row: ReadRow, reader: Reader) -> dict[int, float | None]:

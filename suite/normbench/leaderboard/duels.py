@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
+from statistics import stdev
 from typing import Any
 
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.comparison import Assumptions, Duel, assumptions_of, seeds_missing
 from normbench.leaderboard.formats import Lines, Section
+from normbench.leaderboard.notes import seed_list
 from normbench.leaderboard.reading import ReadRow
 from normbench.leaderboard.sheets import Numbers, Sheet, p_text
 from normbench.power import pairs_needed
@@ -25,7 +27,7 @@ def duel_section(found: Duel) -> Section:
         "What was tested": list(_tested(found)),
     }
     return Section(
-        title, (_sheet(found, title),), lines, partial(_record, found), partial(_flat, found)
+        title, (_sheet(found, title),), lines, partial(_record, found), partial(_flat, found), found
     )
 
 
@@ -120,8 +122,7 @@ def _more(found: Duel) -> Iterator[str]:
             "spread."
         )
     if smallest and not math.isnan(comparison.detectable):
-        spread = abs(comparison.difference / comparison.t) * math.sqrt(comparison.n)
-        needed = pairs_needed(smallest / spread)
+        needed = pairs_needed(smallest / stdev(found.differences.values()))
         shown = f"{numbers.value(smallest)}{numbers.points}"
         count = f"{needed} seeds" if needed else "more seeds than can be trained"
         yield f"To find the smallest difference of interest, {shown}, takes {count}."
@@ -164,10 +165,26 @@ def _tested(found: Duel) -> Iterator[str]:
         f"Paired t-test by seed, two-sided, t = {found.comparison.t:.4g} with "
         f"{found.comparison.n - 1} degrees of freedom; one comparison, uncorrected."
     )
+    yield from _in_stages(found)
     yield (
         "It confirms something only if these two rows were chosen before looking; to compare "
         "several, see normbench leaderboard."
     )
+
+
+def _in_stages(found: Duel) -> Iterator[str]:
+    comparison = found.comparison
+    if not comparison.stages:
+        return
+    yield (
+        f"Seeds were added in declared stages, {', '.join(map(str, comparison.stages))} pairs: p "
+        "holds whichever one they stopped at; the interval is not corrected for stopping."
+    )
+    if comparison.uncounted:
+        yield (
+            f"Seeds {seed_list(comparison.uncounted)} do not count: no declared look has come to "
+            "them, or they were there before."
+        )
 
 
 def _record(found: Duel) -> dict[str, Any]:

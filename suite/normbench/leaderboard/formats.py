@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 from normbench.leaderboard.records import strict
@@ -22,6 +21,8 @@ _TEX = {
     ">": r"\textgreater{}",
 }
 
+# Columns that lead to a row where its address is known, the first that a table has.
+_LINKED = ("row", "norm")
 
 Lines = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
@@ -36,6 +37,8 @@ class Section:
         lines: Sentences below, by what introduces them.
         record: Returns the same as plain values, unrounded.
         flat: Returns headings and lines of the same for CSV.
+        about: What it shows, such as a board; pages draw figures of it.
+        commands: Command lines to copy, which reports show below the rest.
     """
 
     title: str
@@ -43,6 +46,8 @@ class Section:
     lines: Mapping[str, Sequence[str]]
     record: Callable[[], Mapping[str, Any]]
     flat: Callable[[], Lines]
+    about: object = None
+    commands: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:
@@ -85,28 +90,45 @@ def _tame(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
-def as_markdown(sections: Sequence[Section]) -> str:
-    """Return headings, tables and lists in Markdown."""
+def as_markdown(sections: Sequence[Section], links: Mapping[str, str] | None = None) -> str:
+    """Return headings, tables and lists in Markdown.
+
+    Args:
+        sections: The sections.
+        links: Addresses of rows by fingerprint; the tables of boards lead to them.
+    """
     parts = []
     for section in sections:
-        parts.append(f"## {_markdown(section.heading)}")
-        parts += map(_markdown_table, section.shown)
+        rows = [entry.row.row for entry in getattr(section.about, "entries", ())]
+        addresses = [(links or {}).get(row, "") for row in rows]
+        parts.append(f"## {markdown_text(section.heading)}")
+        parts += [markdown_table(sheet, addresses) for sheet in section.shown]
         for introduction, lines in section.lines.items():
             if lines:
-                listed = "\n".join(f"- {_markdown(line)}" for line in lines)
+                listed = "\n".join(f"- {markdown_text(line)}" for line in lines)
                 parts.append(f"{introduction}:\n\n{listed}")
     return "\n\n".join(parts)
 
 
-def _markdown_table(sheet: Sheet) -> str:
+def markdown_table(sheet: Sheet, addresses: Sequence[str] = ()) -> str:
+    """Return a table in Markdown, its title above.
+
+    Args:
+        sheet: The table.
+        addresses: Where each line leads, if all do; empty where one leads nowhere.
+    """
     rule = ["---:" if column in sheet.right else "---" for column in sheet.columns]
-    lines = [[_markdown(cell) for cell in line] for line in (sheet.columns, *sheet.rows)]
+    lines = [[markdown_text(cell) for cell in line] for line in (sheet.columns, *sheet.rows)]
+    at = next((sheet.columns.index(name) for name in _LINKED if name in sheet.columns), None)
+    if at is not None and len(addresses) == len(sheet.rows):
+        for line, address in zip(lines[1:], addresses, strict=True):
+            line[at] = f"[{line[at]}]({address})" if address else line[at]
     lines.insert(1, rule)
-    caption = [f"{_markdown(sheet.title)}\n"] if sheet.title else []
+    caption = [f"{markdown_text(sheet.title)}\n"] if sheet.title else []
     return "\n".join([*caption, *(f"| {' | '.join(line)} |" for line in lines)])
 
 
-def _markdown(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Escape what Markdown would take for its own or for HTML."""
     plain = text.replace("\\", "\\\\").replace("&", "&amp;").replace("<", "&lt;")
     for char in "|*[]":
@@ -146,54 +168,17 @@ def _latex(text: str) -> str:
     return "".join(_TEX.get(char, char) for char in text)
 
 
-def as_html(sections: Sequence[Section]) -> str:
-    """Return a whole page without scripts; every text is escaped."""
-    body = "".join(_html_section(section) for section in sections)
-    style = (
-        "body{font-family:sans-serif;margin:1rem;color-scheme:light dark}"
-        "table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}"
-        "th,td{padding:.2rem .6rem;text-align:left;border-bottom:1px solid #8888}"
-        ".r{text-align:right}"
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><title>normbench leaderboard</title>'
-        f"<style>{style}</style></head><body>{body}</body></html>"
-    )
+def as_html(sections: Sequence[Section], links: Mapping[str, str] | None = None) -> str:
+    """Return a whole page, see :func:`normbench.leaderboard.page.leaderboard_page`."""
+    # Imported here: the page shows sections.
+    from normbench.leaderboard.page import leaderboard_page
+
+    return leaderboard_page(sections, links, contents=len(sections) > 2)
 
 
-def _html_section(section: Section) -> str:
-    tables = "".join(map(_html_table, section.shown))
-    lists = "".join(
-        f"<h3>{escape(introduction)}</h3><ul>{_html_items(lines)}</ul>"
-        for introduction, lines in section.lines.items()
-        if lines
-    )
-    return f"<section><h2>{escape(section.heading)}</h2>{tables}{lists}</section>"
-
-
-def _html_items(lines: Sequence[str]) -> str:
-    return "".join(f"<li>{escape(line)}</li>" for line in lines)
-
-
-def _html_table(sheet: Sheet) -> str:
-    def cells(tag: str, line: Sequence[str]) -> str:
-        return "".join(
-            f"<{tag}{_html_class(sheet, column)}>{escape(cell)}</{tag}>"
-            for column, cell in zip(sheet.columns, line, strict=True)
-        )
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in sheet.rows)
-    caption = f"<caption>{escape(sheet.title)}</caption>" if sheet.title else ""
-    head = f"<thead><tr>{cells('th', sheet.columns)}</tr></thead>"
-    return f"<table>{caption}{head}<tbody>{body}</tbody></table>"
-
-
-def _html_class(sheet: Sheet, column: str) -> str:
-    return ' class="r"' if column in sheet.right else ""
-
-
-FORMATS: Mapping[str, Callable[[Sequence[Section]], str]] = {
+# Formats whose functions take addresses by the fingerprint of a row or a run, as ``links``.
+LINKING = frozenset({"md", "html"})
+FORMATS: Mapping[str, Callable[..., str]] = {
     "md": as_markdown,
     "latex": as_latex,
     "csv": as_csv,

@@ -17,6 +17,7 @@ from normbench.leaderboard.choosing import (
 from normbench.leaderboard.reading import Reader, ReadRow
 from normbench.leaderboard.suites import SuiteRows
 from normbench.plugins import Catalogue
+from normbench.settings_now import has_settings, origin_now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class Wanted:
         metric: What to judge by; None for each problem's own metric.
         reference: Words that name the row to compare with; None for the declared one.
         suite: Only the rows of a suite, which may declare references.
+        rows: Only these rows by fingerprint, beside their reference; empty for all.
         since: Leave out runs that finished before, in Unix seconds.
         terms: How to compare.
     """
@@ -42,6 +44,7 @@ class Wanted:
     metric: str | None = None
     reference: str | None = None
     suite: SuiteRows | None = None
+    rows: frozenset[str] = frozenset()
     since: float | None = None
     terms: Terms = field(default_factory=Terms)
 
@@ -68,12 +71,29 @@ def comparable_rows(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> lis
     """
     filters = {"problem": wanted.problems, "protocol": wanted.protocols}
     everything = _of_suite(reader.rows(), reader.place, wanted.suite)
-    rows = _since(choose(everything, filters, catalogue), reader, wanted.since)
+    chosen = as_known_now(choose(everything, filters, catalogue), catalogue)
+    rows = _since(chosen, reader, wanted.since)
     if not any(row.runs for row in rows):
         raise UsageError(
             f"{reader.place} holds no runs to compare. Train some: normbench run PROBLEM OPTIMIZER"
         )
     return rows
+
+
+def as_known_now(rows: Sequence[ReadRow], catalogue: Catalogue) -> list[ReadRow]:
+    """Return *rows* with the origins that their settings have by what is known now.
+
+    Raises:
+        StoreError: If a file of the store's own settings cannot be read.
+    """
+    return [_as_known_now(row, catalogue) for row in rows]
+
+
+def _as_known_now(row: ReadRow, catalogue: Catalogue) -> ReadRow:
+    if not has_settings(catalogue, row.problem, row.norm, row.optimizer, row.protocol):
+        return row
+    origin = origin_now(row.content, catalogue)
+    return row if origin == row.setting_origin else replace(row, setting_origin=origin)
 
 
 def _of_suite(rows: Sequence[ReadRow], place: str, suite: SuiteRows | None) -> Sequence[ReadRow]:
@@ -95,7 +115,7 @@ def narrowed(rows: Sequence[ReadRow], catalogue: Catalogue, wanted: Wanted) -> l
     Raises:
         UsageError: If there are none; with what there is.
     """
-    run = [row for row in rows if row.runs]
+    run = [row for row in rows if row.runs and (not wanted.rows or row.row in wanted.rows)]
     return choose(run, {"norm": wanted.norms, "optimizer": wanted.optimizers}, catalogue)
 
 

@@ -17,8 +17,11 @@ from normbench.leaderboard.against import (
 )
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.families import correction, holm, letters
-from normbench.leaderboard.paired import all_equal, t_test
+from normbench.leaderboard.looks import Looks, looks_together
+from normbench.leaderboard.paired import all_equal
 from normbench.leaderboard.ranks import rank_intervals
+from normbench.leaderboard.reading import ReadRow
+from normbench.leaderboard.staged import two_sided_p
 from normbench.leaderboard.verdicts import Circumstances, Verdict, verdict_of
 
 MOST_FOR_LETTERS = 60
@@ -28,23 +31,38 @@ Oriented = Sequence[Mapping[int, float]]
 
 def judged(board: Board) -> Board:
     """Return *board* with its entries ordered, compared with the reference, and judged."""
-    entries = _ordered(board)
-    board = replace(board, entries=entries)
-    oriented = [{seed: board.sign * v for seed, v in entry.values.items()} for entry in entries]
-    compared = _comparisons(board, oriented)
+    board = with_verdicts(board)
+    oriented = _oriented(board)
     ranks = rank_intervals_of(oriented)
-    groups = letters_of(oriented, board.terms.alpha)
+    groups = letters_of(oriented, board.terms.alpha, looks_of(board))
     finished = tuple(
-        replace(
-            entry,
-            verdict=_verdict(board, entry, compared.get(place)),
-            comparison=compared.get(place),
-            rank_interval=ranks.get(place),
-            letters=groups.get(place, ""),
-        )
-        for place, entry in enumerate(entries)
+        replace(entry, rank_interval=ranks.get(place), letters=groups.get(place, ""))
+        for place, entry in enumerate(board.entries)
     )
     return replace(board, entries=finished)
+
+
+def with_verdicts(board: Board) -> Board:
+    """Return *board* with its entries ordered and their verdicts, without rank intervals."""
+    board = replace(board, entries=_ordered(board))
+    found = _comparisons(board, _oriented(board))
+    finished = tuple(
+        replace(
+            entry, verdict=_verdict(board, entry, found.get(place)), comparison=found.get(place)
+        )
+        for place, entry in enumerate(board.entries)
+    )
+    return replace(board, entries=finished)
+
+
+def _oriented(board: Board) -> Oriented:
+    return [{seed: board.sign * v for seed, v in entry.values.items()} for entry in board.entries]
+
+
+def looks_of(board: Board) -> list[Looks]:
+    """Return when each row of *board* may be looked at."""
+    stages = board.terms.stages
+    return [Looks.of(entry.row.declared, entry.row.runs, stages) for entry in board.entries]
 
 
 def _ordered(board: Board) -> tuple[Entry, ...]:
@@ -71,9 +89,11 @@ def _comparisons(board: Board, oriented: Oriented) -> dict[int, Comparison]:
         alpha=board.terms.alpha,
         adjust=correction(board.terms.correction),
         smallest=board.metric.smallest_difference,
-        stages=board.terms.stages,
     )
-    found = compare_all([oriented[i] for i in others], oriented[at], rule)
+    looks = looks_of(board)
+    found = compare_all(
+        [oriented[i] for i in others], oriented[at], rule, [looks[i] for i in others]
+    )
     return dict(zip(others, found, strict=True))
 
 
@@ -83,8 +103,8 @@ def _verdict(board: Board, entry: Entry, compared: Comparison | None) -> Verdict
         return None
     if compared is None:
         return Verdict.REFERENCE
-    missing = bool(entry.row.missing or reference.missing) and not board.terms.allow_incomplete
-    unplanned = bool(board.terms.stages) and compared.n not in board.terms.stages
+    missing = lacks_results(entry.row, reference, compared) and not board.terms.allow_incomplete
+    unplanned = not at_declared_look(entry.row, compared, board.terms.stages)
     given = Circumstances(
         alpha=board.terms.alpha,
         diverged=bool(entry.row.diverged),
@@ -92,6 +112,29 @@ def _verdict(board: Board, entry: Entry, compared: Comparison | None) -> Verdict
         exploratory=board.exploratory or missing or unplanned,
     )
     return verdict_of(compared, given)
+
+
+def lacks_results(row: ReadRow, reference: ReadRow, compared: Comparison) -> bool:
+    """Whether results are missing that the comparison should be made of.
+
+    Of a row with declared stages, what comes after the seeds of the last look is not among them.
+    """
+    if row.declared is None or row.declared.reference_of:
+        return bool(row.missing or reference.missing)
+    return compared.seeds != row.declared.seeds[: compared.n]
+
+
+def at_declared_look(row: ReadRow, compared: Comparison, stages: Sequence[int]) -> bool:
+    """Whether the comparison is of a look that was declared, or the number of seeds was fixed.
+
+    Args:
+        row: The row.
+        compared: Its comparison.
+        stages: Those that it is said to have been trained in, if the store has none of it.
+    """
+    if row.declared is not None:
+        return compared.n in compared.stages and not row.declared.late
+    return not stages or compared.n + len(compared.uncounted) in stages
 
 
 def rank_intervals_of(oriented: Oriented) -> dict[int, tuple[int, int]]:
@@ -106,31 +149,41 @@ def rank_intervals_of(oriented: Oriented) -> dict[int, tuple[int, int]]:
     return dict(zip(places, rank_intervals(table), strict=True))
 
 
-def letters_of(oriented: Oriented, alpha: float) -> dict[int, str]:
-    """Return the letters of rows with five seeds or more, by place; none above sixty rows."""
+def letters_of(oriented: Oriented, alpha: float, looks: Sequence[Looks] = ()) -> dict[int, str]:
+    """Return the letters of rows with five seeds or more, by place; none above sixty rows.
+
+    Args:
+        oriented: Scores by seed, larger is better.
+        alpha: Probability of telling any two apart that are alike.
+        looks: When each row may be looked at; none if seeds were added to none of them.
+    """
     places = [i for i, scores in enumerate(oriented) if len(scores) >= LEAST_FOR_VERDICT]
     if len(places) < 2 or len(places) > MOST_FOR_LETTERS:
         return {}
-    p = pairwise_p([oriented[i] for i in places])
+    when = [looks[i] for i in places] if looks else ()
+    p = pairwise_p([oriented[i] for i in places], when)
     return dict(zip(places, letters(p < alpha), strict=True))
 
 
-def pairwise_p(rows: Oriented) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def pairwise_p(
+    rows: Oriented, looks: Sequence[Looks] = ()
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Return Holm's two-sided p of the paired t-test for each pair of rows; nan if untestable."""
     pairs = list(combinations(range(len(rows)), 2))
-    adjusted = holm(np.array([_two_sided(rows[i], rows[j]) for i, j in pairs], dtype=np.float64))
+    when = looks or [Looks()] * len(rows)
+    raw = [_two_sided(rows[i], rows[j], looks_together((when[i], when[j]))) for i, j in pairs]
+    adjusted = holm(np.array(raw, dtype=np.float64))
     table = np.full((len(rows), len(rows)), np.nan)
     for (i, j), p in zip(pairs, adjusted, strict=True):
         table[i, j] = table[j, i] = p
     return table
 
 
-def _two_sided(first: Mapping[int, float], second: Mapping[int, float]) -> float:
-    seeds = sorted(first.keys() & second.keys())
+def _two_sided(first: Mapping[int, float], second: Mapping[int, float], looks: Looks) -> float:
+    seeds = looks.counted(first.keys() & second.keys())
     if len(seeds) < LEAST_FOR_VERDICT:
         return np.nan
     new, base = (np.array([scores[seed] for seed in seeds]) for scores in (first, second))
     if all_equal(new - base, float(max(np.abs(new).max(), np.abs(base).max()))):
         return np.nan
-    p = float(t_test(new - base)[1])
-    return 2 * min(p, 1 - p)
+    return two_sided_p(new - base, looks.stages)

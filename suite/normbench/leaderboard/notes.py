@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from normbench.leaderboard.against import LEAST_FOR_INTERVAL
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.choosing import row_label
+from normbench.leaderboard.making import lacks_results
 from normbench.leaderboard.paired import divergence_bound
 from normbench.leaderboard.provenance import MOST_RUNS
 from normbench.leaderboard.reading import ReadRow
+from normbench.quantities import counted
 
 _SHOWN = 3
 
@@ -46,11 +48,13 @@ def _about_choices(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
         )
     hidden = sum(bool(row.runs) for row in members) - len(board.entries)
     if hidden:
-        yield (f"{hidden} comparable rows are not shown, and p is corrected for those shown only.")
+        yield (
+            f"Not shown: {counted(hidden, 'comparable row')}; p is corrected for those shown only."
+        )
 
 
 def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
-    missing = [entry for entry in board.entries if entry.row.missing]
+    missing = [entry for entry in board.entries if entry.row.missing and _matters(board, entry)]
     if missing and not board.terms.allow_incomplete:
         yield (
             f"Seeds without a result: {_each(missing, _missing)}. Such rows get no verdict beyond "
@@ -58,8 +62,8 @@ def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
         )
     if missing and board.terms.allow_incomplete:
         yield (
-            f"Seeds without a result were left out of {len(missing)} rows as asked; if they failed "
-            "for what the row does, its mean is too good."
+            f"Seeds without a result were left out of {counted(len(missing), 'row')} as asked; if "
+            "they failed for what the row does, its mean is too good."
         )
     unpaired = [e for e in board.entries if e.comparison and e.comparison.left_out]
     if unpaired:
@@ -69,10 +73,18 @@ def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
         )
     tuning = sum(row.tuning for row in members)
     if tuning:
-        yield f"{tuning} runs at tuning seeds (from 100000 on) are left out."
+        yield f"Left out: {counted(tuning, 'run')} at tuning seeds (from 100000 on)."
     short = [entry for entry in board.entries if entry.n == 1]
     if short:
         yield f"Rows with one seed show a number, not a result: {len(short)}."
+
+
+def _matters(board: Board, entry: Entry) -> bool:
+    """Whether the results that a row lacks keep it from its verdict."""
+    reference, compared = board.reference.row, entry.comparison
+    if reference is None or compared is None:
+        return True
+    return lacks_results(entry.row, reference, compared)
 
 
 def _about_divergence(board: Board) -> Iterator[str]:
@@ -84,7 +96,7 @@ def _about_divergence(board: Board) -> Iterator[str]:
         )
     lost = [entry for entry in board.entries if entry.n and len(entry.row.diverged) == entry.n]
     if lost:
-        yield f"Every seed diverged in {len(lost)} rows: {_each(lost, _name)}."
+        yield f"Every seed diverged in {counted(len(lost), 'row')}: {_each(lost, _name)}."
     calm = [entry.n for entry in board.entries if entry.n >= LEAST_FOR_INTERVAL]
     if calm and min(calm) < 10:
         bound = divergence_bound(min(calm))
@@ -102,16 +114,18 @@ def _about_machines(board: Board) -> Iterator[str]:
             "fewer with --norm or --optimizer."
         )
     if len(provenance.hardware) > 1:
-        counted = ", ".join(f"{name} ({n} runs)" for name, n in provenance.hardware.items())
-        yield f"Times are left out: the runs were trained on different hardware: {counted}."
+        kinds = ", ".join(f"{x} ({counted(n, 'run')})" for x, n in provenance.hardware.items())
+        yield f"Times are left out: the runs were trained on different hardware: {kinds}."
     if len(provenance.versions) > 1:
-        counted = "; ".join(f"{name} ({n} runs)" for name, n in provenance.versions.items())
-        yield f"The runs were trained with different versions: {counted}."
+        kinds = "; ".join(f"{x} ({counted(n, 'run')})" for x, n in provenance.versions.items())
+        yield f"The runs were trained with different versions: {kinds}."
 
 
 def _each(entries: Sequence[Entry], words: Callable[[Entry], str]) -> str:
     shown = "; ".join(words(entry) for entry in entries[:_SHOWN])
-    return shown + (f"; and {len(entries) - _SHOWN} rows more" if len(entries) > _SHOWN else "")
+    return shown + (
+        f"; and {counted(len(entries) - _SHOWN, 'row')} more" if len(entries) > _SHOWN else ""
+    )
 
 
 def _name(entry: Entry) -> str:

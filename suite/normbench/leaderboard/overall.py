@@ -22,7 +22,12 @@ from normbench.leaderboard.new_problems import LEAST_TO_TEST, Friedman, friedman
 from normbench.leaderboard.paired import Floats, sign_flip, signed_ranks
 from normbench.leaderboard.ranks import average_ranks
 
-LEVELS = tuple(round(0.05 * i, 2) for i in range(31))
+# Close to the reference's mean they lie closer together: that is where methods differ.
+LEVELS = (
+    *(round(0.05 * i, 2) for i in range(18)),
+    *(round(0.005 * i, 3) for i in range(180, 221)),
+    *(round(0.05 * i, 2) for i in range(23, 31)),
+)
 Method = tuple[str, str]
 
 

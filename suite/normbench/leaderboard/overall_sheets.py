@@ -11,6 +11,11 @@ from normbench.leaderboard.new_problems import LEAST_FOR_CD, LEAST_TO_TEST
 from normbench.leaderboard.overall import LEVELS, Overall, Standing
 from normbench.leaderboard.sheets import Sheet, p_text
 
+_IMPROVEMENT = (
+    "P(improvement): how often a seed beats a seed of the reference, averaged over problems; 0.5 "
+    "is neither."
+)
+
 
 def overall_section(found: Overall) -> Section:
     """Return the standings, what they say, and what they do not."""
@@ -40,9 +45,14 @@ def overall_section(found: Overall) -> Section:
     return Section(
         title=title,
         sheets=(Sheet(heads, rows, heads[4:], title),),
-        lines={"Notes": found.left_out, "What was tested": list(_tested(found))},
+        lines={
+            "Words": [_IMPROVEMENT],
+            "Notes": found.left_out,
+            "What was tested": list(_tested(found)),
+        },
         record=lambda: asdict(found) | {"levels": list(LEVELS), "test": _test_record(found)},
         flat=lambda: (columns, [_flat(standing) for standing in found.standings]),
+        about=found,
     )
 
 

@@ -124,15 +124,6 @@ def win_rate(differences: Floats) -> Floats:
     return np.asarray(((differences > 0) + 0.5 * (differences == 0)).mean(-1))
 
 
-def equivalence(differences: Floats, margin: float, alpha: float = 0.05) -> Floats:
-    """Return whether the mean difference is shown to lie within ±*margin*, by two one-sided tests.
-
-    That is: whether the 1 - 2·alpha t interval does.
-    """
-    low, high = t_interval(differences, 1 - 2 * alpha)
-    return np.asarray((low > -margin) & (high < margin), dtype=np.float64)
-
-
 def correlation(new: Floats, base: Floats) -> Floats:
     """Return Pearson's correlation of paired scores; nan where either does not vary."""
     new, base = new - new.mean(-1, keepdims=True), base - base.mean(-1, keepdims=True)

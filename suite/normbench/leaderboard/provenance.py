@@ -58,10 +58,17 @@ def refuse_mixed_hardware(title: str, metric: str, provenance: Provenance) -> No
 
 
 def input_hash(entries: Iterable[Entry]) -> str:
-    """Return 12 hexadecimal digits that depend on the rows and their values alone."""
-    content = sorted([entry.row.row, sorted(entry.values.items())] for entry in entries)
+    """Return 12 hexadecimal digits that depend on the rows, their values and their stages alone."""
+    content = sorted(
+        [entry.row.row, sorted(entry.values.items()), *_declared(entry)] for entry in entries
+    )
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _declared(entry: Entry) -> list[object]:
+    declared = entry.row.declared
+    return [[declared.stages, declared.seeds, declared.late]] if declared else []
 
 
 def _scored(entry: Entry) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.choosing import one_setting
 from normbench.leaderboard.formats import Section
 from normbench.leaderboard.sheets import Numbers, Sheet
 from normbench.parameters import typed
 from normbench.plugins import Catalogue
 from normbench.publications import Publication, PublishedResult
+from normbench.settings import AS_PUBLISHED
 
 
 def published_section(board: Board, catalogue: Catalogue) -> Section | None:
@@ -34,26 +35,35 @@ def published_section(board: Board, catalogue: Catalogue) -> Section | None:
     return Section(
         title=f"{board.title}: published numbers, not paired with ours",
         sheets=(_sheet(board, results),),
-        lines={"Not paired, not tested, not ranked": [*sources, *deviations]},
+        lines={"Not paired, not tested, not ranked": [*sources, *_reading(results), *deviations]},
         record=lambda: {"title": f"{board.title}: published", "paired": False, "results": lines},
         flat=lambda: (heads, [list(line.values()) for line in lines]),
     )
 
 
 def _ours(board: Board, result: PublishedResult) -> list[Entry]:
-    """Return our rows of the same norm and optimizer, whatever their setting."""
-    return [
+    """Return our row of the same norm and optimizer; of several settings the one that stands."""
+    found = [
         entry
         for entry in board.entries
         if entry.row.optimizer == result.optimizer
         and entry.row.norm_label == result.norm
         and entry.mean is not None
     ]
+    row = one_setting([entry.row for entry in found]) if found else None
+    return [entry for entry in found if row is None or entry.row.row == row.row]
+
+
+def _same_rules(board: Board, result: PublishedResult) -> bool:
+    """Whether our rows follow the protocol of *result* as it is written, so that they compare."""
+    row = board.entries[0].row
+    return row.protocol == result.protocol and set(row.deviations) <= {AS_PUBLISHED}
 
 
 def _line(board: Board, result: PublishedResult) -> dict[str, Any]:
     ours = _ours(board, result)
-    mean = fmean(entry.mean or 0.0 for entry in ours) if len(ours) == 1 else None
+    mean = ours[0].mean if len(ours) == 1 else None
+    same = _same_rules(board, result)
     return {
         "norm": result.norm,
         "optimizer": result.optimizer,
@@ -66,10 +76,25 @@ def _line(board: Board, result: PublishedResult) -> dict[str, Any]:
         "published_n": result.n,
         "ours": mean,
         "our_rows": " ".join(entry.row.row[:8] for entry in ours),
-        "difference_not_paired": None if mean is None else mean - result.mean,
+        "same_rules": same,
+        "difference_not_paired": mean - result.mean if same and mean is not None else None,
         "label": result.label,
         "source": result.source.reference,
     }
+
+
+def _reading(results: Sequence[PublishedResult]) -> list[str]:
+    """Return how to read the columns."""
+    divisors = {"n": "n", "n-1": "n - 1", "unknown": "an unknown number"}
+    spreads: dict[str, dict[str, None]] = {}
+    for result in results:
+        if result.sd is not None:
+            spreads.setdefault(divisors[result.spread], {})[result.source.title] = None
+    told = [f"by {by} in {', '.join(titles)}" for by, titles in spreads.items()]
+    return [
+        *([f"The published standard deviation divides {'; '.join(told)}."] if told else []),
+        "A difference is shown where our rows follow the same protocol, unchanged.",
+    ]
 
 
 def _conditions(result: PublishedResult) -> str:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from normbench.descriptions import Metric
 from normbench.parameters import Value
 from normbench.specs import FIRST_TUNING_SEED
-from normbench.store import IndexedRow, RunState, RunStore, StoredRun
+from normbench.store import (
+    Declaration,
+    Index,
+    IndexedRow,
+    Outcome,
+    RunState,
+    RunStore,
+    read_declarations,
+)
 
 SCORED = (RunState.FINISHED, RunState.DIVERGED)
 
@@ -49,6 +57,7 @@ class ReadRow:
         text: The spec of one of its runs as JSON; read when something of it is asked for.
         runs: Runs by seed; none of them was trained for tuning.
         tuning: Runs that were left out because they were trained for tuning.
+        declared: The stages that seeds are added in, where they were declared.
     """
 
     row: str
@@ -63,26 +72,28 @@ class ReadRow:
     text: str | bytes = field(repr=False)
     runs: Mapping[int, ReadRun]
     tuning: int = 0
+    declared: Declaration | None = None
 
     @cached_property
     def metric(self) -> Metric:
         """What it is judged by."""
-        return Metric(**self._content["problem"]["metric"])
+        return Metric(**self.content["problem"]["metric"])
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """What tells the row from others, see :class:`normbench.specs.RunSpec`."""
-        found: Mapping[str, Any] = self._content["identity"]
+        found: Mapping[str, Any] = self.content["identity"]
         return found
 
     @property
     def rules(self) -> Mapping[str, Any]:
         """The protocol's rules."""
-        found: Mapping[str, Any] = self._content["protocol"]["rules"]
+        found: Mapping[str, Any] = self.content["protocol"]["rules"]
         return found
 
     @cached_property
-    def _content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
+        """The spec of one of its runs."""
         found: dict[str, Any] = json.loads(self.text)
         return found
 
@@ -121,22 +132,30 @@ class Reader(Protocol):
         """Return all rows with their runs."""
 
     def results(self, fingerprints: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
-        """Return the results of runs, by fingerprint; those without one are left out."""
+        """Return the results of runs, by fingerprint; those without one are left out.
+
+        Of each there is at least what :mod:`normbench.store.index_results` keeps, as far as the
+        result has it.
+        """
 
     def environments(self, fingerprints: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return where runs were trained, by fingerprint, as far as it is known."""
 
 
-@dataclass
 class StoreReader:
-    """Reads a run store.
+    """Reads a run store, as it is when something is asked of it for the first time.
 
-    Attributes:
+    Args:
         store: The store.
     """
 
-    store: RunStore
-    _stored: dict[str, StoredRun] = field(default_factory=dict)
+    def __init__(self, store: RunStore) -> None:
+        self.store = store
+
+    @cached_property
+    def index(self) -> Index:
+        """What is known of all runs."""
+        return self.store.index()
 
     @property
     def place(self) -> str:
@@ -145,39 +164,73 @@ class StoreReader:
 
     def rows(self) -> list[ReadRow]:
         """Return all rows with their runs, in an order that depends on nothing else."""
-        index = self.store.index()
+        index = self.index
         runs: dict[str, dict[int, ReadRun]] = {}
-        tuning: dict[str, int] = {}
         for run in index.runs.values():
-            own = runs.setdefault(run.row, {})
-            if run.seed >= FIRST_TUNING_SEED:
-                tuning[run.row] = tuning.get(run.row, 0) + 1
-            else:
-                own[run.seed] = ReadRun(run.fingerprint, run.state, run.score, run.seconds)
+            found = ReadRun(run.fingerprint, run.state, run.score, run.seconds)
+            runs.setdefault(run.row, {})[run.seed] = found
+        declared = read_declarations(self.store.root)
         return [
-            _row(index.rows[row], dict(sorted(own.items())), tuning.get(row, 0))
-            for row, own in sorted(runs.items())
+            read_row(index.rows[row], own, declared.get(row)) for row, own in sorted(runs.items())
         ]
 
-    def results(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    def results(self, fingerprints: Iterable[str]) -> Results:
         """Return the results of runs, by fingerprint; those without one are left out."""
-        found = ((name, self._run(name)) for name in fingerprints)
-        results = ((name, run.result() if run else None) for name, run in found)
-        return {name: result for name, result in results if result is not None}
+        found = ((name, self.index.outcome(name)) for name in fingerprints)
+        return Results({name: outcome for name, outcome in found if outcome is not None})
 
     def environments(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-        """Return where runs were trained, by fingerprint, as far as it is known."""
-        found = ((name, self._run(name)) for name in fingerprints)
-        known = ((name, run.environment() if run else None) for name, run in found)
-        return {name: environment for name, environment in known if environment is not None}
-
-    def _run(self, fingerprint: str) -> StoredRun | None:
-        if fingerprint not in self._stored and (run := self.store.get(fingerprint)):
-            self._stored[fingerprint] = run
-        return self._stored.get(fingerprint)
+        """Return where runs with a result were trained, by fingerprint, as far as it is known."""
+        found = ((name, self.index.outcome(name)) for name in fingerprints)
+        return {
+            name: _parsed(each.environment) for name, each in found if each and each.environment
+        }
 
 
-def _row(entry: IndexedRow, runs: Mapping[int, ReadRun], tuning: int) -> ReadRow:
+class Results(Mapping[str, Mapping[str, Any]]):
+    """Results by fingerprint, each made when it is asked for: all together they are large.
+
+    Args:
+        outcomes: What the index keeps of them.
+    """
+
+    def __init__(self, outcomes: Mapping[str, Outcome]) -> None:
+        self._outcomes = outcomes
+
+    def __getitem__(self, fingerprint: str) -> Mapping[str, Any]:
+        """Return the result of a run.
+
+        Raises:
+            KeyError: If it has none.
+        """
+        return self._outcomes[fingerprint].result()
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the runs."""
+        return iter(self._outcomes)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._outcomes)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Mapping[str, Any]:
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def read_row(
+    entry: IndexedRow, runs: Mapping[int, ReadRun], declared: Declaration | None = None
+) -> ReadRow:
+    """Return the row that *entry* describes; of runs at tuning seeds only the number.
+
+    Args:
+        entry: What the spec says of the row.
+        runs: All of its runs by seed.
+        declared: The stages that its seeds are added in.
+    """
+    own = {seed: run for seed, run in sorted(runs.items()) if seed < FIRST_TUNING_SEED}
     return ReadRow(
         row=entry.row,
         problem=entry.problem,
@@ -189,6 +242,7 @@ def _row(entry: IndexedRow, runs: Mapping[int, ReadRun], tuning: int) -> ReadRow
         protocol=entry.protocol,
         deviations=entry.deviations,
         text=entry.text,
-        runs=runs,
-        tuning=tuning,
+        runs=own,
+        tuning=len(runs) - len(own),
+        declared=declared,
     )

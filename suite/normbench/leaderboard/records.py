@@ -74,6 +74,7 @@ def entry_record(board: Board, entry: Entry) -> dict[str, Any]:
         "planned": entry.planned,
         "diverged": list(row.diverged),
         "missing": list(row.missing),
+        "declared": row.declared.to_dict() if row.declared else None,
         "mean": entry.mean,
         "interval": entry.interval,
         "median": entry.median,

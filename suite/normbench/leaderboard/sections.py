@@ -7,6 +7,7 @@ from functools import partial
 
 from normbench.leaderboard.board import Board
 from normbench.leaderboard.formats import Section
+from normbench.leaderboard.legend import legend_of
 from normbench.leaderboard.overall import overall_of
 from normbench.leaderboard.overall_sheets import overall_section
 from normbench.leaderboard.published import published_section
@@ -33,11 +34,17 @@ def report_sections(boards: Sequence[Board], published: Catalogue | None = None)
 
 
 def board_section(board: Board) -> Section:
-    """Return a board with its detailed rows, its notes and what was tested."""
+    """Return a board with its detailed rows, what its words mean, its notes and what was tested."""
+    sheets = (main_sheet(board), detail_sheet(board))
     return Section(
         title=board.title,
-        sheets=(main_sheet(board), detail_sheet(board)),
-        lines={"Notes": board.notes, "What was tested": what_was_tested(board)},
+        sheets=sheets,
+        lines={
+            "Words": legend_of(board, sheets),
+            "Notes": board.notes,
+            "What was tested": what_was_tested(board),
+        },
         record=partial(board_record, board),
         flat=partial(flat_records, board),
+        about=board,
     )

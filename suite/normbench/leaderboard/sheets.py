@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from normbench.descriptions import Metric
 from normbench.leaderboard.against import LEAST_FOR_INTERVAL, Comparison
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.censored import TimeToTarget
@@ -73,33 +75,55 @@ class Numbers:
         return f"{shown} [{low}, {high}]"
 
 
+class Cells(NamedTuple):
+    """The texts of one line of the main table."""
+
+    rank: str
+    norm: str
+    optimizer: str
+    score: str
+    n: str
+    diverged: str
+    difference: str
+    p: str
+    verdict: str
+    letters: str
+
+
 def main_sheet(board: Board) -> Sheet:
     """Return who stands where, by how much, and what can be said of it."""
     numbers = Numbers(board.metric.name)
-    setting = setting_words([entry.row for entry in board.entries])
     counts = {_seeds(entry) for entry in board.entries}
-    rows = tuple(
-        (
-            _rank(entry),
-            entry.row.norm_label,
-            " ".join([entry.row.optimizer, *setting(entry.row)]),
-            numbers.interval(entry.mean, _shown_interval(entry)),
-            _seeds(entry) if len(counts) > 1 else "",
-            str(len(entry.row.diverged) or ""),
-            _difference(board, entry, numbers),
-            p_text(_side(entry.comparison, "p_adjusted")),
-            "" if entry.verdict is None else entry.verdict.value,
-            entry.letters,
-        )
-        for entry in board.entries
-    )
     mean = f"{_short_metric(board.metric.name)}{numbers.unit} [95 %]"
     p = {"holm": "p Holm", "bh": "q", "none": "raw p"}[board.terms.correction]
     heads = ("rank", "norm", "optimizer", mean, "n", "div", "difference [95 %]", p, "verdict", "=")
     title = f"{board.title}: {board.metric.name}"
     if len(counts) == 1:
-        title += f", n = {counts.pop()} seeds"
-    return Sheet(heads, rows, ("n", "div", p), title)
+        n = counts.pop()
+        title += f", n = {n} seed{'' if n == '1' else 's'}"
+    return Sheet(heads, main_cells(board), ("n", "div", p), title)
+
+
+def main_cells(board: Board) -> tuple[Cells, ...]:
+    """Return the lines of the main table, one for each entry."""
+    numbers = Numbers(board.metric.name)
+    setting = setting_words([entry.row for entry in board.entries])
+    alike = len({_seeds(entry) for entry in board.entries}) == 1
+    return tuple(
+        Cells(
+            rank=_rank(entry),
+            norm=entry.row.norm_label,
+            optimizer=" ".join([entry.row.optimizer, *setting(entry.row)]),
+            score=numbers.interval(entry.mean, _shown_interval(entry)),
+            n="" if alike else _seeds(entry),
+            diverged=str(len(entry.row.diverged) or ""),
+            difference=_difference(board, entry, numbers),
+            p=p_text(_side(entry.comparison, "p_adjusted")),
+            verdict="" if entry.verdict is None else entry.verdict.value,
+            letters=entry.letters,
+        )
+        for entry in board.entries
+    )
 
 
 def detail_sheet(board: Board) -> Sheet:
@@ -121,14 +145,19 @@ def detail_sheet(board: Board) -> Sheet:
         )
         for entry in board.entries
     )
-    smallest = f"d/{numbers.value(board.metric.smallest_difference)}{numbers.unit}"
-    detectable = f"detectable{numbers.unit}"
+    smallest, detectable = f"d/{smallest_difference(board.metric)}", f"detectable{numbers.unit}"
     heads = (
         *("row", "norm", "optimizer", "setting", "wins", "sign flip", smallest, detectable),
         *("corr.", "time/run", "to target"),
     )
     right = ("sign flip", smallest, detectable, "corr.", "time/run")
     return Sheet(heads, rows, right)
+
+
+def smallest_difference(metric: Metric) -> str:
+    """Return the smallest difference of interest with its unit."""
+    numbers = Numbers(metric.name)
+    return f"{numbers.value(metric.smallest_difference)}{numbers.unit}"
 
 
 def setting_words(rows: Sequence[ReadRow]) -> Callable[[ReadRow], list[str]]:

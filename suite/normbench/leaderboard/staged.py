@@ -14,9 +14,10 @@ from itertools import pairwise
 import numpy as np
 
 from normbench.errors import UsageError
-from normbench.leaderboard.paired import Floats, t_test
+from normbench.leaderboard.looks import LEAST_STAGE
+from normbench.leaderboard.paired import Floats, sign_flip, t_test
 
-DRAWS = 200_000
+DRAWS = 100_000
 _BATCH = 20_000
 _SEED = 0
 
@@ -29,7 +30,7 @@ def check_stages(stages: Sequence[int]) -> tuple[int, ...]:
     """
     declared = tuple(stages)
     growing = all(early < late for early, late in pairwise(declared))
-    if not declared or declared[0] < 2 or not growing:
+    if not declared or declared[0] < LEAST_STAGE or not growing:
         raise UsageError(
             f"the stages {', '.join(map(str, declared)) or '(none)'} cannot be tested: expected "
             "growing numbers of seeds from 2 on, such as 5,10,15,20."
@@ -44,7 +45,7 @@ def staged_p(looks: Sequence[Floats], stages: Sequence[int]) -> Floats:
 
     with P_k the one-sided p of a paired t-test on the first n_k of normal differences of mean 0,
     for all K declared stages. Each is a valid p whenever one stops, so Holm's correction over
-    several comparisons stays valid too. The probability is that of 200 000 drawn sequences, never
+    several comparisons stays valid too. The probability is that of 100 000 drawn sequences, never
     above K times the smallest p, which bounds it for every noise.
 
     Args:
@@ -65,6 +66,55 @@ def staged_p(looks: Sequence[Floats], stages: Sequence[int]) -> Floats:
     below = np.searchsorted(drawn, smallest, side="right")
     share = (below + 1) / (len(drawn) + 1)
     return np.asarray(np.minimum(np.minimum(share, len(declared) * smallest), 1.0))
+
+
+def p_of_looks(differences: Floats, stages: Sequence[int]) -> Floats:
+    """Return the one-sided p that mean differences are above 0, at the last look at them.
+
+    Without a stage reached, or with one stage alone, it is the t-test's.
+
+    Args:
+        differences: Of shape (..., n); those of each look come first.
+        stages: All declared numbers of seeds; none if n was fixed.
+    """
+    reached = _reached(differences, stages)
+    if len(stages) < 2 or not reached:
+        return t_test(differences)[1]
+    return staged_p([t_test(differences[..., :n])[1] for n in reached], stages)
+
+
+def two_sided_p(differences: Floats, stages: Sequence[int] = ()) -> float:
+    """Return the two-sided p of n differences at the last look; see :func:`p_of_looks`."""
+    better = float(p_of_looks(differences, stages))
+    # The t-test's p of the other side is what is left; that of several looks is not.
+    worse = float(p_of_looks(-differences, stages)) if len(stages) > 1 else 1 - better
+    return min(1.0, 2 * min(better, worse))
+
+
+def flip_of_looks(differences: Floats, stages: Sequence[int]) -> Floats:
+    """Return the exact sign-flip p at the last look; see :func:`p_of_looks`.
+
+    The smallest one of all looks, times the number of declared stages: valid for every noise.
+    """
+    reached = _reached(differences, stages)
+    if len(stages) < 2 or not reached:
+        return sign_flip(differences)
+    smallest = np.min([sign_flip(differences[..., :n]) for n in reached], axis=0)
+    return np.asarray(np.minimum(len(stages) * smallest, 1.0))
+
+
+def equivalence_p(differences: Floats, margin: float, stages: Sequence[int] = ()) -> Floats:
+    """Return the p that mean differences are within ±*margin*: the larger of two one-sided ones.
+
+    In stages each of the two is the one of :func:`p_of_looks`. Claiming it falsely takes a mean
+    beyond one of the margins, and there the test against that margin is valid at every look.
+    """
+    above, below = (p_of_looks(margin + side * differences, stages) for side in (1, -1))
+    return np.asarray(np.maximum(above, below))
+
+
+def _reached(differences: Floats, stages: Sequence[int]) -> list[int]:
+    return [n for n in stages if n <= differences.shape[-1]]
 
 
 @lru_cache(maxsize=8)

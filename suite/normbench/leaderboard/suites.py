@@ -33,9 +33,9 @@ def suite_rows(name: str, catalogue: Catalogue) -> SuiteRows:
         UsageError: If there is no such suite, or it cannot be read.
     """
     # Imported here: tables that are of no suite resolve nothing.
-    from normbench.suites import expand, find_suite
+    from normbench.suites import as_known_now, expand, find_suite
 
-    plan = expand(find_suite(name, catalogue), catalogue)
+    plan = as_known_now(expand(find_suite(name, catalogue), catalogue), catalogue)
     return SuiteRows(
         name=name,
         rows=_rows(plan.requests, catalogue),

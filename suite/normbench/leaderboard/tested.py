@@ -10,6 +10,7 @@ from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.making import MOST_FOR_LETTERS, MOST_FOR_RANKS
 from normbench.leaderboard.notes import seed_list
+from normbench.leaderboard.stage_notes import tested_in_stages
 from normbench.tables import score
 
 _DRIVEN = "initial values, data order, augmentation"
@@ -61,9 +62,7 @@ def _compared(board: Board) -> Iterator[str]:
     else:
         how = _CORRECTED[board.terms.correction]
         yield f"`better` and `worse` are two families of {family}, {how}"
-    if board.terms.stages:
-        shown = ", ".join(map(str, board.terms.stages))
-        yield f"Seeds were added in declared stages of {shown}; p holds whichever one stopped at."
+    yield from tested_in_stages(board)
     found = [entry for entry in board.entries if entry.comparison and entry.comparison.n]
     yield from _about_pairs(board, found)
 
@@ -85,7 +84,8 @@ def _about_pairs(board: Board, found: list[Entry]) -> Iterator[str]:
             f"{max(known):.2f}; pairing gains where it is positive."
         )
     pairs = sorted({c.n for c in comparisons})
-    least = 2.0 ** -pairs[0]
+    looks = [max(1, len(c.stages)) for c in comparisons if c.n == pairs[0]]
+    least = min(1.0, min(looks) * 2.0 ** -pairs[0])
     sentence = (
         f"Pairs: {seed_list(pairs)}; the exact sign-flip p of {pairs[0]} is {least:.2g} at least"
     )

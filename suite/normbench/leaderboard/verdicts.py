@@ -70,7 +70,9 @@ def verdict_of(found: Comparison, given: Circumstances) -> Verdict:
 def _tested(found: Comparison, given: Circumstances) -> Verdict:
     sides = ((Verdict.BETTER, given.diverged), (Verdict.WORSE, given.reference_diverged))
     for side, (verdict, favoured_diverged) in enumerate(sides):
-        significant = found.p_adjusted[side] < given.alpha
+        # The p of an earlier look may be small for the side that the difference has left since.
+        on_this_side = (found.difference > 0) == (verdict is Verdict.BETTER)
+        significant = on_this_side and found.p_adjusted[side] < given.alpha
         confirmed = not favoured_diverged or found.flip_adjusted[side] < given.alpha
         if significant and confirmed:
             return verdict

@@ -1,4 +1,4 @@
-"""The figures by name, and drawing one of them from the runs of a store."""
+"""The figures by name, and drawing one of them from the runs of a store or from leaderboards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from normbench.errors import UsageError, unknown_name
+from normbench.leaderboard.board import Board
+from normbench.leaderboard.overall import overall_of
 from normbench.specs import RunSpec
 from normbench.store import StoredRun
 
@@ -38,11 +40,15 @@ class Look:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of figure: what it shows, ``module:function`` that draws it, what it is made of."""
+    """One kind of figure: what it shows, ``module:function`` that draws it, what it is made of.
+
+    *observed* ones need the series of an observer, *over_problems* ones more than one problem.
+    """
 
     summary: str
     target: str
     observed: bool = False
+    over_problems: bool = False
 
 
 FIGURES: Mapping[str, Kind] = {
@@ -65,6 +71,60 @@ FIGURES: Mapping[str, Kind] = {
 }
 
 
+BOARD_FIGURES: Mapping[str, Kind] = {
+    "forest": Kind(
+        "difference of every row from the reference, with its interval", "forest:forest"
+    ),
+    "heatmap": Kind("the same by norm and optimizer, with verdicts", "heatmap:heatmap"),
+    "profiles": Kind(
+        "share of runs above each score, over problems", "profiles:profiles", over_problems=True
+    ),
+    "critical_difference": Kind(
+        "mean ranks over problems, from eight of them",
+        "critical_difference:critical_difference",
+        over_problems=True,
+    ),
+}
+
+
+def draw_board_figure(name: str, boards: Sequence[Board]) -> Figure:
+    """Return the figure *name* of a leaderboard.
+
+    Args:
+        name: One of :data:`BOARD_FIGURES`.
+        boards: The one board to draw, or those of several problems where the figure is over them.
+
+    Raises:
+        UsageError: If there is no such figure, or the boards lack what it shows; with the fix.
+    """
+    if name not in BOARD_FIGURES:
+        raise unknown_name("figure of leaderboards", name, BOARD_FIGURES)
+    kind = BOARD_FIGURES[name]
+    found: Sequence[object] = overall_of(boards) if kind.over_problems else boards
+    if len(found) != 1:
+        raise UsageError(_not_one(name, boards, len(found)))
+    figure: Figure = _function(kind)(found[0])
+    return figure
+
+
+def _not_one(name: str, boards: Sequence[Board], found: int) -> str:
+    titles = "; ".join(board.title for board in boards)
+    if not BOARD_FIGURES[name].over_problems:
+        return (
+            f"{name} shows one table, and these runs are of {found}: {titles}. Choose one: "
+            f"normbench plot --figure {name} problem={boards[0].problem}"
+        )
+    if found:
+        return (
+            f"{name} shows the problems of one protocol, and these runs are of {found}. Choose "
+            f"one: normbench plot --figure {name} protocol=standard"
+        )
+    return (
+        f"{name} takes two problems or more under one protocol, each with a reference and one "
+        f"table. There is: {titles}."
+    )
+
+
 def draw_figure(name: str, runs: Sequence[StoredRun], look: Look | None = None) -> Figure:
     """Return the figure *name* of *runs*, all of one problem.
 
@@ -72,12 +132,16 @@ def draw_figure(name: str, runs: Sequence[StoredRun], look: Look | None = None) 
         UsageError: If there is no such figure, or the runs lack what it shows; with the fix.
     """
     if name not in FIGURES:
-        raise unknown_name("figure", name, FIGURES)
+        raise unknown_name("figure", name, [*FIGURES, *BOARD_FIGURES])
     _refuse_mixture(runs)
-    module, _, function = FIGURES[name].target.partition(":")
-    draw = getattr(import_module(f"normbench.plots.{module}"), function)
-    figure: Figure = draw(runs, look or Look())
+    figure: Figure = _function(FIGURES[name])(runs, look or Look())
     return figure
+
+
+def _function(kind: Kind) -> Callable[..., Figure]:
+    module, _, function = kind.target.partition(":")
+    found: Callable[..., Figure] = getattr(import_module(f"normbench.plots.{module}"), function)
+    return found
 
 
 def refuse_pooling(runs: Sequence[StoredRun], point: Callable[[RunSpec], object]) -> None:

@@ -141,7 +141,6 @@ def save(figure: Figure, path: Path) -> None:
     """
     check_format(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DOTS_PER_INCH)
     except OSError as error:
         raise NormbenchError(f"{path} cannot be written: {error.strerror}.") from error

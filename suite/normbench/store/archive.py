@@ -12,13 +12,13 @@ from normbench.errors import StoreError
 from normbench.setting_files import SETTINGS_FOLDER
 from normbench.store.files import explained
 from normbench.store.folders import CANCEL_FILE
-from normbench.store.layout import RUNS_FOLDER, STORE_FILE, TUNING_FOLDER
+from normbench.store.layout import RUNS_FOLDER, STAGES_FOLDER, STORE_FILE, TUNING_FOLDER
 from normbench.store.series import SERIES_FOLDER
 
 # What a store consists of; locks, logs and the tracking database stay where they are.
 _WANTED = re.compile(
     rf"{re.escape(STORE_FILE)}"
-    rf"|{TUNING_FOLDER}/[^/]+\.json|{SETTINGS_FOLDER}/[^/]+\.toml"
+    rf"|({TUNING_FOLDER}|{STAGES_FOLDER})/[^/]+\.json|{SETTINGS_FOLDER}/[^/]+\.toml"
     rf"|{RUNS_FOLDER}/[0-9a-f]{{2}}/[0-9a-f]{{32}}/"
     rf"(spec\.json|result\.json|{CANCEL_FILE}|{SERIES_FOLDER}/[^/]+|"
     r"attempts/\d{4,}(\.superseded|\.merged-[0-9a-f]{8})?(/[^/]+)+)"

@@ -159,7 +159,7 @@ def read_outcome(path: Path) -> RunState | None:
     return None if content is None else outcome_in(content, path)
 
 
-def outcome_in(content: Mapping[str, Any], path: Path) -> RunState:
+def outcome_in(content: Mapping[str, Any], path: Path | str) -> RunState:
     """Return the outcome that the *content* of the result or outcome file *path* tells.
 
     Raises:

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from normbench.specs import RunSpec
 from normbench.store.folders import RunState
+from normbench.store.index_results import Outcome
 from normbench.store.index_rows import IndexedRow
+from normbench.store.index_shard import EMPTY, Kept, Shard
+from normbench.store.index_specs import SeedlessSpecs
 from normbench.store.indexed_run import IndexedRun
 from normbench.store.layout import checked_prefix, run_path
 from normbench.store.leases import FileClock
 from normbench.store.run import StoredRun
+
+
+class Part(NamedTuple):
+    """Some of the runs of a store at a moment.
+
+    Attributes:
+        shard: What was known of them before.
+        changed: What was read again, by fingerprint; None for a run that cannot be read.
+    """
+
+    shard: Shard
+    changed: Mapping[str, Kept | None]
+
+
+_NOTHING = Part(EMPTY, {})
 
 
 @dataclass(frozen=True)
@@ -24,16 +44,40 @@ class Index:
 
     Attributes:
         root: Folder of the store.
-        runs: What is known of each run, by fingerprint.
-        descriptions: Specs without their seeds, by digest: see :meth:`describe`.
-        damaged: Why a run cannot be read, by fingerprint; such runs are not among *runs*.
+        clock: Clock of its file system.
+        parts: All runs, by the first digit of their fingerprints.
+        specs: Specs without their seeds, by digest.
+        damaged: Why a run cannot be read, by fingerprint; such runs are not among :attr:`runs`.
     """
 
     root: Path
     clock: FileClock
-    runs: Mapping[str, IndexedRun]
-    descriptions: Mapping[str, IndexedRow]
+    parts: Mapping[str, Part]
+    specs: SeedlessSpecs
     damaged: Mapping[str, str]
+
+    @cached_property
+    def runs(self) -> Mapping[str, IndexedRun]:
+        """What is known of each run, by fingerprint."""
+        runs: dict[str, IndexedRun] = {}
+        for shard, changed in self.parts.values():
+            runs.update(zip(shard.names, shard.runs, strict=True))
+            for name, kept in changed.items():
+                if kept is None:
+                    runs.pop(name, None)
+                else:
+                    runs[name] = kept.run
+        return runs
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hexadecimal digits that change with anything a table shows of any run.
+
+        They are had without reading what is known of the runs. How far a run is that trains plays
+        no part in them.
+        """
+        shown = [(shard.digest, _shown(changed)) for shard, changed in self.parts.values()]
+        return hashlib.md5(repr(shown).encode(), usedforsecurity=False).hexdigest()
 
     @cached_property
     def rows(self) -> dict[str, IndexedRow]:
@@ -43,11 +87,27 @@ class Index:
             first = lowest.setdefault(run.row, run)
             if run.seed < first.seed:
                 lowest[run.row] = run
-        return {row: self.descriptions[run.description] for row, run in lowest.items()}
+        rows = {row: self.describe(run) for row, run in lowest.items()}
+        self.specs.keep()
+        return rows
 
     def describe(self, run: IndexedRun) -> IndexedRow:
-        """Return what the run's own spec says of its row."""
-        return self.descriptions[run.description]
+        """Return what the run's own spec says of its row.
+
+        Raises:
+            StoreError: If the files of the index lack it, and it cannot be read.
+        """
+        row = self.specs.get(run.description)
+        return row or self.specs.recover(run_path(self.root, run.fingerprint), run.description)
+
+    def outcome(self, fingerprint: str) -> Outcome | None:
+        """Return what tables use of the result of a run; None if it has none."""
+        shard, changed = self.parts.get(fingerprint[:1], _NOTHING)
+        if fingerprint in changed:
+            kept = changed[fingerprint]
+            return kept and kept.outcome
+        place = shard.places.get(fingerprint)
+        return None if place is None else shard.outcomes[place]
 
     def spec(self, run: IndexedRun) -> RunSpec:
         """Return the run's spec."""
@@ -103,6 +163,13 @@ class Index:
         entries = self.rows.values()
         keys = sorted((e.problem, e.protocol, e.norm_label, e.optimizer, e.row) for e in entries)
         return {row: rank for rank, (*_, row) in enumerate(keys)}
+
+
+def _shown(changed: Mapping[str, Kept | None]) -> list[object]:
+    """Return what tables show of runs."""
+    return [
+        (name, kept and (*kept.run[1:7], kept.outcome)) for name, kept in sorted(changed.items())
+    ]
 
 
 def _with_seed(row: IndexedRow, seed: int) -> RunSpec:

@@ -1,43 +1,50 @@
 """The files of the index: a convenience, never the truth.
 
-``STORE/index`` holds ``rows.jsonl``, the specs of the store without their seeds, and a file for
-each first digit of a fingerprint with what is known of those runs, column by column. Each is
-replaced whole by whoever looked last, and no two need agree. What is missing, damaged or of another
-version comes again from the files of the runs; so nothing here is synced to the disk.
+``STORE/index`` holds the specs of the store without their seeds, spread over 16 files by the first
+digit of their digests (``specs-0.jsonl``), and for each first digit of a fingerprint a file with
+what is known of those runs (``runs-0.bin``). Each is replaced whole by whoever looked last, and no
+two need agree. A file begins with a line that tells its version and a checksum of the rest; what is
+missing, damaged or of another version comes again from the files of the runs. So nothing here is
+synced to the disk.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
-from collections.abc import Mapping
+import zlib
+from array import array
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from normbench.store.files import from_json, is_temporary, temporary_name
-from normbench.store.folders import RunState
+from normbench.store.files import is_temporary, temporary_name
 from normbench.store.index_rows import IndexedRow
-from normbench.store.indexed_run import IndexedRun
-
-# A run and its three stamps, by fingerprint. Plain tuples: there may be 100 000.
-Record = tuple[IndexedRun, int, int, int]
-Records = dict[str, Record]
 
 INDEX_FOLDER = "index"
-_ROWS = "rows.jsonl"
-_VERSION = 1
-_STATES = {state.value: state for state in RunState}
-# Columns that are as they are in IndexedRun, before and after its state.
-_PLAIN = ("score", "seconds", "epoch", "attempts", "strikes", "message", "lacking", "cancelled")
+DIGITS = "0123456789abcdef"
+_VERSION = 2
 _ABANDONED_SECONDS = 3600.0
 
 
-def read_rows(folder: Path) -> dict[str, IndexedRow]:
-    """Return the specs in the index *folder*, by digest."""
+def rows_file(folder: Path, digit: str) -> Path:
+    """Return the file of the specs whose digests begin with *digit*."""
+    return folder / f"specs-{digit}.jsonl"
+
+
+def shard_file(folder: Path, digit: str) -> Path:
+    """Return the file of the runs whose fingerprints begin with *digit*."""
+    return folder / f"runs-{digit}.bin"
+
+
+def read_rows(folder: Path, digit: str) -> dict[str, IndexedRow]:
+    """Return the specs in the index *folder* whose digests begin with *digit*, by digest."""
     try:
-        head, *texts = (folder / _ROWS).read_bytes().removesuffix(b"\n").split(b"\n")
-        found = zip(_read(head)["rows"].items(), texts, strict=True)
+        (packed,) = read_parts(rows_file(folder, digit))[1]
+        head, *texts = packed.split(b"\n")
+        found = zip(json.loads(head).items(), texts, strict=True)
         rows = {digest: IndexedRow.from_json(row, text) for (digest, row), text in found}
         # Another version may derive other labels from the same spec; then it does so from each.
         kinds = {row.tuning: row for row in rows.values()}
@@ -46,40 +53,71 @@ def read_rows(folder: Path) -> dict[str, IndexedRow]:
         return {}
 
 
-def write_rows(folder: Path, rows: Mapping[str, IndexedRow]) -> None:
-    """Replace the specs in the index *folder*.
+def write_rows(folder: Path, digit: str, rows: Mapping[str, IndexedRow]) -> None:
+    """Replace the specs in the index *folder* whose digests begin with *digit*.
 
     Raises:
         OSError: If they cannot be written.
     """
-    head = _to_json({"rows": {digest: row.to_json() for digest, row in rows.items()}})
-    _write(folder / _ROWS, b"\n".join([head, *(row.text for row in rows.values()), b""]))
+    head = to_json({digest: row.to_json() for digest, row in rows.items()})
+    packed = b"\n".join([head, *(row.text for row in rows.values())])
+    write_file(rows_file(folder, digit), pack({}, [packed]))
 
 
-def read_shard(folder: Path, digit: str, rows: Mapping[str, IndexedRow]) -> Records:
-    """Return the runs in the index *folder* whose fingerprints begin with *digit*."""
-    try:
-        return _records(_read((folder / f"{digit}.json").read_bytes()), rows)
-    except (IndexError, KeyError, OSError, TypeError, ValueError):
-        return {}
+def pack(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
+    """Return a file of *parts*, with what *head* says in its first line."""
+    body = b"".join(parts)
+    line = {
+        "version": _VERSION,
+        "order": sys.byteorder,
+        "sizes": [len(part) for part in parts],
+        "checksum": zlib.crc32(body),
+        **head,
+    }
+    return to_json(line) + b"\n" + body
 
 
-def write_shard(folder: Path, digit: str, records: Records) -> None:
-    """Replace what the index *folder* holds of the runs that begin with *digit*.
+def read_parts(file: Path) -> tuple[dict[str, Any], list[memoryview | bytes]]:
+    """Return the first line and the parts of a file that :func:`pack` made.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If it cannot be read.
+        ValueError: If it is damaged, or of another version.
     """
-    runs, *stamps = zip(*records.values(), strict=True) if records else ((), (), (), ())
-    numbers: dict[str, int] = {}
-    content: dict[str, Any] = {
-        "spec": [numbers.setdefault(run.description, len(numbers)) for run in runs],
-        "descriptions": list(numbers),
-        "stamps": stamps,
-    }
-    for name in ("fingerprint", "seed", "state", *_PLAIN):
-        content[name] = [getattr(run, name) for run in runs]
-    _write(folder / f"{digit}.json", _to_json(content))
+    data = file.read_bytes()
+    end = data.index(b"\n")
+    line = json.loads(data[:end])
+    if not isinstance(line, dict):
+        raise ValueError(f"{file.name} does not begin as it should")  # noqa: TRY004
+    if (line.get("version"), line.get("order")) != (_VERSION, sys.byteorder):
+        raise ValueError(f"{file.name} is of another version")
+    starts, ends = end + 1, len(data)
+    if (
+        sum(line["sizes"]) != ends - starts
+        or zlib.crc32(memoryview(data)[starts:]) != line["checksum"]
+    ):
+        raise ValueError(f"{file.name} is damaged")
+    parts: list[memoryview | bytes] = []
+    for size in line["sizes"]:
+        parts.append(data[starts : starts + size])
+        starts += size
+    return line, parts
+
+
+def numbers(kind: str, data: memoryview | bytes) -> array[Any]:
+    """Return the array of a part.
+
+    Raises:
+        ValueError: If its size is none of such an array.
+    """
+    found = array(kind)
+    found.frombytes(data)
+    return found
+
+
+def to_json(content: Any) -> bytes:
+    """Return *content* as compact JSON."""
+    return json.dumps(content, separators=(",", ":"), check_circular=False).encode()
 
 
 def sweep(folder: Path) -> None:
@@ -90,32 +128,12 @@ def sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _records(content: Mapping[str, Any], rows: Mapping[str, IndexedRow]) -> Records:
-    digests = content["descriptions"]
-    known = [rows[digest].row if digest in rows else "" for digest in digests]
-    names, specs = content["fingerprint"], content["spec"]
-    columns = [names, [known[spec] for spec in specs], [digests[spec] for spec in specs]]
-    columns += [content["seed"], [_STATES[state] for state in content["state"]]]
-    columns += [content[name] for name in _PLAIN]
-    runs = map(IndexedRun._make, zip(*columns, [False] * len(names), strict=True))
-    records = dict(zip(names, zip(runs, *content["stamps"], strict=True), strict=True))
-    if "" in known:
-        return {name: record for name, record in records.items() if record[0].row}
-    return records
+def write_file(file: Path, data: bytes) -> None:
+    """Replace *file*, whole.
 
-
-def _to_json(content: Mapping[str, Any]) -> bytes:
-    content = {"version": _VERSION, **content}
-    return json.dumps(content, separators=(",", ":"), check_circular=False).encode()
-
-
-def _read(data: bytes) -> dict[str, Any]:
-    """Return the content of a file of the index; empty if it is of another version."""
-    content = from_json(data)
-    return content if content.get("version") == _VERSION else {}
-
-
-def _write(file: Path, data: bytes) -> None:
+    Raises:
+        OSError: If it cannot be written.
+    """
     file.parent.mkdir(exist_ok=True)
     temporary = file.with_name(temporary_name(file.name))
     try:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from normbench.parameters import Value
 from normbench.specs import RunSpec
+
+_INDENT = re.compile(rb"\n *")
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,13 @@ class IndexedRow:
         return RunSpec.from_json(self.text.decode())
 
     @classmethod
-    def of(cls, spec: RunSpec, text: bytes) -> IndexedRow:
-        """Return what *spec*, in JSON *text*, says of its row."""
+    def of(cls, text: bytes) -> IndexedRow:
+        """Return what the spec in JSON *text* says of its row.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: If it is not the spec of a run.
+        """
+        spec = RunSpec.from_content(json.loads(text))
         return cls(
             row=spec.row,
             cell=spec.cell,
@@ -77,7 +85,8 @@ class IndexedRow:
             epochs=spec.epochs,
             batch_size=spec.problem.training.batch_size,
             tuning=spec.tuning,
-            text=json.dumps(json.loads(text), separators=(",", ":")).encode(),
+            # In JSON a line ends only between values.
+            text=_INDENT.sub(b"", text),
         )
 
     @classmethod
@@ -87,7 +96,7 @@ class IndexedRow:
 
     def is_current(self) -> bool:
         """Whether this version says of the spec what is said here."""
-        return self == self.of(self.spec, self.text)
+        return self == self.of(self.text)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields but the text as strict JSON values."""

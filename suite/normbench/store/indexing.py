@@ -7,38 +7,47 @@ read. Several processes may look at once: each writes what it saw.
 from __future__ import annotations
 
 import logging
-import string
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from normbench.errors import StoreError
 from normbench.garbage import uncollected
-from normbench.store import index_files
+from normbench.store import index_files, index_helpers
 from normbench.store.files import explain, is_gone, open_folder
-from normbench.store.folders import ATTEMPTS_FOLDER
-from normbench.store.index import Index
-from normbench.store.index_files import INDEX_FOLDER, Record, Records
-from normbench.store.index_reading import (
-    SeedlessSpec,
-    changed,
-    read_run,
-    read_seedless,
-)
-from normbench.store.index_rows import IndexedRow
+from normbench.store.index import Index, Part
+from normbench.store.index_files import DIGITS, INDEX_FOLDER
+from normbench.store.index_reading import read_run
+from normbench.store.index_shard import Kept, Shard
+from normbench.store.index_specs import SeedlessSpecs, read_seedless
+from normbench.store.index_stamps import Stamps, outdated
 from normbench.store.indexed_run import IndexedRun
 from normbench.store.layout import FINGERPRINT, RUNS_FOLDER, list_names, run_path
 from normbench.store.leases import FileClock
-from normbench.store.run import read_spec
-from normbench.store.series import SERIES_FOLDER
 
 # So few runs are read faster than anyone notices, and need no further files.
 SMALL = 200
-_DIGITS = string.hexdigits[:16]
-_ROWS = "rows"
-# The stamps of a run that is to be read again each time.
-_UNSETTLED = (-1, -1, -1)
 
 _log = logging.getLogger(__name__)
+
+
+class _Survey(NamedTuple):
+    """What a look at the folders of runs finds.
+
+    Attributes:
+        fresh: Runs to be read.
+        gone: Runs that were known and are gone.
+    """
+
+    fresh: set[str]
+    gone: set[str]
+
+
+class _Found(NamedTuple):
+    """What was read of a run, and whether it lasts until a stamp changes."""
+
+    kept: Kept
+    lasting: bool
 
 
 class Indexer:
@@ -47,19 +56,21 @@ class Indexer:
     Args:
         root: Folder of the store.
         clock: Clock of the file system it is on.
+        folder: Where the index is kept; None for its place in the store.
     """
 
-    def __init__(self, root: Path, clock: FileClock) -> None:
+    def __init__(self, root: Path, clock: FileClock, folder: Path | None = None) -> None:
         self._root, self._clock = root, clock
-        self._runs, self._folder = root / RUNS_FOLDER, root / INDEX_FOLDER
-        self._records: Records = {}
-        self._rows: dict[str, IndexedRow] = {}
+        self._runs, self._folder = root / RUNS_FOLDER, folder or root / INDEX_FOLDER
+        self._shards: dict[str, Shard] = {}
+        self._few: dict[str, _Found] = {}
+        self._specs = SeedlessSpecs(self._folder)
         self._damaged: dict[str, str] = {}
         self._stale: set[str] = set()
-        self._loaded = False
         self._looks = 0
         self._reads = 0
         self._warned = False
+        self._lost = False
 
     def look(self) -> Index:
         """Return the index of the runs as they are now.
@@ -68,23 +79,16 @@ class Indexer:
             StoreError: If a folder cannot be read.
         """
         with uncollected():
-            if not self._loaded:
-                self._load()
-            names = {bucket: list_names(self._runs / bucket) for bucket in list_names(self._runs)}
-            big = sum(map(len, names.values())) > SMALL
+            buckets = {name: list_names(self._runs / name) for name in list_names(self._runs)}
+            big = sum(map(len, buckets.values())) > SMALL
             # A store that is small and looked at once is not even touched.
             now = self._clock.touched() if big or self._looks else None
             self._looks += 1
             self._damaged, self._reads = {}, 0
-            seen: Records = {}
-            for bucket, found in names.items():
-                self._look_at(bucket, found, now, seen)
-            self._stale.update(name[0] for name in self._records.keys() - seen.keys())
-            self._records = seen
+            parts = self._look_at_all(buckets, now)
             if big:
                 self._save(now)
-            runs = {name: record[0] for name, record in seen.items()}
-        return Index(self._root, self._clock, runs, dict(self._rows), self._damaged)
+        return Index(self._root, self._clock, parts, self._specs, self._damaged)
 
     def look_at(self, fingerprints: Collection[str]) -> dict[str, IndexedRun]:
         """Return what is known of some runs now; of few, without a look at the others.
@@ -102,41 +106,94 @@ class Indexer:
                 raise StoreError(index.damaged.get(name) or f"run {name} is not in {self._root}.")
         return {name: index.runs[name] for name in fingerprints}
 
+    def look_at_some(self, digits: Iterable[str]) -> None:
+        """Look at the runs whose fingerprints begin with one of *digits*, and write what is known.
+
+        Raises:
+            StoreError: If a folder cannot be read, or nothing can be written.
+        """
+        wanted = frozenset(digits)
+        names = (name for name in list_names(self._runs) if name[:1] in wanted)
+        buckets = {name: list_names(self._runs / name) for name in names}
+        now = self._clock.touched()
+        with uncollected():
+            for digit in sorted(wanted):
+                self._renewed(digit, self._survey(digit, buckets), now)
+            self._save(now)
+
     def _look_at_run(self, name: str, now: int | None) -> IndexedRun:
         path = run_path(self._root, name)
-        record = self._records.get(name)
-        if record is None or not _holds(record, str(path), None):
-            record = self._records[name] = self._read(path, now)
-        return record[0]
+        found = self._few.get(name) or self._remembered(name)
+        if found is None or not found.lasting or not found.kept.stamps.hold(str(path)):
+            found = self._few[name] = self._read(path, now)
+        return found.kept.run
 
-    def _load(self) -> None:
-        """Take up what was written earlier."""
-        self._loaded = True
-        self._rows |= index_files.read_rows(self._folder)
-        written: Records = {}
-        for digit in _DIGITS if self._rows else "":
-            written |= index_files.read_shard(self._folder, digit, self._rows)
-        self._records = written | self._records
+    def _remembered(self, name: str) -> _Found | None:
+        """Return what an earlier look at all runs found."""
+        shard = self._shards.get(name[:1])
+        place = shard.places.get(name) if shard else None
+        return None if shard is None or place is None else _Found(shard.kept(place), lasting=True)
 
-    def _look_at(self, bucket: str, names: list[str], now: int | None, seen: Records) -> None:
-        """Add what is known of the runs in one folder to those *seen*."""
-        known, path = self._records, self._runs / bucket
+    def _look_at_all(self, buckets: Mapping[str, list[str]], now: int | None) -> dict[str, Part]:
+        surveys = {digit: self._survey(digit, buckets) for digit in DIGITS}
+        counts = {digit: len(found.fresh) for digit, found in surveys.items()}
+        with index_helpers.helpers(self._root, counts if now is not None else {}) as helpers:
+            own = [digit for digit in DIGITS if digit not in helpers.digits]
+            parts = {digit: self._renewed(digit, surveys[digit], now) for digit in own}
+            helpers.wait()
+            for digit in sorted(helpers.digits):
+                self._shards[digit] = Shard.read(helpers.folder, digit)
+                self._stale.add(digit)
+            if helpers.digits:
+                self._specs.bring(helpers.folder)
+        for digit in helpers.digits:
+            parts[digit] = self._renewed(digit, self._survey(digit, buckets), now)
+        return parts
+
+    def _survey(self, digit: str, buckets: Mapping[str, list[str]]) -> _Survey:
+        """Compare what is known of the runs that begin with *digit* with their folders."""
+        if digit not in self._shards:
+            self._shards[digit] = Shard.read(self._folder, digit)
+        shard = self._shards[digit]
+        found = _Survey(set(), set(shard.names))
+        for bucket in buckets:
+            if bucket[:1] == digit:
+                self._compare(bucket, buckets[bucket], shard, found)
+        return found
+
+    def _compare(self, bucket: str, listed: Collection[str], shard: Shard, found: _Survey) -> None:
+        """Add what is to be read of the runs in one folder, which holds the names *listed*."""
+        span, there = shard.span(bucket), set(listed)
+        names = shard.names[span]
+        new = (name for name in there.difference(names) if name.startswith(bucket))
+        found.fresh.update(name for name in new if FINGERPRINT.fullmatch(name))
+        found.gone.difference_update(there)
+        stamps = [column[span] for column in shard.stamps]
         try:
-            with open_folder(path) as folder:
-                for name in names:
-                    record = known.get(name)
-                    if record is None or not _holds(record, name, folder):
-                        record = self._try(path / name, now)
-                    if record is not None:
-                        seen[name] = record
+            with open_folder(self._runs / bucket) as folder:
+                found.fresh.update(outdated(names, stamps, folder).intersection(there))
         except OSError as error:
             if not is_gone(error):
-                raise explain("read", path, error) from error
+                raise explain("read", self._runs / bucket, error) from error
+            found.fresh.difference_update(there)
+            found.gone.update(names)
 
-    def _try(self, path: Path, now: int | None) -> Record | None:
+    def _renewed(self, digit: str, survey: _Survey, now: int | None) -> Part:
+        """Read what the *survey* found to be read."""
+        shard = self._shards[digit]
+        read = {name: self._try(run_path(self._root, name), now) for name in sorted(survey.fresh)}
+        lasting = {name: found.kept for name, found in read.items() if found and found.lasting}
+        if lasting or survey.gone:
+            left = survey.gone | read.keys()
+            older = (shard.kept(place) for name, place in shard.places.items() if name not in left)
+            shard = self._shards[digit] = Shard.of([*older, *lasting.values()])
+            self._stale.add(digit)
+            self._lost |= bool(survey.gone)
+        changed = {name: found and found.kept for name, found in read.items()}
+        return Part(shard, {name: changed[name] for name in changed.keys() - lasting.keys()})
+
+    def _try(self, path: Path, now: int | None) -> _Found | None:
         """Read the run in the folder *path*; None if there is none, or it is damaged."""
-        if not FINGERPRINT.fullmatch(path.name):
-            return None
         try:
             return self._read(path, now)
         except StoreError as error:
@@ -144,21 +201,18 @@ class Indexer:
                 self._damaged[path.name] = str(error)
             return None
 
-    def _read(self, path: Path, now: int | None) -> Record:
+    def _read(self, path: Path, now: int | None) -> _Found:
         self._reads += 1
         spec, seed = read_seedless(path)
-        run = IndexedRun(path.name, self._row(spec, path).row, spec.digest, seed)
-        run, stamps, lasting = read_run(run, path, self._clock.now)
-        if not lasting or now is None or not stamps.settled(now):
-            return (run, *_UNSETTLED)
-        self._stale.add(path.name[0])
-        return (run, *stamps)
+        run = IndexedRun(path.name, self._specs.of(spec, path).row, spec.digest, seed)
+        kept, lasting = read_run(run, path, self._clock.now)
+        return _Found(kept, lasting and self._is_settled(kept.stamps, now))
 
-    def _row(self, spec: SeedlessSpec, path: Path) -> IndexedRow:
-        if spec.digest not in self._rows:
-            self._rows[spec.digest] = IndexedRow.of(read_spec(path), spec.text)
-            self._stale.add(_ROWS)
-        return self._rows[spec.digest]
+    def _is_settled(self, stamps: Stamps, now: int | None) -> bool:
+        if now is not None and max(stamps) > now:
+            # It changed since the look began, or the clock was set back.
+            now = self._clock.touched()
+        return now is not None and stamps.settled(now)
 
     def _save(self, now: int | None) -> None:
         """Write what others would else have to read again; where that is not possible, say so."""
@@ -166,10 +220,13 @@ class Indexer:
             self._warn(f"nothing can be written in {self._root}.")
             return
         try:
-            # The rows first: the others name them.
-            for shard in sorted(self._stale, reverse=True):
-                self._write(shard)
-                self._stale.discard(shard)
+            if self._specs.unwritten or self._lost:
+                index_files.sweep(self._folder)
+                self._specs.write(self._used_specs() if self._lost else None)
+                self._lost = False
+            for digit in sorted(self._stale):
+                self._shards[digit].write(self._folder, digit)
+                self._stale.discard(digit)
         except OSError as error:
             self._warn(str(explain("write the index", self._folder, error)))
 
@@ -178,26 +235,6 @@ class Indexer:
             _log.warning("%s Each look at this store reads again what is new.", problem)
             self._warned = True
 
-    def _used_rows(self) -> dict[str, IndexedRow]:
-        """Return the specs of the runs that are there now."""
-        used = {record[0].description for record in self._records.values()}
-        return {digest: row for digest, row in self._rows.items() if digest in used}
-
-    def _write(self, shard: str) -> None:
-        if shard == _ROWS:
-            index_files.sweep(self._folder)
-            index_files.write_rows(self._folder, self._used_rows())
-            return
-        records = self._records.items()
-        lasting = {name: record for name, record in records if name[0] == shard and record[1] > 0}
-        index_files.write_shard(self._folder, shard, lasting)
-
-
-def _holds(record: Record, name: str, bucket: int | None) -> bool:
-    """Whether the run in the folder *name*, in the open directory *bucket*, is as recorded."""
-    _, run, attempts, series = record
-    return (
-        run == changed(name, bucket)
-        and (not attempts or attempts == changed(f"{name}/{ATTEMPTS_FOLDER}", bucket))
-        and (not series or series == changed(f"{name}/{SERIES_FOLDER}", bucket))
-    )
+    def _used_specs(self) -> set[str]:
+        """Return the digests of the specs of the runs that are kept."""
+        return {digest for shard in self._shards.values() for digest in shard.descriptions}

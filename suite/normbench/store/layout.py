@@ -30,6 +30,7 @@ STORE_FILE = "store.json"
 RUNS_FOLDER = "runs"
 LOCKS_FOLDER = "locks"
 TUNING_FOLDER = "tuning"
+STAGES_FOLDER = "stages"
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _MAY_BE_THERE = {RUNS_FOLDER, LOCKS_FOLDER, "lost+found"}

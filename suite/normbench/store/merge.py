@@ -3,7 +3,8 @@
 Attempts keep their numbers and arrive as ``NNNN.merged-TAG``, where TAG names the attempt in every
 store. They never count for leases, so runs may be at work on either side meanwhile. That a run was
 cancelled comes along only with a run that is new here; what was decided here about others stands.
-Studies and known settings come along where there is none of the name.
+Studies and known settings come along where there is none of the name. So do declared stages; of a
+row that had results here by then, which may have been looked at, they say so.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from normbench.errors import StoreError, UsageError
+from normbench.quantities import counted
 from normbench.setting_files import SETTINGS_FOLDER
 from normbench.store.archive import extract_store
 from normbench.store.checkpoints import find_checkpoint
+from normbench.store.declarations import Declaration, declare, read_declarations
 from normbench.store.files import (
     explain,
     explained,
@@ -72,7 +75,7 @@ class MergeReport:
 
     def __str__(self) -> str:
         """Return the counts in one line."""
-        return f"{self.added} runs added, {self.updated} updated, {self.kept} kept"
+        return f"{counted(self.added, 'run')} added, {self.updated} updated, {self.kept} kept"
 
 
 def merge_store(source: Path, target: RunStore) -> MergeReport:
@@ -97,7 +100,11 @@ def merge_store(source: Path, target: RunStore) -> MergeReport:
             folder = work / "source"
             extract_store(source, folder)
         runs = sorted(RunStore.open(folder).runs(), key=lambda run: run.fingerprint)
+        declared = _new_declarations(folder, target)
         with explained("merge into", target.root):
+            # Before the runs, as where they were made: no result of theirs comes first.
+            for declaration in declared:
+                declare(target.root, declaration)
             done = [_merge_run(run, target.root, work) for run in runs]
             for name in (TUNING_FOLDER, SETTINGS_FOLDER):
                 _bring_files(folder / name, target.root / name)
@@ -139,6 +146,21 @@ def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
     if added:
         return "added"
     return "updated" if changed else "kept"
+
+
+def _new_declarations(folder: Path, target: RunStore) -> list[Declaration]:
+    """Return the declared stages that *target* lacks, marked if it has results that count."""
+    known = read_declarations(target.root)
+    new = [each for row, each in read_declarations(folder).items() if row not in known]
+    if not new:
+        return []
+    counting = {each.row: set(each.seeds) for each in new}
+    late = {
+        run.row
+        for run in target.index().runs.values()
+        if run.done and run.seed in counting.get(run.row, ())
+    }
+    return [replace(each, late=each.late or each.row in late) for each in new]
 
 
 def _bring_files(source: Path, target: Path) -> None:

@@ -254,8 +254,12 @@ class StoredRun:
         Raises:
             StoreError: If the store cannot be written.
         """
+        mark = self.path / CANCEL_FILE
+        # A read-only disk refuses to remove even what is not there.
+        if not mark.exists():
+            return False
         try:
-            (self.path / CANCEL_FILE).unlink()
+            mark.unlink()
         except OSError as error:
             if is_gone(error):
                 return False

@@ -35,16 +35,9 @@ from normbench.store.leases import FileClock
 from normbench.store.locks import hold
 from normbench.store.run import SPEC_FILE, StoredRun
 
-STORE_VARIABLE = "NORMBENCH_STORE"
-_DEFAULT_STORE = "normbench-runs"
 _PREPARED = ".add-"
 _ABANDONED_SECONDS = 3600.0
 _LOCK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-
-def store_path(given: Path | None = None) -> Path:
-    """Return the store's folder: *given*, else ``$NORMBENCH_STORE``, else ``normbench-runs``."""
-    return given or Path(os.environ.get(STORE_VARIABLE) or _DEFAULT_STORE)
 
 
 class RunStore:

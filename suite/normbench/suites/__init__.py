@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from normbench.suites.expand import Exclusion, Plan, expand
-from normbench.suites.files import SuiteFile, find_suite
+from normbench.suites.expand import Exclusion, Plan, as_known_now, expand
+from normbench.suites.files import SuiteFile, Trials, find_suite, suite_name
 
-__all__ = ["Exclusion", "Plan", "SuiteFile", "expand", "find_suite"]
+__all__ = [
+    "Exclusion",
+    "Plan",
+    "SuiteFile",
+    "Trials",
+    "as_known_now",
+    "expand",
+    "find_suite",
+    "suite_name",
+]

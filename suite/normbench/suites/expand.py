@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -12,8 +12,8 @@ from normbench.errors import UsageError
 from normbench.overrides import parse_mask, parse_seeds
 from normbench.parameters import typed
 from normbench.plugins import Catalogue
-from normbench.resolve import Request, request_label
-from normbench.suites.files import Choice, Grid, Rule, SuiteFile, find_suite
+from normbench.resolve import Request, request_label, resolve
+from normbench.suites.files import Choice, Grid, Rule, SuiteFile, Trials, find_suite
 from normbench.suites.schema import AXES
 
 # Values of these axes are words of the section of the same name; an optimizer's are bare.
@@ -39,6 +39,7 @@ class Plan:
         repeated: The cells that were written more than once, each said once, in words.
         references: Those of the requests whose rows the others are compared with, at most one for
             each problem and protocol; empty if the suite declares none.
+        trials: How the cells are tuned first; None if they are not.
     """
 
     requests: Sequence[Request]
@@ -46,6 +47,7 @@ class Plan:
     title: str = ""
     repeated: Sequence[str] = field(default_factory=tuple)
     references: Sequence[Request] = field(default_factory=tuple)
+    trials: Trials | None = None
 
 
 def expand(
@@ -63,6 +65,30 @@ def expand(
         UsageError: If suites include each other, or an override or exclusion concerns no cell.
     """
     return _expand(suite, catalogue, tuple(words), seeds, ())
+
+
+def as_known_now(plan: Plan, catalogue: Catalogue) -> Plan:
+    """Return *plan* for a look at it: what waits for a setting that is tuned first stands alone.
+
+    Args:
+        plan: What a suite asks for.
+        catalogue: What the plugins offer, with the settings of the store.
+    """
+    if plan.trials is None:
+        return plan
+    known = [_as_known_now(request, catalogue) for request in plan.requests]
+    references = [_as_known_now(request, catalogue) for request in plan.references]
+    return replace(plan, requests=known, references=references)
+
+
+def _as_known_now(request: Request, catalogue: Catalogue) -> Request:
+    if request.setting_of is None:
+        return request
+    try:
+        resolve(request, catalogue)
+    except UsageError:
+        return replace(request, setting_of=None)
+    return request
 
 
 def _expand(
@@ -87,12 +113,9 @@ def _expand(
             if excluded:
                 cells.exclusions.append(Exclusion(cell=named, reason=excluded[0].reason))
                 continue
-            own, own_seeds = {**grid.words, **_values(cell)}, grid.seeds
-            for rule in suite.overrides:
-                if _holds(rule, named, used):
-                    own |= rule.words
-                    own_seeds = own_seeds if rule.seeds is None else rule.seeds
-            cells.add(_request(cell, own, words, own_seeds if seeds is None else seeds), cell)
+            rules = [rule for rule in suite.overrides if _holds(rule, named, used)]
+            request = _request(cell, _Own.of(grid, _values(cell), rules), words, seeds)
+            cells.add(request, cell)
     _refuse_idle(suite, used)
     _refuse_empty(suite, cells)
     return Plan(
@@ -101,7 +124,42 @@ def _expand(
         title=suite.title,
         repeated=tuple(cells.repeated),
         references=_references(suite, cells, catalogue) or tuple(cells.references),
+        trials=suite.trials or _included(suite, cells.trials),
     )
+
+
+def _included(suite: SuiteFile, trials: Sequence[Trials]) -> Trials | None:
+    """Return how included suites are tuned.
+
+    Raises:
+        UsageError: If they do not agree.
+    """
+    if any(each != trials[0] for each in trials):
+        raise UsageError(
+            f"suite {suite.path}: the suites that it includes are tuned in different ways. Say how "
+            "here: tune: {trials: 20}"
+        )
+    return trials[0] if trials else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Own:
+    """What a cell gets from its grid and from the overrides that concern it."""
+
+    words: Mapping[str, Any]
+    seeds: Any
+    setting_of: str | None
+
+    @classmethod
+    def of(cls, grid: Grid, values: Mapping[str, Any], rules: Sequence[Rule]) -> _Own:
+        """Return what *grid*, the *values* of a cell and *rules* say; later wins."""
+        words = {**grid.words, **values}
+        seeds, setting_of = grid.seeds, grid.setting_of
+        for rule in rules:
+            words |= rule.words
+            seeds = seeds if rule.seeds is None else rule.seeds
+            setting_of = rule.setting_of or setting_of
+        return cls(words=words, seeds=seeds, setting_of=setting_of)
 
 
 @dataclass
@@ -114,6 +172,7 @@ class _Cells:
         exclusions: Cells that were left out.
         repeated: Cells met before.
         references: Those that an included suite declares.
+        trials: How included suites are tuned.
     """
 
     requests: dict[str, Request] = field(default_factory=dict)
@@ -121,12 +180,14 @@ class _Cells:
     exclusions: list[Exclusion] = field(default_factory=list)
     repeated: dict[str, None] = field(default_factory=dict)
     references: list[Request] = field(default_factory=list)
+    trials: list[Trials] = field(default_factory=list)
 
     def include(self, plan: Plan) -> None:
         """Take over the cells of an included suite."""
         self.requests |= {repr(request): request for request in plan.requests}
         self.exclusions += plan.exclusions
         self.references += plan.references
+        self.trials += [plan.trials] if plan.trials else []
         self.repeated |= dict.fromkeys(plan.repeated)
 
     def add(self, request: Request, cell: Mapping[str, Choice]) -> None:
@@ -157,15 +218,16 @@ def _references(suite: SuiteFile, cells: _Cells, catalogue: Catalogue) -> tuple[
         board = (request.problem, request.protocol)
         if board in found:
             raise UsageError(
-                f"suite {suite.path}, reference: {shown} holds for {request_label(found[board])} "
-                f"and for {request_label(request)}. Say more, such as norm: {{name: group_norm, "
-                "num_groups: 4}, so that one row of each problem remains."
+                f"suite {suite.path}, {suite.reference_place}: {shown} holds for "
+                f"{request_label(found[board])} and for {request_label(request)}. Say more, such "
+                "as norm: {name: group_norm, num_groups: 4}, so that one row of each problem "
+                "remains."
             )
         found[board] = request
     if not found:
         raise UsageError(
-            f"suite {suite.path}, reference: no cell has {shown}. Name a norm, an ablation and an "
-            "optimizer that the suite lists."
+            f"suite {suite.path}, {suite.reference_place}: no cell has {shown}. Name a norm, an "
+            "ablation and an optimizer that the suite lists."
         )
     return tuple(found.values())
 
@@ -200,11 +262,10 @@ def _values(cell: Mapping[str, Choice]) -> dict[str, Any]:
     }
 
 
-def _request(
-    cell: Mapping[str, Choice], values: Mapping[str, Any], words: tuple[str, ...], seeds: Any
-) -> Request:
+def _request(cell: Mapping[str, Choice], own: _Own, words: tuple[str, ...], seeds: Any) -> Request:
     ablation, norm = cell.get("ablation"), cell.get("norm")
     protocol = cell.get("protocol")
+    asked = own.seeds if seeds is None else seeds
     return Request(
         problem=cell["problem"].name,
         optimizer=cell["optimizer"].name,
@@ -212,8 +273,9 @@ def _request(
         ablation=None if ablation is None else ablation.name,
         sites=None if ablation is None else parse_mask(ablation.values.get("sites")),
         protocol=None if protocol is None else protocol.name,
-        seeds=parse_seeds(seeds) if isinstance(seeds, str) else seeds,
-        words=(*(_word(name, value) for name, value in values.items()), *words),
+        seeds=parse_seeds(asked) if isinstance(asked, str) else asked,
+        words=(*(_word(name, value) for name, value in own.words.items()), *words),
+        setting_of=own.setting_of,
     )
 
 

@@ -22,6 +22,10 @@ top of the file::
     exclude:
       - {problem: fmnist_2c2d, optimizer: adam, reason: takes too long}
     include: [other_suite, file.yaml]
+    tune: {trials: 20, method: sobol, search: {lr: "log:0.001:1", adam.beta1: none}}
+
+``setting_of: norm=batch_norm``, at the top, in a grid or in an override, takes another cell's known
+setting.
 
 :mod:`normbench.suites.schema` holds the grammar; names and values are checked by
 :mod:`normbench.suites.names`. Complaints say file, line and key.
@@ -46,7 +50,7 @@ from normbench.suites.places import PlacedError, Places, placed
 from normbench.suites.schema import AXES
 
 _LISTS = {f"{axis}s": axis for axis in AXES}
-_GRID_KEYS = (*_LISTS, *AXES, "seeds", "words")
+_GRID_KEYS = (*_LISTS, *AXES, "seeds", "words", "setting_of")
 ENDINGS = (".yaml", ".yml")
 
 
@@ -71,11 +75,13 @@ class Grid:
     Attributes:
         axes: Choices by axis; an axis that is left to its default has none.
         seeds: A number of seeds or the seeds; None for the protocol's.
+        setting_of: Words of the cell whose known setting is taken; None for each cell's own.
         words: Words for every cell.
     """
 
     axes: Mapping[str, Sequence[Choice]]
     seeds: Any = None
+    setting_of: str | None = None
     words: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -87,6 +93,7 @@ class Rule:
         when: Names by axis; a cell must carry one of each.
         words: Words that the cells get.
         seeds: Seeds that the cells get in place of their grid's; None leaves them.
+        setting_of: Words of the cell whose known setting they take; None leaves it.
         reason: Why the cells are left out, for an exclusion.
         place: Where it is written, in words.
     """
@@ -94,8 +101,37 @@ class Rule:
     when: Mapping[str, tuple[str, ...]]
     words: Mapping[str, Any] = field(default_factory=dict)
     seeds: Any = None
+    setting_of: str | None = None
     reason: str = ""
     place: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trials:
+    """How each cell of a suite is tuned, all with the same budget; see ``normbench tune``.
+
+    Attributes:
+        trials: Settings to try; None for 20, or for all where there are fewer.
+        method: How they are drawn.
+        search: Words ``NAME=FORM`` for all optimizers that have that parameter, or
+            ``OPTIMIZER.NAME=FORM`` for one.
+        draw_seed: What the draw depends on beside the space.
+        tuning_seeds: Number of seeds that each is trained at.
+    """
+
+    trials: int | None = None
+    method: str = "sobol"
+    search: tuple[str, ...] = ()
+    draw_seed: int = 0
+    tuning_seeds: int = 1
+
+    def __str__(self) -> str:
+        """Return it in words, such as ``20 trials of each cell, method sobol``."""
+        parts = [f"{self.trials or '20 or fewer'} trials of each cell, method {self.method}"]
+        parts += [f"search {' '.join(self.search)}"] if self.search else []
+        parts += [f"draw seed {self.draw_seed}"] if self.draw_seed else []
+        parts += [f"{self.tuning_seeds} tuning seeds"] if self.tuning_seeds > 1 else []
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +147,8 @@ class SuiteFile:
         includes: Other suites whose cells come first.
         reference: Choices by axis of the row that others are compared with; empty if none is
             declared.
+        reference_place: Where that is written, in words.
+        trials: How cells are tuned first; None if they are not.
         path: The file.
     """
 
@@ -121,6 +159,8 @@ class SuiteFile:
     exclusions: Sequence[Rule] = ()
     includes: Sequence[str] = ()
     reference: Mapping[str, Choice] = field(default_factory=dict)
+    reference_place: str = "reference"
+    trials: Trials | None = None
     path: Path = Path()
 
     @property
@@ -142,9 +182,14 @@ def find_suite(name: str, catalogue: Catalogue, folder: Path | None = None) -> S
     """
     if name.endswith(ENDINGS):
         path = (folder or Path()) / name
-        return _read(path.stem, path, catalogue)
+        return _read(suite_name(name), path, catalogue)
     suite = catalogue.get(Suite, name)
     return _read(suite.name, Path(suite.file), catalogue)
+
+
+def suite_name(name: str) -> str:
+    """Return what the suite is called that is registered as *name*, or written in such a file."""
+    return Path(name).stem if name.endswith(ENDINGS) else name
 
 
 def _read(name: str, path: Path, catalogue: Catalogue) -> SuiteFile:
@@ -201,7 +246,16 @@ def _suite(name: str, content: Mapping[str, Any], places: Places | None) -> Suit
             for axis, given in content.get("reference", {}).items()
             if given is not None
         },
+        reference_place=placed(("reference",), places.line(("reference",)) if places else None),
+        trials=_trials(content.get("tune")),
     )
+
+
+def _trials(given: Mapping[str, Any] | None) -> Trials | None:
+    if given is None:
+        return None
+    search = tuple(f"{name}={form}" for name, form in given.get("search", {}).items())
+    return Trials(**{**given, "search": search})
 
 
 def _grid(top: Mapping[str, Any], own: Mapping[str, Any], path: tuple[str | int, ...]) -> Grid:
@@ -217,7 +271,9 @@ def _grid(top: Mapping[str, Any], own: Mapping[str, Any], path: tuple[str | int,
         if axis not in axes:
             raise PlacedError(path, f"this grid names no {axis}. Add one: {axis}s: [...].")
     words = {**(top.get("words") or {}), **(own.get("words") or {})}
-    return Grid(axes=axes, seeds=merged.get("seeds"), words=words)
+    return Grid(
+        axes=axes, seeds=merged.get("seeds"), setting_of=merged.get("setting_of"), words=words
+    )
 
 
 def _choice(axis: str, given: Any) -> Choice:
@@ -232,17 +288,25 @@ def _choice(axis: str, given: Any) -> Choice:
 def _rule(given: Mapping[str, Any], key: str, index: int, places: Places | None) -> Rule:
     content, path = dict(given), (key, index)
     words, seeds = content.pop("words", None) or {}, content.pop("seeds", None)
+    setting_of = content.pop("setting_of", None)
     reason = content.pop("reason", "")
     when = content.pop("when", {}) | content
     if not when:
         raise PlacedError(path, "it says for no cell. Name one, such as norm: group_norm.")
-    if key == "overrides" and not words and seeds is None:
+    if key == "overrides" and not words and seeds is None and setting_of is None:
         raise PlacedError(path, "it has no words and no seeds. Add words: {lr: 0.1}.")
     if key == "exclude" and not reason:
         raise PlacedError(path, "it gives no reason. Add reason: ...")
     names = {axis: tuple(_listed(each)) for axis, each in when.items()}
     place = placed(path, places.line(path) if places else None)
-    return Rule(when=names, words=words, seeds=seeds, reason=reason, place=place)
+    return Rule(
+        when=names,
+        words=words,
+        seeds=seeds,
+        setting_of=setting_of,
+        reason=reason,
+        place=place,
+    )
 
 
 def _listed(value: Any) -> list[Any]:

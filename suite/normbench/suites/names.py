@@ -21,7 +21,6 @@ _KINDS: Mapping[str, type[Component]] = {
     "protocol": Protocol,
 }
 _FIELDS: Mapping[str, type] = {"problem": Training, "ablation": Ablation, "protocol": Rules}
-_MODES = next(rule.choices for rule in rules_of(Ablation) if rule.name == "train")
 
 
 def check_names(content: Mapping[str, Any], catalogue: Catalogue) -> None:
@@ -64,8 +63,6 @@ def _check_choice(axis: str, choice: Any, path: Path, catalogue: Catalogue) -> N
     name = values.pop(key, "trained") if isinstance(choice, Mapping) else choice
     place = (*path, key) if key in (choice if isinstance(choice, Mapping) else ()) else path
     if axis == "ablation":
-        if name not in _MODES:
-            raise PlacedError(place, str(unknown_name("ablation", name, map(str, _MODES))))
         _at((*path, "sites"), parse_mask, values.pop("sites", None))
         parameters: tuple[Parameter, ...] = rules_of(Ablation)
     else:

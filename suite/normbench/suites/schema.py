@@ -8,12 +8,19 @@ JSON Schema that stand in it are understood. A ``title`` is what messages call a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normbench.errors import unknown_name
+from normbench.parameters import rules_of
+from normbench.rules import Ablation
 from normbench.suites.places import Path, PlacedError
 
+MODES = tuple(
+    str(mode) for rule in rules_of(Ablation) if rule.name == "train" for mode in rule.choices
+)
+METHODS = ("sobol", "grid", "tpe")
 AXES = ("problem", "norm", "ablation", "optimizer", "protocol")
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -30,6 +37,10 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/$defs/{name}"}
 
 
+def _count(title: str, least: int) -> dict[str, Any]:
+    return {"title": title, "type": "integer", "minimum": least}
+
+
 def _list_of(item: Mapping[str, Any], title: str) -> dict[str, Any]:
     return {"title": title, "type": "array", "items": dict(item), "minItems": 1}
 
@@ -38,18 +49,24 @@ def _one_or_more(item: Mapping[str, Any], title: str) -> dict[str, Any]:
     return {"title": title, "anyOf": [dict(item), _list_of(item, "a list of them")]}
 
 
-def _choice(axis: str, key: str, *, required: bool) -> dict[str, Any]:
+def _name_of(axis: str) -> dict[str, str]:
+    """Return what names a choice of *axis*; plugins add to all but the modes of an ablation."""
+    return _ref("mode" if axis == "ablation" else "name")
+
+
+def _choice(axis: str) -> dict[str, Any]:
+    key = "train" if axis == "ablation" else "name"
     mapping: dict[str, Any] = {
         "title": f"a mapping {{{key}: NAME, ...}}",
         "type": "object",
-        "properties": {key: _ref("name")},
+        "properties": {key: _name_of(axis)},
         "additionalProperties": _ref("value"),
     }
     if axis == "ablation":
         mapping["properties"]["sites"] = _ref("mask")
-    if required:
+    else:
         mapping["required"] = [key]
-    return {"title": f"one {axis}, by its name", "anyOf": [_ref("name"), mapping]}
+    return {"title": f"one {axis}, by its name", "anyOf": [_name_of(axis), mapping]}
 
 
 def _axes(summaries: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -81,9 +98,13 @@ _GRID: dict[str, Any] = {
     ),
     "seeds": {"description": "seeds of each cell", **_ref("seeds")},
     "words": {"description": "words for every cell, such as protocol.epochs", **_ref("words")},
+    "setting_of": {
+        "description": "cell whose known setting each cell takes, such as norm=batch_norm",
+        **_ref("setting_of"),
+    },
 }
 _CONDITION: dict[str, Any] = {
-    axis: _one_or_more(_ref("name"), f"the name of one {axis}, or a list") for axis in AXES
+    axis: _one_or_more(_name_of(axis), f"the name of one {axis}, or a list") for axis in AXES
 }
 _TOP: dict[str, Any] = {
     "title": {"description": "what the suite is about", **_ref("text")},
@@ -92,6 +113,25 @@ _TOP: dict[str, Any] = {
         "title": "a mapping such as {norm: batch_norm, optimizer: momentum}",
         "type": "object",
         "properties": {axis: _ref(axis) for axis in AXES if axis != "problem"},
+        "additionalProperties": False,
+        "minProperties": 1,
+    },
+    "tune": {
+        "description": "how each cell is tuned before its seeds are trained",
+        "title": "a mapping such as {trials: 20}",
+        "type": "object",
+        "properties": {
+            "trials": _count("a number of trials", 1),
+            "method": {"title": "method", "type": "string", "enum": list(METHODS)},
+            "search": {
+                "description": "changes to the search spaces of the optimizers",
+                "title": 'a mapping such as {lr: "log:0.001:1", adam.lr: none}',
+                "type": "object",
+                "additionalProperties": _ref("form"),
+            },
+            "draw_seed": _count("a whole number", 0),
+            "tuning_seeds": _count("a number of seeds", 1),
+        },
         "additionalProperties": False,
         "minProperties": 1,
     },
@@ -122,6 +162,25 @@ SCHEMA: Mapping[str, Any] = {
     "$defs": {
         "text": {"title": "text", "type": "string"},
         "name": {"title": "a name", "type": "string", "minLength": 1},
+        "mode": {"title": "ablation", "type": "string", "enum": list(MODES)},
+        "form": {
+            "title": "log:LOW:HIGH, linear:LOW:HIGH, int:LOW:HIGH, choice:A,B,C, grid:A,B,C or "
+            "none",
+            "type": "string",
+            "pattern": "^(none|(log|linear|int|choice|grid):.+)$",
+        },
+        "setting_of": {
+            "title": "words of a cell, such as norm=batch_norm",
+            "anyOf": [
+                {
+                    "title": "words of a cell, such as norm=batch_norm",
+                    "type": "string",
+                    "pattern": "^(problem|norm|protocol)=[^=, ]+"
+                    "([, ]+(problem|norm|protocol)=[^=, ]+)*$",
+                },
+                {"title": "null", "type": "null"},
+            ],
+        },
         "value": {
             "title": "a value or a list of values",
             "type": ["string", "number", "boolean", "null", "array"],
@@ -129,8 +188,12 @@ SCHEMA: Mapping[str, Any] = {
         "mask": {
             "title": 'a mask in quotes, such as "0,1,1"',
             "anyOf": [
-                {"title": "text", "type": "string"},
-                _list_of({"title": "0 or 1", "type": "integer"}, "a list"),
+                {
+                    "title": 'a mask in quotes, such as "0,1,1"',
+                    "type": "string",
+                    "pattern": "^ *[01]( *,? *[01])* *$",
+                },
+                _list_of({"title": "0 or 1", "type": "integer", "enum": [0, 1]}, "a list"),
                 {"title": "null", "type": "null"},
             ],
         },
@@ -139,7 +202,11 @@ SCHEMA: Mapping[str, Any] = {
             "anyOf": [
                 {"title": "a number of seeds", "type": "integer", "minimum": 1},
                 _list_of({"title": "a seed", "type": "integer", "minimum": 0}, "a list of seeds"),
-                {"title": "seeds as text", "type": "string", "minLength": 1},
+                {
+                    "title": "a number of seeds, or seeds such as 3,7,9 (one seed: 7,)",
+                    "type": "string",
+                    "pattern": "^ *[0-9]+( *, *[0-9]+)* *,? *$",
+                },
                 {"title": "null", "type": "null"},
             ],
         },
@@ -148,12 +215,7 @@ SCHEMA: Mapping[str, Any] = {
             "type": ["object", "null"],
             "additionalProperties": _ref("value"),
         },
-        **{
-            axis: _choice(
-                axis, "train" if axis == "ablation" else "name", required=axis != "ablation"
-            )
-            for axis in AXES
-        },
+        **{axis: _choice(axis) for axis in AXES},
         "grid": {
             "title": "a grid such as {problems: [...], optimizers: [...]}",
             "type": "object",
@@ -174,6 +236,7 @@ SCHEMA: Mapping[str, Any] = {
                 "when": _ref("condition"),
                 "words": _ref("words"),
                 "seeds": _ref("seeds"),
+                "setting_of": _ref("setting_of"),
             },
             "additionalProperties": False,
             "required": ["when"],
@@ -205,8 +268,11 @@ def _check(value: Any, schema: Mapping[str, Any], path: Path) -> None:
     elif "anyOf" in schema:
         _check_alternatives(value, schema, path)
     else:
-        if not _fits(value, schema):
+        if not _fits(value, schema) or not re.search(schema.get("pattern", ""), str(value)):
             raise PlacedError(path, _expected(value, schema["title"], path))
+        if value not in schema.get("enum", (value,)):
+            names = map(str, schema["enum"])
+            raise PlacedError(path, str(unknown_name(schema["title"], str(value), names)))
         _check_size(value, schema, path)
         _check_parts(value, schema, path)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
-from normbench.errors import StoreError
+from normbench.errors import StoreError, UsageError
 from normbench.store import RunStore
 from normbench.tracking import faults, views
-from normbench.tracking.database import ensure_database
+from normbench.tracking.database import ensure_database, has_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,6 +25,7 @@ TELEMETRY_VARIABLES = ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
 ARTIFACTS = "mlflow-artifacts"
 _DATABASE = "mlflow.db"
 _SQLITE = "sqlite:///"
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SECONDS_FOR_VERSION = 5.0
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -106,7 +107,12 @@ def is_server(uri: str) -> bool:
 
 def tracking_uri(store: RunStore, given: str | None = None) -> str:
     """Return *given*, else the environment's choice, else the database inside the store."""
-    return given or os.environ.get(URI_VARIABLE) or own_uri(store)
+    return given or given_uri() or own_uri(store)
+
+
+def given_uri() -> str:
+    """Return the environment's choice; empty if there is none."""
+    return os.environ.get(URI_VARIABLE, "")
 
 
 def own_uri(store: RunStore) -> str:
@@ -138,13 +144,7 @@ def open_backend(store: RunStore, given: str | None = None) -> Backend:
         StoreError: If MLflow is not installed, or its database cannot be created, read or written,
             or has another schema; with the fix.
     """
-    prepare_environment()
-    try:
-        from mlflow import MlflowClient
-    except ImportError as error:
-        raise StoreError(
-            f"MLflow could not be imported: {error}. Install it: pip install 'mlflow>=3.15,<4'."
-        ) from error
+    _import_mlflow()
     uri = tracking_uri(store, given)
     own = uri == own_uri(store)
     artifacts = None if is_server(uri) else store.root.resolve() / ARTIFACTS
@@ -152,12 +152,102 @@ def open_backend(store: RunStore, given: str | None = None) -> Backend:
     try:
         if artifacts is not None and uri.startswith(_SQLITE) and "?" not in uri:
             ensure_database(store, uri, _path(uri), artifacts)
-        client = MlflowClient(tracking_uri=uri)
-        if not is_server(uri):
-            client.search_experiments(max_results=1)
+        client = _client(uri)
     except known as error:
         raise StoreError(faults.explain(error, uri)) from error
     return Backend(uri, client, artifacts, own, known)
+
+
+def open_server(given: str | None = None) -> Backend:
+    """Connect to a server without a run store, so as to write what was read there.
+
+    Raises:
+        UsageError: If no server is named: its artifacts would lie in the working directory.
+        StoreError: If MLflow is not installed.
+    """
+    uri = given or given_uri()
+    if not is_server(uri):
+        raise UsageError(
+            f"nothing to write to: {URI_VARIABLE} is {faults.shown(uri) or 'not set'}, expected "
+            "the address of a server such as http://127.0.0.1:5000, or a run store with --store DIR"
+        )
+    return Backend(uri, connect(uri), None, own=False, faults=faults.known())
+
+
+def connect(uri: str) -> MlflowClient:
+    """Connect to MLflow so as to read; nothing is created.
+
+    Raises:
+        StoreError: If MLflow is not installed, or there is no database, or it cannot be read or has
+            another schema; with the fix.
+    """
+    _import_mlflow()
+    if uri.startswith(_SQLITE) and "?" not in uri and not has_database(_path(uri)):
+        raise StoreError(
+            f"there is no MLflow database {_path(uri)}. Make it from a run store: normbench sync"
+        )
+    try:
+        return _client(uri)
+    except faults.known() as error:
+        raise StoreError(faults.explain(error, uri, reading=True)) from error
+
+
+def _import_mlflow() -> None:
+    prepare_environment()
+    try:
+        import mlflow  # noqa: F401
+    except ImportError as error:
+        raise StoreError(
+            f"MLflow could not be imported: {error}. Install it: pip install 'mlflow>=3.15,<4'."
+        ) from error
+
+
+def _client(uri: str) -> MlflowClient:
+    from mlflow import MlflowClient
+
+    if is_database(uri) and not uri.startswith(_SQLITE):
+        _try_database(uri)
+    client = MlflowClient(tracking_uri=uri)
+    if not is_server(uri):
+        client.search_experiments(max_results=1)
+    return client
+
+
+def is_database(uri: str) -> bool:
+    """Whether *uri* names a database that MLflow opens without a server."""
+    return uri.partition("://")[0].partition("+")[0] in _DATABASES
+
+
+def _try_database(uri: str) -> None:
+    """Connect once: MLflow itself would try again for two minutes before it says why.
+
+    Raises:
+        StoreError: If the database's Python package is missing, or it does not answer.
+    """
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(uri)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    except ImportError as error:
+        raise StoreError(
+            f"{faults.shown(uri)} needs a Python package that is not installed: {error}. For "
+            "PostgreSQL: pip install 'normbench[postgres]'"
+        ) from error
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        raise StoreError(
+            f"{faults.shown(uri)} is not the address of a database: expected the form "
+            "postgresql://NAME:PASSWORD@HOST/DATABASE."
+        ) from error
+    except sqlalchemy.exc.OperationalError as error:
+        raise StoreError(
+            f"the MLflow database {faults.shown(uri)} does not answer: "
+            f"{str(error.orig).strip().splitlines()[0]}. Check that it runs and that the address "
+            "is right."
+        ) from error
 
 
 def _path(uri: str) -> Path:

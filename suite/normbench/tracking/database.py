@@ -26,7 +26,7 @@ def ensure_database(store: RunStore, uri: str, path: Path, artifacts: Path) -> N
     Raises:
         StoreError: If it cannot be written.
     """
-    if _is_there(path):
+    if has_database(path):
         if not os.access(path, os.W_OK):
             raise StoreError(
                 f"the MLflow database {path} may not be written. Make it writable, or set "
@@ -39,11 +39,12 @@ def ensure_database(store: RunStore, uri: str, path: Path, artifacts: Path) -> N
             "Set MLFLOW_TRACKING_URI to a server or to a database elsewhere."
         )
     with store.lock(LOCK, wait=None):
-        if not _is_there(path):
+        if not has_database(path):
             _create(uri, path, artifacts)
 
 
-def _is_there(path: Path) -> bool:
+def has_database(path: Path) -> bool:
+    """Whether there is a database at *path*: a file that is not empty."""
     return path.exists() and path.stat().st_size > 0
 
 

@@ -62,13 +62,15 @@ class Experiment:
     backend: Backend
     experiment_id: str
     tags: dict[str, str] = field(default_factory=dict)
+    name: str = ""
     rows: dict[str, MlflowRun] = field(default_factory=dict)
     seeds: dict[str, MlflowRun] = field(default_factory=dict)
 
     def load(self, row: str | None = None) -> None:
         """Read what MLflow holds, of one *row* or of all; runs held twice lose the second."""
         where = f"tags.`{names.ROW}` = '{row}'" if row else ""
-        found = sorted(self._search(where), key=lambda run: (run.start, run.run_id))
+        everything = search(self.backend, self.experiment_id, where)
+        found = sorted(everything, key=lambda run: (run.start, run.run_id))
         rows: dict[str, MlflowRun] = {}
         seeds: dict[str, MlflowRun] = {}
         for run in found:
@@ -84,22 +86,24 @@ class Experiment:
         """Return the seeds of *row*."""
         return [seed for seed in self.seeds.values() if seed.tags.get(names.ROW) == row]
 
-    def _search(self, where: str) -> Iterator[MlflowRun]:
-        token: str | None = None
-        while True:
-            page = self.backend.client.search_runs(
-                [self.experiment_id], where, max_results=_PAGE, page_token=token
-            )
-            yield from map(MlflowRun.of, page)
-            token = page.token
-            if not token:
-                return
-
     def _keep(self, kept: dict[str, MlflowRun], name: str, run: MlflowRun) -> None:
         if name in kept:
             self.backend.client.delete_run(run.run_id)
         else:
             kept[name] = run
+
+
+def search(backend: Backend, experiment_id: str, where: str) -> Iterator[MlflowRun]:
+    """Yield the runs of an experiment that pass MLflow's filter *where*."""
+    token: str | None = None
+    while True:
+        page = backend.client.search_runs(
+            [experiment_id], where, max_results=_PAGE, page_token=token
+        )
+        yield from map(MlflowRun.of, page)
+        token = page.token
+        if not token:
+            return
 
 
 def steps_of(backend: Backend, run: MlflowRun) -> dict[tuple[str, int], float]:
@@ -119,7 +123,21 @@ def open_experiment(backend: Backend, spec: RunSpec) -> Experiment:
     Raises:
         StoreError: If it was deleted in MLflow, or its artifacts lie where the store used to be.
     """
-    name = names.experiment_name(spec)
+    experiment = named_experiment(backend, names.experiment_name(spec))
+    experiment_id, present = experiment.experiment_id, experiment.tags
+    for key, value in list(_missing_tags(backend, experiment_id, spec, present)):
+        backend.client.set_experiment_tag(experiment_id, key, value)
+        present[key] = value
+    experiment.load()
+    return experiment
+
+
+def named_experiment(backend: Backend, name: str) -> Experiment:
+    """Return the experiment *name* without its runs; create it if there is none.
+
+    Raises:
+        StoreError: If it was deleted in MLflow, or its artifacts lie where the store used to be.
+    """
     found = backend.client.get_experiment_by_name(name)
     if found is None:
         location = backend.artifact_location(name)
@@ -136,12 +154,7 @@ def open_experiment(backend: Backend, spec: RunSpec) -> Experiment:
             f"used again. Restore it: mlflow experiments restore -x {found.experiment_id}."
         )
     backend.check_location(found.artifact_location)
-    experiment_id = str(found.experiment_id)
-    for key, value in _missing_tags(backend, experiment_id, spec, found.tags):
-        backend.client.set_experiment_tag(experiment_id, key, value)
-    experiment = Experiment(backend, experiment_id, tags=dict(found.tags))
-    experiment.load()
-    return experiment
+    return Experiment(backend, str(found.experiment_id), dict(found.tags), name)
 
 
 def _missing_tags(
@@ -150,10 +163,9 @@ def _missing_tags(
     """Yield what has changed; the note and the views are people's once they are there."""
     metric = spec.problem.metric
     wanted = {
-        "mlflow.experimentKind": "custom_model_development",
-        "normbench.schema": names.SCHEMA,
-        "normbench.problem": spec.problem.name,
-        "normbench.protocol": spec.protocol.name,
+        **names.OF_EXPERIMENT,
+        names.PROBLEM: spec.problem.name,
+        names.PROTOCOL: spec.protocol.name,
         "normbench.metric": metric.name,
         "normbench.direction": metric.direction,
         "normbench.worst_score": names.shown(metric.worst),

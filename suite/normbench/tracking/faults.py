@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 from normbench.errors import StoreError
 
@@ -20,19 +21,36 @@ def is_busy(error: Exception) -> bool:
     return "database is locked" in str(error)
 
 
-def explain(error: Exception, uri: str) -> str:
-    """Return one sentence or two on *error* met at *uri*: what happened, and the fix."""
+def shown(uri: str) -> str:
+    """Return *uri* without the password that it may hold."""
+    return _PASSWORD.sub(r"\1***@", uri)
+
+
+def explain(error: Exception, uri: str, *, reading: bool = False) -> str:
+    """Return one sentence or two on *error* met at *uri*: what happened, and the fix.
+
+    Args:
+        error: What was raised.
+        uri: Where.
+        reading: Whether nothing was to be written, so that nothing is left to be sent.
+    """
+    text = _sentence(error, uri)
+    return text.removesuffix(_LATER).rstrip() if reading else text
+
+
+def _sentence(error: Exception, uri: str) -> str:
     text = str(error)
     if isinstance(error, StoreError):
         return text
     for sign, sentence in _SENTENCES:
         if sign in text:
-            return sentence.format(uri=uri)
+            return sentence.format(uri=shown(uri))
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return _FULL.format(uri=uri)
-    return f"MLflow at {uri} refused: {_first_line(text)}"
+        return _FULL.format(uri=shown(uri))
+    return f"MLflow at {shown(uri)} refused: {_first_line(text.replace(uri, shown(uri)))}"
 
 
+_PASSWORD = re.compile(r"(://[^/:@]*:)[^/@]*@")
 _LATER = "The run store is complete without it; `normbench sync` sends what is missing."
 _FULL = f"the disk of MLflow's database or artifacts ({{uri}}) is full. Free some space. {_LATER}"
 _AWAY = (

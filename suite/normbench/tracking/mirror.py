@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from normbench.errors import StoreError
-from normbench.live import MOVING
-from normbench.specs import RunSpec
-from normbench.store import RunState, RunStore, StoredRun
+from normbench.store import RunState, RunStore, StoredRun, read_declarations
 from normbench.tracking import faults, names, writer
 from normbench.tracking.backend import Backend, open_backend
 from normbench.tracking.experiments import Experiment, MlflowRun, open_experiment
+from normbench.tracking.gathering import Place, Row, gather
+from normbench.tracking.known_settings import setting_tags
 from normbench.tracking.progress import Progress
 from normbench.tracking.report import Done, Tally
 from normbench.tracking.rows import row_content
 from normbench.tracking.seeds import RESULTS, SeedContent, digest_of, seed_content
 from normbench.tracking.standing import judge
 
-# Experiment by name, row by fingerprint.
-_Place = tuple[str, str]
 _LOST = "MLflow at {uri} does not show a run that it has just made; `normbench sync` tries again."
-
-
-@dataclass
-class _Row:
-    """The runs of one row that have begun, and the number of those that have not, by state.
-
-    Attributes:
-        any: One of all of them.
-        trained: Share of their epochs that those which train or wait have behind them, summed.
-    """
-
-    any: StoredRun
-    begun: list[tuple[StoredRun, RunState]] = field(default_factory=list)
-    waiting: Counter[RunState] = field(default_factory=Counter)
-    trained: float = 0.0
-
-    @property
-    def spec(self) -> RunSpec:
-        """Spec of one of the runs."""
-        return self.any.spec
-
-    def fingerprints(self) -> list[str]:
-        """Return the fingerprints of the runs that have begun."""
-        return [run.fingerprint for run, _ in self.begun]
 
 
 class Mirror:
@@ -63,7 +35,7 @@ class Mirror:
         self._runs: dict[str, StoredRun] = {}
         self._complete: set[str] = set()
         self._progress: dict[str, dict[str, Progress]] = {}
-        self._waiting: dict[_Place, Counter[RunState]] = {}
+        self._told: dict[Place, object] = {}
 
     def update(self, runs: Iterable[StoredRun] | None = None) -> Tally:
         """Copy what is new of *runs*, by default of all.
@@ -79,83 +51,64 @@ class Mirror:
         for place, row in self._rows(runs, tally).items():
             if away:
                 tally.fail(row.fingerprints(), away)
-            elif row.begun or self._has_changed(place, row):
+            elif row.begun or row.standing != self._told.get(place):
                 away = self._update_row(backend, place, row, tally)
-            self._waiting[place] = row.waiting
         if not away:
             self._say_progress(backend, tally)
         return tally
 
-    def _has_changed(self, place: _Place, row: _Row) -> bool:
-        """Whether a row none of whose seeds trains has others waiting than when last looked at."""
-        name, fingerprint = place
-        self._progress.setdefault(name, {}).setdefault(fingerprint, Progress())
-        if row.waiting == self._waiting.get(place):
-            return False
-        experiment = self._experiments.get(name)
-        if experiment is None or fingerprint not in experiment.rows:
-            self._progress[name][fingerprint] = Progress.of_row(row.waiting, None)
-            return False
-        return True
-
     def _say_progress(self, backend: Backend, tally: Tally) -> None:
-        """Tag each experiment with how far its rows are together."""
+        """Tag each experiment with how far its rows are together, and with known settings."""
         for name, rows in self._progress.items():
             if experiment := self._experiments.get(name):
                 try:
                     writer.tag_experiment(experiment, Progress.of_all(rows.values()).tags())
+                    problem = experiment.tags[names.PROBLEM]
+                    writer.tag_experiment(experiment, setting_tags(self._store.root, problem))
                 except backend.faults as error:
                     tally.fail([], faults.explain(error, backend.uri))
 
-    def _rows(self, runs: Iterable[StoredRun] | None, tally: Tally) -> dict[_Place, _Row]:
-        """Return rows by experiment and fingerprint, without the runs that are known complete."""
+    def _rows(self, runs: Iterable[StoredRun] | None, tally: Tally) -> dict[Place, Row]:
+        """Return the rows with the runs that are to be looked at: those not known complete."""
         index = self._store.index()
         wanted = None if runs is None else {run.fingerprint for run in runs}
         for fingerprint, problem in index.damaged.items():
             if wanted is None or fingerprint in wanted:
                 tally.fail([fingerprint], problem)
-        rows: dict[_Place, _Row] = {}
-        for run in index.runs.values():
-            if wanted is not None and run.fingerprint not in wanted:
-                continue
-            if run.fingerprint in self._complete:
-                tally.count(run.fingerprint, "unchanged")
-                continue
-            described = index.describe(run)
-            place = (names.experiment_of(described.problem, described.protocol), run.row)
-            if place not in rows:
-                rows[place] = _Row(index.stored(run))
-            if run.state in MOVING:
-                rows[place].trained += min(1.0, run.epoch / described.epochs)
-            if run.done or run.attempts:
-                stored = self._runs.get(run.fingerprint) or index.stored(run)
-                rows[place].begun.append((stored, run.state))
-                self._runs[run.fingerprint] = stored
-            else:
-                rows[place].waiting[run.state] += 1
+        chosen = index.runs.keys() if wanted is None else index.runs.keys() & wanted
+        for fingerprint in chosen & self._complete:
+            tally.count(fingerprint, "unchanged")
+        try:
+            declared = read_declarations(self._store.root)
+        except StoreError as error:
+            tally.fail([], str(error))
+            declared = {}
+        rows = gather(index, chosen - self._complete, self._runs, declared)
+        self._runs |= {run.fingerprint: run for row in rows.values() for run, _ in row.begun}
         return rows
 
-    def _update_row(self, backend: Backend, place: _Place, row: _Row, tally: Tally) -> str:
+    def _update_row(self, backend: Backend, place: Place, row: Row, tally: Tally) -> str:
         """Update one row; return why MLflow is away, or nothing."""
-        name, fingerprint = place
-        update = _RowUpdate(backend, row, tally)
+        told = row.standing
+        update = _RowUpdate(backend, row, tally, tell=told != self._told.get(place))
         away = ""
         try:
-            if name not in self._experiments:
-                self._experiments[name] = open_experiment(backend, row.spec)
-            update.run(self._experiments[name])
-            if update.progress is not None:
-                self._progress.setdefault(name, {})[fingerprint] = update.progress
+            if place.experiment not in self._experiments:
+                self._experiments[place.experiment] = open_experiment(backend, row.spec)
+            update.run(self._experiments[place.experiment])
         except backend.faults as error:
             update.broken = True
             problem = faults.explain(error, backend.uri)
             tally.fail(update.left, problem)
             if faults.is_busy(error) or not backend.answers():
                 away = problem
+        if update.progress is not None:
+            self._progress.setdefault(place.experiment, {})[place.row] = update.progress
         if update.broken:
             # What is remembered may no longer be what MLflow holds.
-            self._experiments.pop(name, None)
+            self._experiments.pop(place.experiment, None)
         else:
+            self._told[place] = told
             # A run is trained again for series that it lacks; they are copied when they are there.
             self._complete |= {f for f in update.complete if not self._runs[f].lacking()}
         return away
@@ -164,6 +117,12 @@ class Mirror:
 class _RowUpdate:
     """One pass over one row.
 
+    Args:
+        backend: Where MLflow is.
+        row: The row.
+        tally: Counts what is done.
+        tell: Whether the row's tags may not say yet how its runs stand.
+
     Attributes:
         left: Fingerprints of the runs that nothing has been counted for yet.
         complete: Fingerprints of the runs that never need another look.
@@ -171,8 +130,8 @@ class _RowUpdate:
         progress: How far the row is; None before that was found out.
     """
 
-    def __init__(self, backend: Backend, row: _Row, tally: Tally) -> None:
-        self._backend, self._row, self._tally = backend, row, tally
+    def __init__(self, backend: Backend, row: Row, tally: Tally, *, tell: bool) -> None:
+        self._backend, self._row, self._tally, self._tell = backend, row, tally, tell
         self.left = row.fingerprints()
         self.complete: set[str] = set()
         self.broken = False
@@ -196,7 +155,8 @@ class _RowUpdate:
         with self._tolerated([]):
             summary = row_content(experiment.of_row(row), self._row.waiting, self._row.trained)
             self.progress = summary.progress
-            writer.update_row(self._backend, parent, summary)
+            entries = self._row.told(parent.tags) if self._tell else {}
+            writer.update_row(self._backend, parent, summary, entries)
 
     def _contents(self, experiment: Experiment) -> list[SeedContent]:
         """Return what has to be written; count the runs that MLflow holds already."""
@@ -233,9 +193,8 @@ class _RowUpdate:
         if spec.row not in experiment.rows:
             held = experiment.of_row(spec.row)
             starts = [content.start for content in contents] + [seed.start for seed in held]
-            if not starts:
-                return set()
-            writer.create_row(experiment, spec, min(starts))
+            start = min(starts, default=round(self._row.now * 1000))
+            writer.create_row(experiment, spec, start, self._row.told({}))
             experiment.load(spec.row)
             if spec.row not in experiment.rows:
                 raise StoreError(_LOST.format(uri=self._backend.uri))

@@ -11,9 +11,13 @@ from normbench.specs import RunSpec
 SCHEMA = "1"
 PREFIX = "normbench/"
 
+PROBLEM = "normbench.problem"
+PROTOCOL = "normbench.protocol"
 KIND = "normbench.kind"
 KIND_ROW = "row"
 KIND_SEED = "seed"
+KIND_LEADERBOARD = "leaderboard"
+KIND_LINE = "line"
 FINGERPRINT = "normbench.fingerprint"
 ROW = "normbench.row"
 ROW_NAME = "normbench.row_name"
@@ -34,6 +38,31 @@ OUTCOMES = "normbench.outcomes"
 TIME_LEFT = "normbench.time_left"
 SCORE = "normbench.score"
 PARENT = "mlflow.parentRunId"
+
+# What rows show of the leaderboard that was published last.
+BOARD = "lb.board"
+BOARD_RUN = "lb.board_run"
+LB = "lb/"
+LB_RANK = "lb/rank"
+# What a leaderboard run says of itself, beside what its table says.
+PUBLISHED_BOARD = "normbench.board"
+REVISION = "normbench.revision"
+DIGEST = "normbench.board_digest"
+TITLE = "normbench.board_title"
+SUFFIX = "normbench.board_suffix"
+LINE = "normbench.line"
+NOTE = "mlflow.note.content"
+CONCLUSION = "normbench.conclusion"
+SUPERSEDES = "normbench.supersedes"
+PUBLISHED = "normbench.published"
+PUBLISHED_VIEW = "normbench.published_view"
+
+# Every experiment of ours; the first stops the pages from asking for its kind.
+OF_EXPERIMENT = {
+    "mlflow.experimentKind": "custom_model_development",
+    "normbench.schema": SCHEMA,
+}
+SOURCE = {"mlflow.source.name": "normbench", "mlflow.source.type": "LOCAL"}
 
 FINAL_SCORE = "final/score"
 _LONGEST_TEXT = 500

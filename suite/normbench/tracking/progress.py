@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from normbench.live import MOVING, totals
+from normbench.live import MOVING, totals_in_words
+from normbench.quantities import counted
 from normbench.store import RunState
 from normbench.tables import duration
 from normbench.tracking import names
@@ -61,14 +62,13 @@ class Progress:
     def tags(self) -> dict[str, str]:
         """Return the tags that say so."""
         done = sum(self.counts.get(state, 0) for state in RESULTS)
-        counted = totals(Counter(self.counts).elements()).items()
         return {
             names.PROGRESS: f"{done} of {sum(self.counts.values())}",
-            names.OUTCOMES: ", ".join(f"{count} {word}" for word, count in counted if count),
+            names.OUTCOMES: totals_in_words(self.counts),
             names.TIME_LEFT: self._time_left(),
         }
 
     def _time_left(self) -> str:
         known = [f"{duration(self.seconds_left)} of one device"] if self.seconds_left else []
-        rows = f"{self.unknown} row{'s'[: self.unknown > 1]} of unknown pace"
+        rows = f"{counted(self.unknown, 'row')} of unknown pace"
         return ", and ".join([*known, *([rows] if self.unknown else [])]) or "none"

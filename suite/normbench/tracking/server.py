@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import webbrowser
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from normbench.errors import StoreError
 from normbench.store import RunStore
@@ -13,6 +15,9 @@ from normbench.tracking.backend import Backend, is_server, open_backend
 from normbench.tracking.child import free_port, running_server
 from normbench.tracking.collector import Collector
 from normbench.tracking.sync import sync
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
 
 HOST = "127.0.0.1"
 PORT = 5000
@@ -73,31 +78,57 @@ def _copy_first(store: RunStore, say: Callable[[str], object]) -> None:
         say(problem)
 
 
+@dataclass(frozen=True)
+class _Page:
+    """The page of an experiment.
+
+    Attributes:
+        name: The experiment.
+        link: Opens its leaderboard where one was published, else its runs.
+        published: When that was, in milliseconds; 0 for never.
+    """
+
+    name: str
+    link: str
+    published: int
+
+
 def _show_links(
     backend: Backend, address: str, open_browser: bool, say: Callable[[str], object]
 ) -> None:
-    """Say the links to the runs of each experiment, and open the only one or the list of all."""
-    links = _links(backend, address)
+    """Say the link to each experiment; open what was published last, the only one, or the list."""
+    pages = _pages(backend, address)
     everything = address + _ALL_EXPERIMENTS
-    if len(links) != 1:
+    if len(pages) != 1:
         say(f"MLflow: {everything}")
-    for name, link in list(links.items())[:_MOST_LINKS]:
-        say(f"{name}: {link}")
-    if open_browser:
-        webbrowser.open(next(iter(links.values())) if len(links) == 1 else everything)
+    for page in pages[:_MOST_LINKS]:
+        say(f"{page.name}: {page.link}")
+    if not open_browser:
+        return
+    first = pages[0] if pages and (pages[0].published or len(pages) == 1) else None
+    webbrowser.open(first.link if first else everything)
 
 
-def _links(backend: Backend, address: str) -> dict[str, str]:
-    """Return the link to the runs of each of our experiments, by its name."""
+def _pages(backend: Backend, address: str) -> list[_Page]:
+    """Return the pages of our experiments, what was published last first, then by name."""
     try:
         found = backend.client.search_experiments(filter_string=f"name LIKE '{names.PREFIX}%'")
     except backend.faults:
-        return {}
-    links = {}
-    for experiment in sorted(found, key=lambda experiment: str(experiment.name)):
-        view = views.RUNS if views.VERSION_TAG in experiment.tags else None
-        links[experiment.name] = views.link(address, experiment.experiment_id, view)
-    return links
+        return []
+    pages = [_page(experiment, address) for experiment in found]
+    return sorted(pages, key=lambda page: (-page.published, page.name))
+
+
+def _page(experiment: Experiment, address: str) -> _Page:
+    tags = experiment.tags
+    wanted = (tags.get(names.PUBLISHED_VIEW, ""), views.RUNS)
+    # A view that people deleted would open an error page.
+    view = next((key for key in wanted if views.tag_of(key) in tags), None)
+    return _Page(
+        name=experiment.name,
+        link=views.link(address, experiment.experiment_id, view),
+        published=int(tags.get(names.PUBLISHED, 0)),
+    )
 
 
 def _print(line: str) -> None:

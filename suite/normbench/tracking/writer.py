@@ -29,12 +29,13 @@ _MOST_WORDS = 100
 # Tags that a run loses when it is tried again; all others are only ever replaced.
 _PASSING = (names.OUTCOME, names.MESSAGE, names.FINISHED_AT)
 _T = TypeVar("_T")
-_SOURCE = {"mlflow.source.name": "normbench", "mlflow.source.type": "LOCAL"}
 
 
-def create_row(experiment: Experiment, spec: RunSpec, start: int) -> None:
-    """Create the run of the row of *spec*."""
-    tags = {**identity_tags(spec), **_SOURCE, names.KIND: names.KIND_ROW}
+def create_row(
+    experiment: Experiment, spec: RunSpec, start: int, entries: Mapping[str, str]
+) -> None:
+    """Create the run of the row of *spec* with the tags that tell of its runs."""
+    tags = {**identity_tags(spec), **names.SOURCE, names.KIND: names.KIND_ROW, **entries}
     experiment.backend.client.create_run(
         experiment.experiment_id, start_time=start, tags=tags, run_name=names.row_name(spec)
     )
@@ -42,7 +43,7 @@ def create_row(experiment: Experiment, spec: RunSpec, start: int) -> None:
 
 def create_seed(experiment: Experiment, content: SeedContent, parent: MlflowRun) -> None:
     """Create the run of a seed."""
-    tags = {**content.tags, **_SOURCE, names.PARENT: parent.run_id}
+    tags = {**content.tags, **names.SOURCE, names.PARENT: parent.run_id}
     name = names.seed_name(content.run.spec)
     experiment.backend.client.create_run(
         experiment.experiment_id, start_time=content.start, tags=tags, run_name=name
@@ -58,10 +59,12 @@ def tag_experiment(experiment: Experiment, tags: Mapping[str, str]) -> None:
             experiment.tags[name] = value
 
 
-def update_row(backend: Backend, row: MlflowRun, content: RowContent) -> None:
-    """Bring the run of a row up to date."""
+def update_row(
+    backend: Backend, row: MlflowRun, content: RowContent, entries: Mapping[str, str]
+) -> None:
+    """Bring the run of a row up to date; *entries* are the tags that tell of its runs."""
     newer = [point for point in content.points if row.metrics.get(point.key) != point.value]
-    _log(backend, row, newer, {}, content.tags)
+    _log(backend, row, newer, {}, {**content.tags, **entries})
     _set_status(backend, row, content.status, content.end)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from normbench.plugins import Catalogue
 from normbench.report import Row
 from normbench.specs import RunSpec
 from normbench.store import RunStore, store_path
-from normbench.tuning.edges import Edge, edges
+from normbench.tuning.choice import Choice, choice_of
+from normbench.tuning.commands import cell_words, trial_words
+from normbench.tuning.edges import Edge
 from normbench.tuning.known import Kept, keep_setting
-from normbench.tuning.plan import Tuning, plan_study, trial_specs, trial_words
+from normbench.tuning.plan import Specs, Tuning, plan_study, trial_specs
 from normbench.tuning.record import read_study, read_trials, write_drawn
 from normbench.tuning.study import DEFAULT_NUMBER, Study, Trial
 
@@ -29,26 +32,37 @@ class TuningReport:
     Attributes:
         study: The trials and their scores.
         store: The run store.
-        winner: The best trial; None while trials have no result, or if all diverged.
-        edges: Where the winner lies at an edge of the space.
+        choice: What the study chose, and what became of it.
         kept: What happened to the known setting of the cell; None without a winner.
         evaluation: The evaluation seeds at the winner; None if they were left out.
         trained: Runs that ended with a result during the call.
-        problem: Why there is no winner, in a sentence.
         messages: Why runs of trials failed, in a sentence each.
         going_on: How to go on, if the launcher was told not to wait for the runs; else empty.
     """
 
     study: Study
     store: Path
-    winner: Trial | None = None
-    edges: Sequence[Edge] = ()
+    choice: Choice
     kept: Kept | None = None
     evaluation: Report | None = None
     trained: int = 0
-    problem: str = ""
     messages: Sequence[str] = ()
     going_on: str = ""
+
+    @property
+    def winner(self) -> Trial | None:
+        """The best trial; None while trials have no result, or if none is worth keeping."""
+        return self.choice.winner
+
+    @property
+    def edges(self) -> Sequence[Edge]:
+        """Where the winner lies at an edge of the space."""
+        return self.choice.edges
+
+    @property
+    def problem(self) -> str:
+        """Why there is no winner, in a sentence; else empty."""
+        return self.choice.problem
 
     @property
     def complete(self) -> bool:
@@ -63,11 +77,7 @@ class TuningReport:
             "store": str(self.store),
             "trained": self.trained,
             **study_as_dict(self.study),
-            "winner": self.winner and self.winner.number,
-            "edges": [str(edge) for edge in self.edges],
-            "setting": self.kept and str(self.kept.path),
-            "setting_current": self.kept and self.kept.current,
-            "why_no_winner": self.problem,
+            **self.choice.to_dict(),
             "messages": list(self.messages),
             "going_on": self.going_on,
             "evaluation": self.evaluation and self.evaluation.to_dict(),
@@ -124,14 +134,22 @@ class Conduct:
         tuning: What the user asked for.
         catalogue: What the plugins offer.
         launching: How runs get trained.
+        specs_of: Resolves a request and checks it; None to check all that a run needs.
 
     Raises:
         UsageError: If the request cannot be carried out as given.
     """
 
-    def __init__(self, tuning: Tuning, catalogue: Catalogue, launching: Launching) -> None:
+    def __init__(
+        self,
+        tuning: Tuning,
+        catalogue: Catalogue,
+        launching: Launching,
+        specs_of: Specs | None = None,
+    ) -> None:
         self._tuning, self._catalogue, self._launching = tuning, catalogue, launching
-        self.plan = plan_study(tuning, catalogue, launching.data_dir)
+        self._specs_of = specs_of or partial(plan, folder=launching.data_dir)
+        self.plan = plan_study(tuning, catalogue, self._specs_of)
         if tuning.evaluate:
             # Whatever is wrong with the evaluation seeds must not show after hours of trials.
             self._evaluation_specs(catalogue.without_settings(), ())
@@ -158,9 +176,13 @@ class Conduct:
         numbered = {DEFAULT_NUMBER: {}, **values}
         return Drawn(
             values={DEFAULT_NUMBER: study.default, **values},
-            specs=trial_specs(study, numbered, self._catalogue, self._launching.data_dir),
+            specs=trial_specs(study, numbered, self._catalogue, self._specs_of),
             complete=len(drawn) >= study.budget,
         )
+
+    def waits(self) -> bool:
+        """Whether a trial on record has no result, so that a later one cannot be drawn."""
+        return not all(trial.complete for trial in self._recorded())
 
     def _recorded(self) -> Sequence[Trial]:
         """Return the trials that the store has on record for this study, at most the budget."""
@@ -197,34 +219,46 @@ class Conduct:
 
     def _closed(self, store: RunStore, drawn: Drawn, last: Report, trained: int) -> TuningReport:
         """Choose the winner of the trained trials and carry on with it."""
+        report = replace(self.close(drawn, last), trained=trained)
+        if report.winner is None or not self._tuning.evaluate:
+            return report
+        evaluation = self._evaluate(store, report.winner, drawn.specs[report.winner.number][0])
+        return replace(report, evaluation=evaluation, trained=trained + evaluation.trained)
+
+    def close(self, drawn: Drawn, last: Report) -> TuningReport:
+        """Choose the winner of the trained trials and keep it as the known setting.
+
+        Args:
+            drawn: All trials.
+            last: Of the launch that trained them.
+
+        Raises:
+            StoreError: If the setting cannot be kept.
+        """
+        store = RunStore.open(store_path(self._launching.store))
         study = read_study(store, self.plan.id, trials=self.plan.budget, seeds=self.plan.seeds)
-        report = TuningReport(
+        choice = self._choice(store, study)
+        kept = None
+        if choice.winner is not None:
+            spec = drawn.specs[choice.winner.number][0]
+            kept = keep_setting(store, study, choice.winner, spec, self._catalogue)
+            choice = self._choice(store, study)
+        return TuningReport(
             study=study,
             store=store.root,
-            trained=trained,
             messages=_messages(last.rows, drawn),
-            problem=why_no_winner(study, skip_failed=self._tuning.skip_failed),
             going_on=last.going_on,
-        )
-        winner = study.best
-        if report.problem or winner is None:
-            return report
-        spec = drawn.specs[winner.number][0]
-        kept = keep_setting(store, study, winner, spec, self._catalogue)
-        evaluation = self._evaluate(store, winner, spec) if self._tuning.evaluate else None
-        return replace(
-            report,
-            winner=winner,
-            edges=edges(study.space, winner.values),
+            choice=choice,
             kept=kept,
-            evaluation=evaluation,
-            trained=trained + (evaluation.trained if evaluation else 0),
         )
+
+    def _choice(self, store: RunStore, study: Study) -> Choice:
+        return choice_of(store, study, skip_failed=self._tuning.skip_failed)
 
     def _evaluate(self, store: RunStore, winner: Trial, spec: RunSpec) -> Report:
         """Train the evaluation seeds at the winner, as the known setting where it is that."""
         words = trial_words(winner.values)
-        cell = [word for word in words if "." in word.partition("=")[0]]
+        cell = cell_words(winner.values)
         specs = self._evaluation_specs(self._catalogue.with_store(store.root), cell)
         if specs[0].identity != spec.identity:
             # The store keeps another setting, such as that of a larger budget.
@@ -234,27 +268,7 @@ class Conduct:
     def _evaluation_specs(self, catalogue: Catalogue, words: Sequence[str]) -> list[RunSpec]:
         request = self._tuning.request
         request = replace(request, words=(*request.words, *words))
-        return plan(request, catalogue, self._launching.data_dir)
-
-
-def why_no_winner(study: Study, *, skip_failed: bool = False) -> str:
-    """Return why no winner can be chosen from *study* and what to do, or ''."""
-    missing = [trial for trial in study.trials if not trial.complete]
-    if missing and not (skip_failed and study.best):
-        numbers = ", ".join(str(trial.number) for trial in missing[:10])
-        more = ", ..." if len(missing) > 10 else ""
-        return (
-            f"{len(missing)} of {len(study.trials)} trials have no result yet ({numbers}{more}). "
-            "Tune again to train them; if some fail each time, --skip-failed chooses among the "
-            "others."
-        )
-    if study.best is None:
-        lower = " --search lr=log:LOW:HIGH" if "lr" in {axis.word for axis in study.space} else ""
-        return (
-            f"all {len(study.trials)} trials diverged, so there is nothing to choose. Search "
-            f"smaller values:{lower or ' --search NAME=FORM'} (now {study.space})."
-        )
-    return ""
+        return self._specs_of(request, catalogue)
 
 
 def _refuse_unfinished(trials: Sequence[Trial], messages: Sequence[str]) -> None:
@@ -268,10 +282,11 @@ def _refuse_unfinished(trials: Sequence[Trial], messages: Sequence[str]) -> None
 
 
 def _messages(rows: Sequence[Row], drawn: Drawn) -> list[str]:
-    """Return why runs failed, each with its trial."""
+    """Return why runs failed, each with its trial; other studies may be among the *rows*."""
     numbers = {specs[0].row: number for number, specs in reversed([*drawn.specs.items()])}
     return [
         f"trial {numbers[row.spec.row]}, seed {seed}: {text}"
         for row in rows
+        if row.spec.row in numbers
         for seed, text in sorted(row.messages.items())
     ]

@@ -17,6 +17,7 @@ from normbench.setting_files import SETTINGS_FOLDER, setting_text
 from normbench.specs import RunSpec
 from normbench.store import RunStore
 from normbench.store.files import explained, open_folder, write_whole
+from normbench.tuning.commands import trial_words
 from normbench.tuning.methods import find_method
 from normbench.tuning.study import Study, Trial
 
@@ -76,6 +77,42 @@ def keep_setting(
             write_whole(path.name, text.encode(), folder=folder)
     replaced = f", in place of that of {before['origin']['budget']}" if before else ""
     return Kept(path=path, current=True, words=f"known setting: {path}{replaced}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What a store holds as the known setting of a study's cell.
+
+    Attributes:
+        path: Its file.
+        current: Whether it is the study's winner.
+        words: The values that it holds.
+        budget: What it was chosen from.
+    """
+
+    path: Path
+    current: bool
+    words: str
+    budget: str
+
+
+def held_setting(store: RunStore, study: Study, winner: Trial, spec: RunSpec) -> Held | None:
+    """Return the known setting of the winner's cell; None if the store holds none.
+
+    Raises:
+        StoreError: If its file cannot be read.
+    """
+    path = store.root / SETTINGS_FOLDER / _file_name(spec)
+    content = _read(path)
+    if content is None:
+        return None
+    values = _held(content)
+    return Held(
+        path=path,
+        current=values == _values(study, winner),
+        words=" ".join(trial_words(values)),
+        budget=content["origin"]["budget"],
+    )
 
 
 def _file_name(spec: RunSpec) -> str:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from normbench.descriptions import Dataset, Norm, Optimizer
 from normbench.errors import UsageError
 from normbench.overrides import read_overrides
-from normbench.parameters import Parameter, Value, rules_of, typed
-from normbench.planning import plan
+from normbench.parameters import Parameter, Value, rules_of
 from normbench.plugins import Catalogue
 from normbench.resolve import Request, resolve
 from normbench.rules import Ablation
 from normbench.specs import FIRST_TUNING_SEED, RunSpec
+from normbench.tuning.commands import run_words, trial_words, tune_words
 from normbench.tuning.grid import whole_grid
 from normbench.tuning.methods import Method, find_method
 from normbench.tuning.space import Space
@@ -41,6 +40,7 @@ class Tuning:
         tuning_seeds: Number of seeds that every trial is trained at.
         evaluate: Whether the evaluation seeds are trained at the winner.
         skip_failed: Choose among the others when trials have failed.
+        command: What to type to ask for it again; None to make that of the fields above.
     """
 
     request: Request
@@ -51,6 +51,7 @@ class Tuning:
     tuning_seeds: int = 1
     evaluate: bool = True
     skip_failed: bool = False
+    command: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class Plan:
         draw_seed: What the draw depends on beside the space; 0 where it has no effect.
         seeds: The tuning seeds.
         fixed: Words of the searched sections that hold for every trial.
+        commands: What to type, but for the store: to ``tune`` once more, and to ``run`` the cell.
     """
 
     request: Request
@@ -76,6 +78,7 @@ class Plan:
     draw_seed: int
     seeds: tuple[int, ...]
     fixed: Mapping[str, Value]
+    commands: Mapping[str, Sequence[str]]
 
     @property
     def default(self) -> dict[str, Value]:
@@ -100,13 +103,16 @@ class Plan:
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def plan_study(tuning: Tuning, catalogue: Catalogue, folder: Path | None) -> Plan:
+Specs = Callable[[Request, Catalogue], list[RunSpec]]
+
+
+def plan_study(tuning: Tuning, catalogue: Catalogue, specs_of: Specs) -> Plan:
     """Resolve *tuning*; its default setting is checked as a run is.
 
     Args:
         tuning: What the user asked for.
         catalogue: What the plugins offer; no known setting has a part in a trial.
-        folder: Data folder; None for the default place.
+        specs_of: Resolves a request and checks it.
 
     Raises:
         UsageError: If the cell cannot be trained or tuned, or the space or budget is impossible.
@@ -116,7 +122,7 @@ def plan_study(tuning: Tuning, catalogue: Catalogue, folder: Path | None) -> Pla
     if request.setting_of or overrides.options.get("setting_of"):
         raise UsageError("setting_of has no place in tuning, which looks for a setting. Leave it.")
     catalogue = catalogue.without_settings()
-    base = plan(request, catalogue, folder)[0]
+    base = specs_of(request, catalogue)[0]
     _check_validation(base, catalogue.get(Dataset, base.problem.dataset.name))
     given = {
         _word(section, name): value
@@ -137,14 +143,10 @@ def plan_study(tuning: Tuning, catalogue: Catalogue, folder: Path | None) -> Pla
         draw_seed=tuning.draw_seed if method.seeded else 0,
         seeds=tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + tuning.tuning_seeds)),
         fixed={word: _value_of(base, word) for word in sorted(given)},
-    )
-
-
-def trial_words(values: Mapping[str, Value]) -> tuple[str, ...]:
-    """Return *values* as the words that set them."""
-    return tuple(
-        f"{word}=[{typed(value)}]" if isinstance(value, tuple) else f"{word}={typed(value)}"
-        for word, value in values.items()
+        commands={
+            "tune": tuning.command or tune_words(tuning, catalogue.files),
+            "run": run_words(tuning.request, catalogue.files),
+        },
     )
 
 
@@ -152,7 +154,7 @@ def trial_specs(
     study: Plan,
     numbered: Mapping[int, Mapping[str, Value]],
     catalogue: Catalogue,
-    folder: Path | None,
+    specs_of: Specs,
 ) -> dict[int, list[RunSpec]]:
     """Return the specs of trials, by number, one for each tuning seed.
 
@@ -162,7 +164,7 @@ def trial_specs(
         study: The study they belong to.
         numbered: Values of each trial by word; none for the default setting.
         catalogue: What the plugins offer.
-        folder: Data folder; None for the default place.
+        specs_of: Resolves a request and checks it.
 
     Raises:
         UsageError: If a trial cannot be trained; the message names it.
@@ -178,7 +180,7 @@ def trial_specs(
             if network in tried:
                 spec = resolve(request, catalogue)[0]
             else:
-                spec = plan(request, catalogue, folder)[0]
+                spec = specs_of(request, catalogue)[0]
         except UsageError as error:
             raise type(error)(f"trial {number}, {' '.join(words) or 'default'}: {error}") from None
         tried.add(network)

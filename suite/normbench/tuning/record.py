@@ -6,7 +6,7 @@ The file says what was drawn and which runs belong to it; what became of them is
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from normbench.store.files import explained, open_folder, read_json, to_json, wr
 from normbench.store.layout import TUNING_FOLDER
 from normbench.tuning.plan import Plan
 from normbench.tuning.space import Axis, Space
-from normbench.tuning.study import Study, Trial
+from normbench.tuning.study import DEFAULT_NUMBER, Study, Trial
 
 SCHEMA = 1
 _LOCK = "tuning"
@@ -103,12 +103,33 @@ def read_study(
         select=select,
         trials=tuple(_trial(store, each, chosen, metric, select) for each in drawn),
         default=_trial(store, content["default"], chosen, metric, select),
+        budget=content.get("budget", len(content["trials"])),
+        commands={name: tuple(words) for name, words in content.get("commands", {}).items()},
     )
 
 
 def studies(store: RunStore) -> list[str]:
     """Return the names of all studies in *store*, sorted."""
     return sorted(path.stem for path in (store.root / TUNING_FOLDER).glob("*.json"))
+
+
+def trial_numbers(store: RunStore, fingerprints: Collection[str]) -> dict[str, int]:
+    """Return which trial each run is, 0 being the default setting; runs of none are left out.
+
+    Of studies that share runs the one that was drawn last counts.
+
+    Raises:
+        StoreError: If a record cannot be read.
+    """
+    found: dict[str, int] = {}
+    paths = [_path(store, study) for study in studies(store)]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
+        content = _read(path) or {"trials": [], "default": {"runs": {}}}
+        entries = [{**content["default"], "number": DEFAULT_NUMBER}, *content["trials"]]
+        for entry in entries:
+            mine = set(entry["runs"].values()).intersection(fingerprints)
+            found.update(dict.fromkeys(mine, entry["number"]))
+    return found
 
 
 def _head(plan: Plan) -> dict[str, Any]:
@@ -127,6 +148,8 @@ def _head(plan: Plan) -> dict[str, Any]:
         "space": [dataclasses.asdict(axis) for axis in plan.space],
         "method": plan.method.name,
         "draw_seed": plan.draw_seed,
+        "budget": plan.budget,
+        "commands": {name: list(words) for name, words in plan.commands.items()},
         "metric": dataclasses.asdict(base.problem.metric),
         "select": base.protocol.rules.select,
     }

@@ -11,32 +11,34 @@ from pathlib import Path
 from normbench.errors import NormbenchError
 from normbench.tuning import tables
 from normbench.tuning.cells import Table, budget_table, summary_tables, trial_table
+from normbench.tuning.choice import Choice
 from normbench.tuning.study import Study
 from normbench.tuning.summary import Summary, summarize
 
 
-def report_lines(study: Study) -> list[str]:
-    """Return the tables of budgets, hyper-parameters and divergence as lines of text.
+def report_tables(study: Study) -> list[Table]:
+    """Return the tables of budgets, hyper-parameters and divergence.
 
     Raises:
         UsageError: If no trial has ended with results.
     """
-    lines: list[str] = []
-    for table in summary_tables(summarize(study)):
-        lines += ["", table.title, *_aligned(table), *table.notes]
-    return lines[1:]
+    return summary_tables(summarize(study))
 
 
-def budget_lines(study: Study) -> list[str]:
-    """Return the table of budgets alone as lines of text; none before a trial has a result."""
+def budget_tables(study: Study) -> list[Table]:
+    """Return the table of budgets alone; none before a trial has a result."""
     if not any(trial.complete for trial in study.trials):
         return []
-    table = budget_table(summarize(study))
-    return [table.title, *_aligned(table), *table.notes]
+    return [budget_table(summarize(study))]
 
 
-def write_report(study: Study, folder: Path) -> list[Path]:
+def write_report(study: Study, folder: Path, choice: Choice | None = None) -> list[Path]:
     """Write ``report.md``, ``report.json`` and the figures of *study*; return their paths.
+
+    Args:
+        study: The study.
+        folder: Where to; it is made if it is not there.
+        choice: What the study chose, and what became of it.
 
     Raises:
         UsageError: If no trial has ended with results.
@@ -50,14 +52,15 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     paths = [
         folder / name for name in ("report.md", "report.json", "budget.png", "hyperparameters.png")
     ]
-    _write(paths[0], as_markdown(summary))
-    _write(paths[1], json.dumps(summary.to_dict(), indent=1, allow_nan=False) + "\n")
+    content = summary.to_dict() | (choice.to_dict() if choice else {})
+    _write(paths[0], as_markdown(summary, choice))
+    _write(paths[1], json.dumps(content, indent=1, allow_nan=False) + "\n")
     save(budget_figure(summary), paths[2])
     save(hyperparameter_figure(summary), paths[3])
     return paths
 
 
-def as_markdown(summary: Summary) -> str:
+def as_markdown(summary: Summary, choice: Choice | None = None) -> str:
     """Return the report in Markdown, with its figures by name."""
     study = summary.study
     budgets, hyperparameters, *rest = summary_tables(summary)
@@ -65,6 +68,7 @@ def as_markdown(summary: Summary) -> str:
         f"# Tuning {study.optimizer} on {study.problem}, {study.norm_label}",
         f"Study {study.id}: {tables.headline(study)}.",
         *tables.closing(study),
+        *(_marked(line) for line in (choice.lines if choice else ())),
         *_section(budgets),
         "![Score against the number of trials](budget.png)",
         *_section(hyperparameters),
@@ -83,13 +87,14 @@ def _section(table: Table) -> list[str]:
     return [f"## {table.title}", "\n".join(lines), *table.notes]
 
 
+def _marked(line: str) -> str:
+    """Return *line* with what is to be typed as code."""
+    head, _, command = line.partition(": ")
+    return f"{head}: `{command}`" if command.startswith("normbench ") else line
+
+
 def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
-
-
-def _aligned(table: Table) -> list[str]:
-    lines = [table.columns, *table.rows]
-    return tables.aligned(lines, table.columns, table.right).splitlines()
 
 
 def _write(path: Path, text: str) -> None:

@@ -75,6 +75,8 @@ class Study:
         select: Whose epoch's score counts: the ``final`` one, or the ``best`` on validation.
         trials: In the order of their numbers, from 1.
         default: The default setting at the same seeds, outside the budget.
+        budget: Number of trials that was asked for last; a sequential method draws them as it goes.
+        commands: What to type, but for the store: to ``tune`` once more, and to ``run`` the cell.
     """
 
     id: str
@@ -93,6 +95,8 @@ class Study:
     select: str = "final"
     trials: tuple[Trial, ...]
     default: Trial
+    budget: int = 0
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -116,6 +120,12 @@ class Study:
     def best(self) -> Trial | None:
         """The trial with the best score; None if none has one."""
         return self.ranked[0] if self.ranked and self.ranked[0].score is not None else None
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no trial did better than the worst score, so that none is worth keeping."""
+        score = self.best.score if self.best else None
+        return score is not None and not self.metric.better(score, self.metric.worst)
 
     @property
     def diverged(self) -> int:

@@ -91,17 +91,22 @@ def report_lines(report: TuningReport) -> list[str]:
     if report.winner is not None:
         values = " ".join(f"{word}={typed(value)}" for word, value in report.winner.values.items())
         lines.append(f"Winner: trial {report.winner.number}, {values}")
-    lines += [f"Edge: {edge}" for edge in report.edges]
+    return lines + [f"Edge: {edge}" for edge in report.edges]
+
+
+def place_lines(report: TuningReport) -> list[str]:
+    """Return where the winner is kept and what trains it: paths and commands, to be copied."""
+    lines = []
     if report.kept is not None:
         lines.append(f"{report.kept.words[:1].upper()}{report.kept.words[1:]}")
-    return lines
+    return lines + ([f"Train it with: {report.choice.command}"] if report.choice.command else [])
 
 
 def report_as_text(report: TuningReport) -> str:
     """Return *report* as aligned text."""
     study = report.study
     table = aligned([columns(study), *best_rows(study)], columns(study), numeric_columns(study))
-    parts = [headline(study), table, *report_lines(report)]
+    parts = [headline(study), table, *report_lines(report), *place_lines(report)]
     if report.evaluation is not None:
         parts += ["", rows_as_text(report.evaluation.rows)]
     return "\n".join(parts)

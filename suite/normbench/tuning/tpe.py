@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from normbench.descriptions import Metric
-from normbench.errors import UsageError
+from normbench.errors import UsageError, install_extra
 from normbench.parameters import Value
 from normbench.tuning import sobol
 from normbench.tuning.scores import validation_score
@@ -63,7 +63,7 @@ def _import_optuna() -> Any:
     except ImportError as error:
         raise UsageError(
             f"method tpe needs Optuna, which cannot be imported ({error}). Install it: "
-            "pip install -c constraints.txt '.[optuna]', or draw with --method sobol."
+            f"{install_extra('optuna')}, or draw with --method sobol."
         ) from error
     return optuna
 

@@ -14,6 +14,10 @@ _RANGES = ("log", "linear", "int")
 _LISTS = ("choice", "grid")
 
 
+class NothingToSearchError(UsageError):
+    """Every parameter of an optimizer is fixed or taken out of the search."""
+
+
 def make_space(
     parameters: Mapping[str, Parameter], given: Sequence[str], fixed: Collection[str], owner: str
 ) -> Space:
@@ -26,7 +30,8 @@ def make_space(
         owner: The optimizer, for messages.
 
     Raises:
-        UsageError: If a word is none or contradicts another, or nothing is left to search.
+        UsageError: If a word is none or contradicts another.
+        NothingToSearchError: If nothing is left to search.
     """
     axes = {
         word: _axis(word, parameter, parameter.search)
@@ -47,7 +52,7 @@ def make_space(
         if search is not None:
             axes[word] = _axis(word, parameters[word], search)
     if not axes:
-        raise UsageError(
+        raise NothingToSearchError(
             f"nothing is left to search for {owner}: every parameter is fixed or taken out. Give "
             "one: --search lr=log:0.001:1"
         )

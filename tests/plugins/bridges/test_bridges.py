@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -102,10 +103,22 @@ def _nothing(_package):
     return None
 
 
-def test_unknown_prefix_names_the_extra():
-    """A name of a package that is not there says how to get it, and lists nothing else."""
-    with pytest.raises(UsageError, match=r"pip install 'normbench\[nobody\]'$"):
-        load_catalogue().get(Optimizer, "nobody:sgd")
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        (
+            "timm:sgd",
+            "pip install -c constraints.txt '.[timm]' in the folder of normbench's source",
+        ),
+        ("pytorch_optimizer:sgd", "pip install -c constraints.txt '.[pytorch-optimizer]' in"),
+        ("nobody:sgd", "nothing is offered under 'nobody'. See what is installed: normbench list"),
+    ],
+)
+def test_unknown_prefix_says_how_to_get_it(monkeypatch, name, fix):
+    """A name of a package that is not there says how to install it, if normbench has an extra."""
+    monkeypatch.setenv("NORMBENCH_DISABLE_PLUGINS", "timm,pytorch_optimizer")
+    with pytest.raises(UsageError, match=re.escape(fix)):
+        load_catalogue().get(Optimizer, name)
 
 
 def test_unknown_name_without_prefix_lists_none_with_one():

@@ -32,7 +32,7 @@ def invoke() -> Invoke:
 
 def curve(epochs: int, seed: int, *, loss: float = 2.0) -> list[dict[str, Any]]:
     """Return the points of a run whose loss falls and whose accuracy rises."""
-    return [_point(epoch, loss / (1 + epoch) + 0.01 * seed) for epoch in range(epochs + 1)]
+    return [_point(epoch, loss / (1 + epoch) + 0.01 * (seed % 1000)) for epoch in range(epochs + 1)]
 
 
 def _point(epoch: int, loss: float) -> dict[str, Any]:
@@ -128,9 +128,15 @@ class Filler:
                 attempt.close(RunState(state), f"made to be {state}")
 
 
+@pytest.fixture(scope="session")
+def make_filler(catalogue: Catalogue) -> Callable[[Path], Filler]:
+    """Make a store in a folder, to be filled."""
+    return lambda folder: Filler(RunStore.open(folder / "store", create=True), catalogue)
+
+
 @pytest.fixture
-def filler(tmp_path: Path, catalogue: Catalogue) -> Filler:
-    return Filler(RunStore.open(tmp_path / "store", create=True), catalogue)
+def filler(tmp_path: Path, make_filler: Callable[[Path], Filler]) -> Filler:
+    return make_filler(tmp_path)
 
 
 @pytest.fixture

@@ -94,6 +94,16 @@ def test_driver_elsewhere_is_left_alone(invoke, filler, launch):
     assert f"Stop it there: normbench cancel --launch {folder.id}" in found.stderr
 
 
+def test_driver_before_a_restart_is_left_alone(invoke, filler, launch, driver):
+    """After a restart, or in another container, its number is that of some other process."""
+    folder = launch(boot="another", pid=driver.pid, process_started=processes.started(driver.pid))
+    found = invoke("cancel", "--launch", folder.id, "--store", filler.root)
+
+    assert 2 == found.exit_code
+    assert "before that was started anew, or from a container there" in found.stderr
+    assert driver.poll() is None
+
+
 def test_launcher_with_its_own_way_is_asked(launch):
     """A launcher that can cancel does, wherever its jobs run; it is told which launch."""
     asked = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -105,6 +106,8 @@ def test_every_option_has_a_help_text():
     [
         (("lst",), 2, "error: unknown command 'lst'. Did you mean 'list'?"),
         (("list", "norm"), 2, "Did you mean 'norms'?"),
+        (("suite", "descibe"), 2, "unknown suite command 'descibe'. Did you mean 'describe'?"),
+        (("deepobs", "raed"), 2, "unknown deepobs command 'raed'. Did you mean 'read'?"),
         (("list", "--jso"), 2, "--json"),
         (("describe",), 2, "Missing argument"),
         (("status", "--watch", "never"), 2, "'never'"),
@@ -114,7 +117,12 @@ def test_every_option_has_a_help_text():
         (("run", "digits_cnn_bn", "sgd", "--norm", "batchnorm"), 2, "Did you mean 'batch_norm'?"),
         (("run", "digits_cnn_bn", "sgd", "--protocol", "quik"), 2, "Did you mean 'quick'?"),
         (("list", "--plugin", "/no/such/file.py"), 2, "/no/such/file.py does not exist"),
-        (("list", "--log-file", "/proc/nowhere/log"), 2, "cannot be written"),
+        (
+            ("list", "--log-file", "/proc/nowhere/log"),
+            2,
+            "there is no folder /proc/nowhere. Make it",
+        ),
+        (("list", "--log-file", "/proc/version"), 2, "cannot be written"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -156,9 +164,14 @@ def failing(error: BaseException) -> CommandGroup:
             1,
             "error: unexpected ValueError: two (add -v to see where it comes from)\n",
         ),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            1,
+            "error: the output cannot be written: No space left on device. Send it elsewhere.\n",
+        ),
         (KeyboardInterrupt(), 130, "\ninterrupted. Go on with: normbench resume\n"),
     ],
-    ids=["usage", "known", "unexpected", "interrupted"],
+    ids=["usage", "known", "unexpected", "full", "interrupted"],
 )
 def test_errors_become_exit_codes(error, code, message):
     """Each sort of error has its exit code and is printed as one message."""
@@ -231,3 +244,25 @@ def test_interrupt_while_watching(filler):
 
     assert 130 == process.returncode
     assert errors.strip() == "interrupted."
+
+
+DESCRIBE = (sys.executable, "-m", "normbench", "describe", "sgd")
+
+
+def test_reader_that_leaves_early_is_no_error():
+    """What is piped into something like head ends without a word when that has enough."""
+    done = subprocess.Popen(DESCRIBE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done.stdout.close()
+    said = done.stderr.read()
+    done.stderr.close()
+
+    assert (1, b"") == (done.wait(60), said)
+
+
+def test_characters_that_a_terminal_lacks_are_shown_by_number():
+    """A Greek letter on a terminal for Western Europe ends no command."""
+    latin = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    done = subprocess.run(DESCRIBE, capture_output=True, env=latin, timeout=60)
+
+    assert (0, b"") == (done.returncode, done.stderr)
+    assert rb"learning rate \u03b7" in done.stdout

@@ -67,7 +67,7 @@ def test_terminal_lines_are_coloured(monkeypatch):
 
 def test_log_file_gets_at_least_what_is_being_done(tmp_path, capsys):
     """The file holds plain lines from INFO on, though the terminal shows warnings only."""
-    file = tmp_path / "logs" / "run.log"
+    file = tmp_path / "run.log"
     with logging_to_terminal(0, file):
         speak()
 

@@ -102,7 +102,7 @@ def test_plan_without_a_store_makes_none(suite_file, invoke, tmp_path):
 
 
 def test_cells_that_cannot_be_trained_do_not_stop_a_plan(suite_file, invoke, tmp_path):
-    """Missing data and bad values are said, the other cells are planned, the exit code is 1."""
+    """What is missing or bad is in the plan, the other cells are planned, the exit code is 1."""
     file = suite_file(
         "{problems: [digits_cnn, cifar10_3c3d], optimizer: sgd, "
         "grids: [{problem: digits_cnn, optimizer: {name: sgd, lr: 1}, "
@@ -111,8 +111,8 @@ def test_cells_that_cannot_be_trained_do_not_stop_a_plan(suite_file, invoke, tmp
     found = invoke("plan", file, "--no-probe", "--data-dir", tmp_path / "data")
 
     assert 1 == found.exit_code
-    assert "normbench prepare cifar10" in found.stderr
-    assert "problem.batch_size=5000 is larger than the training part" in found.stderr
+    assert "normbench prepare cifar10" in found.stdout
+    assert "problem.batch_size=5000 is larger than the training part" in found.stdout
     assert "Runs: 20, 20 left" in found.stdout
 
 
@@ -124,7 +124,7 @@ def test_probe_that_fails_is_a_line_of_the_plan(invoke, plugin_file, tmp_path, m
 
     assert 1 == found.exit_code
     assert "probe 1 of 1: quadratic_deep broken" in found.stderr
-    assert "failed: ZeroDivisionError: in a stranger's plugin" in found.stderr
+    assert "failed: ZeroDivisionError: in a stranger's plugin" in found.stdout
     assert "Not in it: 2 runs of unknown length" in found.stdout
 
 
@@ -142,6 +142,7 @@ def test_probe_that_fails_is_a_line_of_the_plan(invoke, plugin_file, tmp_path, m
         (("spherical", "--only", "optimizer=lion"), "has no cell with optimizer=lion"),
         (("spherical", "--devices", "0"), "0 is not in the range"),
         (("digits_cnn", "sgd", "--seeds", "0"), "--seeds 0 asks for no run"),
+        (("digits_cnn", "badname"), "unknown optimizer 'badname'"),
         (("digits_cnn", "sgd", "--device", "tpu"), "unknown device 'tpu'"),
         (("nowhere.yaml",), "it does not exist"),
     ],

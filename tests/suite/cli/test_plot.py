@@ -20,7 +20,7 @@ def size_of_png(path) -> tuple[int, int]:
 def test_png_has_a_panel_for_each_part_and_metric(invoke, filler, tmp_path):
     """Three parts and two metrics give a figure of 3.4 inches a column at 150 dots an inch."""
     filler.ended("finished", 3)
-    out = tmp_path / "figures" / "curves.png"
+    out = tmp_path / "curves.png"
     done = invoke("plot", "--store", filler.root, "--out", out)
     width, height = size_of_png(out)
 
@@ -99,6 +99,10 @@ def test_rows_of_several_problems_are_not_mixed(invoke, filler, tmp_path):
         (("norms=batch_norm",), "Did you mean 'norm'?"),
         (("norm=bach_norm",), "Did you mean 'batch_norm'?"),
         (("--out", "curves.bmp"), ".png, .svg, .pdf"),
+        (
+            ("--out", "no/curves.png"),
+            "--out no/curves.png: there is no folder no. Make it first: mk",
+        ),
         (("--band", "sd"), "'sd' is not one of"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -9,7 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from normbench.store import RunState
 from normbench.tables import duration
+
+BAD = ("failed", "timed_out", "out_of_memory", "killed")
 
 
 def rows(invoke, filler, *words: str) -> list[dict]:
@@ -27,8 +30,41 @@ def test_seeds_are_counted_by_state(invoke, filler):
     row = rows(invoke, filler)[0]
     counts = {name: count for name, count in row["states"].items() if count}
 
-    assert {"done": 2, "diverged": 1, "failed": 1, "pending": 1} == counts
+    assert {"finished": 2, "diverged": 1, "failed": 1, "pending": 1} == counts
     assert {"3": "made to be failed"} == row["messages"]
+
+
+def test_each_bad_outcome_is_shown_by_its_word(invoke, filler):
+    """What timed out is not called failed; the reason is one line, and a command tries again."""
+    runs = filler.pending(seeds=5)
+    for run, state in zip(runs, BAD, strict=False):
+        filler.end(run, state)
+    done = invoke("status", "--store", filler.root)
+    row = rows(invoke, filler)[0]
+
+    assert 0 == done.exit_code
+    assert "1 pending, 1 failed, 1 out of memory, 1 timed out, 1 killed" in done.stdout
+    assert "runs: 1 queued, 1 failed, 1 out of memory, 1 timed out, 1 killed" in done.stdout
+    for seed, state in enumerate(BAD):
+        told = f"row {row['row'][:8]} seed {seed} {state.replace('_', ' ')}: made to be {state}\n"
+        assert told in done.stdout
+    again = f"Try again with: normbench resume {row['row'][:8]} --store {filler.root}\n"
+    assert again in done.stdout
+    assert "need a longer --time-limit" in done.stdout
+
+
+def test_only_the_first_line_of_a_reason_is_shown(invoke, filler):
+    """A message of several lines stays whole in the JSON; a run without one says so."""
+    run, other = filler.pending(seeds=2)
+    for each, message in ((run, "first\nsecond"), (other, "")):
+        with each.claim({}) as attempt:
+            attempt.close(RunState.FAILED, message)
+    shown = invoke("status", "--store", filler.root).stdout
+
+    assert "seed 0 failed: first\nrow" in shown
+    assert "seed 1 failed: no reason was kept\n" in shown
+    assert "first\nsecond" == rows(invoke, filler)[0]["messages"]["0"]
+    assert "need" not in shown
 
 
 def test_mean_counts_a_diverged_seed_with_its_worst_score(invoke, filler):
@@ -42,8 +78,9 @@ def test_mean_counts_a_diverged_seed_with_its_worst_score(invoke, filler):
 
     assert (4, statistics.fmean(scores)) == (row["n"], row["mean"])
     assert statistics.stdev(scores) == row["sd"]
-    assert "mean ± sd (n): of test_accuracy, over done and diverged seeds\n" in shown
-    assert f"{100 * statistics.fmean(scores):.2f} % ± " in shown
+    spread = 100 * statistics.stdev(scores)
+    assert "mean ± sd: of test_accuracy, over finished and diverged seeds\n" in shown
+    assert f" {100 * statistics.fmean(scores):.2f} ± {spread:.2f} % " in shown
 
 
 def test_rows_are_cells_at_settings(invoke, filler):
@@ -146,14 +183,14 @@ def trials(filler):
 
 
 def test_trials_of_a_cell_share_a_line(invoke, filler, trials):
-    """Runs at tuning seeds are counted in one line, apart from the rows that tables compare."""
+    """Runs at tuning seeds are counted in a table apart from the rows that others compare."""
     lines = invoke("status", "--store", filler.root).stdout.splitlines()
-    tuning = [line for line in lines if "trials" in line]
+    place = lines.index("Tuning")
+    cells = lines[place + 2].split("  ")
 
-    assert ["tuning: 1/3 trials"] == [part for part in tuning[0].split("  ") if "tuning" in part]
-    assert 1 == len(tuning)
+    assert "trials" in lines[place + 1].split()
+    assert ["1 of 3", "3 pending, 3 finished"] == [cell for cell in cells if cell[:1].isdigit()][:2]
     assert "runs: 3 queued, 4 done; 9.0 s left one after another" in lines
-    assert 1 == sum(" (1)" in line for line in lines)
 
 
 def test_trials_are_shown_one_by_one_when_asked(invoke, filler, trials):
@@ -161,7 +198,7 @@ def test_trials_are_shown_one_by_one_when_asked(invoke, filler, trials):
     shown = invoke("status", "--store", filler.root, "--trials").stdout
 
     assert all(f"lr=0.0{rate} (given)" in shown for rate in (2, 3, 4))
-    assert "tuning:" not in shown
+    assert "Tuning" not in shown
     assert [False, True, True, True] == sorted(row["tuning"] for row in rows(invoke, filler))
 
 
@@ -172,7 +209,7 @@ def test_cancelled_runs_are_shown(invoke, filler):
     shown = invoke("status", "--store", filler.root).stdout
 
     assert 1 == rows(invoke, filler)[0]["states"]["cancelled"]
-    assert "cancelled" in shown.splitlines()[0]
+    assert "2 pending, 1 cancelled" in shown.splitlines()[1]
     assert "runs: 2 queued, 1 cancelled\n" in shown
 
 
@@ -192,7 +229,7 @@ def test_very_many_failures_are_not_all_told(invoke, filler):
     shown = invoke("status", "--store", filler.root).stdout
 
     assert 20 == shown.count("failed: made to be failed")
-    assert "and 3 more failed; see: normbench status --json\n" in shown
+    assert "and 3 more; --json shows all\n" in shown
     assert 23 == len(rows(invoke, filler)[0]["messages"])
 
 

@@ -51,7 +51,7 @@ def test_describe_shows_cells_and_what_is_left_out(suite_file, invoke):
     )
     shown = invoke("suite", "describe", file).stdout
 
-    assert "1 cells, 2 runs." in shown
+    assert "1 cell, 2 runs." in shown
     assert "left out: digits_cnn adam: too slow" in shown
 
 

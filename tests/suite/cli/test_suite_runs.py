@@ -21,21 +21,27 @@ def suite_file(tmp_path, monkeypatch):
     return "mine.yaml"
 
 
+def cells(line: str) -> list[str]:
+    """Return the cells of a line of a table."""
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
 def test_status_counts_and_averages_each_cell(suite_file, invoke, filler):
     """Done, queued, failed and missing runs, the mean of those done, and exit code 1."""
     filler.ended(seeds=2)
     filler.pending(3)
-    filler.ended("failed", 1, "adam")
+    filler.ended("timed_out", 1, "adam")
     found = invoke("suite", "status", suite_file, "--store", filler.root)
     lines = found.stdout.splitlines()
 
     assert 1 == found.exit_code
     assert "problem digits_cnn, norm batch_norm, protocol standard protocol.epochs=3" == lines[0]
-    assert "optimizer  done  queued  failed  missing  mean (n)      left" == lines[1]
-    assert ["sgd", "2", "1", "66.45", "%", "(2)", "3.0", "s"] == lines[2].split()
-    assert ["adam", "1", "2", "?"] == lines[3].split()
-    assert "2 cells, 6 runs: 2 done, 1 queued, 1 failed, 2 missing" in lines
-    assert "seed 0 failed: made to be failed" in found.stderr
+    assert ["optimizer", "runs", "mean", "left"] == lines[1].split()
+    assert ["sgd", "1 queued, 2 done", "66.45 %", "3.0 s"] == cells(lines[2])
+    assert ["adam", "1 timed out, 2 missing", "?"] == cells(lines[3])
+    assert "2 cells, 6 runs: 1 queued, 2 done, 1 timed out, 2 missing" in lines
+    assert "seed 0 timed out: made to be timed_out\n" in found.stderr
+    assert f"Try again with: normbench suite run mine.yaml --store {filler.root}" in found.stderr
 
 
 def test_status_of_a_complete_suite_ends_with_0(suite_file, invoke, filler):

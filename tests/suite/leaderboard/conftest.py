@@ -52,66 +52,67 @@ def reader() -> type[Rows]:
 
 @pytest.fixture
 def make_row() -> MakeRow:
-    """Return a function that makes a row of digits_cnn with scores by seed."""
+    """Return a function that makes a row."""
+    return made_row
 
-    def make(
-        norm: str = "none",
-        optimizer: str = "momentum",
-        scores: Sequence[float] | Mapping[int, float] = (),
-        *,
-        problem: str = "digits_cnn",
-        diverged: Sequence[int] = (),
-        missing: Sequence[int] = (),
-        metric: Metric = ACCURACY,
-        origin: str = "default",
-        setting: Mapping[str, Any] | None = None,
-        version: int = 1,
-        precision: str = "tf32",
-        tuning: int = 0,
-    ) -> ReadRow:
-        setting = setting or {}
-        values = dict(scores if isinstance(scores, Mapping) else enumerate(scores))
-        name = f"{problem}{norm}{optimizer}{setting}{version}{precision}".encode().hex()
-        row = f"{hash_of(name):032x}"
-        runs = {
-            seed: ReadRun(
-                f"{row}{seed}",
-                RunState.DIVERGED if seed in diverged else RunState.FINISHED,
-                metric.worst if seed in diverged else value,
-                1.0,
-            )
-            for seed, value in values.items()
-        }
-        runs |= {seed: ReadRun(f"{row}{seed}", RunState.FAILED) for seed in missing}
-        protocol = {"name": "standard", "version": version, "precision": precision, "rules": {}}
-        return ReadRow(
-            row=row,
-            problem=problem,
-            norm=norm,
-            norm_label=norm,
-            optimizer=optimizer,
-            setting=setting,
-            setting_origin=origin,
-            protocol="standard",
-            deviations=(),
-            text=json.dumps(
-                {
-                    "identity": {
-                        "problem": {"name": problem},
-                        "norm": {"name": norm, "parameters": {}},
-                        "optimizer": {"name": optimizer, "parameters": setting},
-                        "protocol": protocol,
-                        "ablation": {},
-                    },
-                    "problem": {"metric": asdict(metric)},
-                    "protocol": {"rules": RULES},
-                }
-            ),
-            runs=dict(sorted(runs.items())),
-            tuning=tuning,
+
+def made_row(
+    norm: str = "none",
+    optimizer: str = "momentum",
+    scores: Sequence[float] | Mapping[int, float] = (),
+    *,
+    problem: str = "digits_cnn",
+    diverged: Sequence[int] = (),
+    missing: Sequence[int] = (),
+    metric: Metric = ACCURACY,
+    origin: str = "default",
+    setting: Mapping[str, Any] | None = None,
+    version: int = 1,
+    precision: str = "tf32",
+    tuning: int = 0,
+) -> ReadRow:
+    """Return a row of digits_cnn with scores by seed."""
+    setting = setting or {}
+    values = dict(scores if isinstance(scores, Mapping) else enumerate(scores))
+    name = f"{problem}{norm}{optimizer}{setting}{version}{precision}".encode().hex()
+    row = f"{hash_of(name):032x}"
+    runs = {
+        seed: ReadRun(
+            f"{row}{seed}",
+            RunState.DIVERGED if seed in diverged else RunState.FINISHED,
+            metric.worst if seed in diverged else value,
+            1.0,
         )
-
-    return make
+        for seed, value in values.items()
+    }
+    runs |= {seed: ReadRun(f"{row}{seed}", RunState.FAILED) for seed in missing}
+    protocol = {"name": "standard", "version": version, "precision": precision, "rules": {}}
+    return ReadRow(
+        row=row,
+        problem=problem,
+        norm=norm,
+        norm_label=norm,
+        optimizer=optimizer,
+        setting=setting,
+        setting_origin=origin,
+        protocol="standard",
+        deviations=(),
+        text=json.dumps(
+            {
+                "identity": {
+                    "problem": {"name": problem},
+                    "norm": {"name": norm, "parameters": {}},
+                    "optimizer": {"name": optimizer, "parameters": setting},
+                    "protocol": protocol,
+                    "ablation": {},
+                },
+                "problem": {"metric": asdict(metric)},
+                "protocol": {"rules": RULES},
+            }
+        ),
+        runs=dict(sorted(runs.items())),
+        tuning=tuning,
+    )
 
 
 def hash_of(text: str) -> int:

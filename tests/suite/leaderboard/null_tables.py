@@ -1,6 +1,7 @@
 """How often a table says something false, by simulation.
 
     null_tables.py TABLES            # print a line for each noise, number of seeds and rivals
+    null_tables.py TABLES WORDS      # only the lines whose name has all these words
     null_tables.py TABLES --small    # print the few lines that the tests look at, as JSON
 
 A table has a reference and rivals that are all equal. Its scores are a seed's share (correlation
@@ -12,16 +13,25 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from normbench.descriptions import Metric
 from normbench.leaderboard.against import Rule, compare_all
+from normbench.leaderboard.board import Board, Entry, Terms
+from normbench.leaderboard.choosing import Reference
 from normbench.leaderboard.families import holm
+from normbench.leaderboard.looks import Looks
+from normbench.leaderboard.making import with_verdicts
 from normbench.leaderboard.paired import t_test
+from normbench.leaderboard.reading import ReadRow, ReadRun
 from normbench.leaderboard.verdicts import Circumstances, Verdict, verdict_of
 from normbench.power import detectable_effect
+from normbench.staging.decision import DECISIVE
+from normbench.store import Declaration, RunState
 
 ALPHA = 0.05
 SHARED = np.sqrt(0.3)
@@ -60,14 +70,15 @@ def verdicts(
 ) -> list[Verdict]:
     """Return the verdicts on all rows but the first."""
     rows = [dict(enumerate(row)) for row in scores.tolist()]
-    rule = Rule(alpha=ALPHA, adjust=holm, smallest=smallest, stages=stages)
+    rule = Rule(alpha=ALPHA, adjust=holm, smallest=smallest)
+    looks = [Looks(stages)] * (len(rows) - 1)
     failed = np.zeros(len(scores), dtype=bool) if diverged is None else diverged
     return [
         verdict_of(
             found,
             Circumstances(alpha=ALPHA, diverged=bool(own), reference_diverged=bool(failed[0])),
         )
-        for found, own in zip(compare_all(rows[1:], rows[0], rule), failed[1:], strict=True)
+        for found, own in zip(compare_all(rows[1:], rows[0], rule, looks), failed[1:], strict=True)
     ]
 
 
@@ -91,6 +102,98 @@ def staged(tables: int, noise: str, rivals: int, *, corrected: bool) -> dict[str
         looks = (verdicts(scores[:, :n], stages=STAGES if corrected else ()) for n in STAGES)
         claims += any(Verdict.BETTER in found for found in looks)
     return {Verdict.BETTER.value: claims / tables}
+
+
+def until_decided(
+    tables: int, noise: str, rivals: int, *, gain: float = 0.0, smallest: float = 0.3
+) -> dict[str, float]:
+    """Return how often tables ever show a verdict while each row gets seeds until it is decided.
+
+    Every rival has stages of its own declared in a store, and stops once its verdict in the table
+    that holds them all is decisive; the last rival has ten seeds from the start. The reference has
+    more seeds than most. Tables are made as the leaderboard makes them, of rows as it reads them.
+
+    Args:
+        tables: How many.
+        noise: What kind.
+        rivals: Rows beside the reference.
+        gain: How much better all rivals are.
+        smallest: Smallest difference of interest.
+    """
+    rng = np.random.default_rng([29, rivals, len(noise)])
+    counts = dict.fromkeys((Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT), 0)
+    seeds = 0
+    for _ in range(tables):
+        scores = table(NOISES[noise], rng, rivals, STAGES[-1])
+        scores[1:] += gain
+        ever, stopped = _looked_at(scores, smallest)
+        seeds += sum(stopped)
+        for verdict in counts:
+            counts[verdict] += verdict in ever
+    rates = {verdict.value: count / tables for verdict, count in counts.items()}
+    return {**rates, "seeds of a row": seeds / tables / rivals}
+
+
+def _looked_at(scores: np.ndarray, smallest: float) -> tuple[set[Verdict], list[int]]:
+    """Return all verdicts that a table ever shows, and the seeds at which each rival stopped."""
+    stops = [STAGES[0]] * (len(scores) - 1)
+    if len(stops) > 1:
+        stops[-1] = 10
+    fixed = {len(stops)} if len(stops) > 1 else set()
+    ever: set[Verdict] = set()
+    while True:
+        rows = [_row(0, scores[0], None)]
+        rows += [
+            _row(i, scores[i, :n], None if i in fixed else STAGES) for i, n in enumerate(stops, 1)
+        ]
+        found = {
+            entry.row.row: entry.verdict for entry in with_verdicts(_board(rows, smallest)).entries
+        }
+        ever |= {verdict for verdict in found.values() if verdict is not None}
+        going = [
+            i
+            for i, n in enumerate(stops, 1)
+            if i not in fixed and n < STAGES[-1] and found[str(i)] not in DECISIVE
+        ]
+        if not going:
+            return ever, stops
+        for i in going:
+            stops[i - 1] = STAGES[STAGES.index(stops[i - 1]) + 1]
+
+
+def _row(place: int, values: np.ndarray, stages: tuple[int, ...] | None) -> ReadRow:
+    name = str(place)
+    declared = stages and Declaration(row=name, stages=stages, seeds=tuple(range(stages[-1])))
+    return ReadRow(
+        row=name,
+        problem="null",
+        norm=name,
+        norm_label=name,
+        optimizer="sgd",
+        setting={},
+        setting_origin="default",
+        protocol="standard",
+        deviations=(),
+        text="{}",
+        runs={
+            seed: ReadRun(f"{name}-{seed}", RunState.FINISHED, value)
+            for seed, value in enumerate(values.tolist())
+        },
+        declared=declared,
+    )
+
+
+def _board(rows: Sequence[ReadRow], smallest: float) -> Board:
+    metric = Metric(name="score", direction="max", worst=WORST, smallest_difference=smallest)
+    return Board(
+        title="null",
+        problem="null",
+        metric=metric,
+        primary=True,
+        entries=tuple(Entry(row=row, values=row.scores) for row in rows),
+        reference=Reference(row=rows[0], why="declared"),
+        terms=Terms(alpha=ALPHA),
+    )
 
 
 def diverging(tables: int, seeds: int, rivals: int, share: float) -> dict[str, float]:
@@ -150,29 +253,39 @@ def small(tables: int) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield what the tests look at."""
     yield "normal 5", fixed(tables, "normal", 5, 5)
     yield "normal 10", fixed(tables, "normal", 10, 2)
-    yield "staged", staged(tables, "normal", 3, corrected=True)
+    yield "until decided", until_decided(tables, "normal", 2)
+    yield "at the margin", until_decided(tables, "normal", 1, gain=0.8, smallest=0.8)
     yield "power", power(tables, 8, 4)
     yield "equivalence", equivalence(tables, 8)
     yield "uncorrected", uncorrected(tables, 5, 10)
 
 
-def everything(tables: int) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the whole simulation."""
+def everything(tables: int) -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
+    """Yield the whole simulation, by name."""
+    yield from _under_the_null(tables)
+    yield "staged normal m=4, not corrected", partial(staged, tables, "normal", 4, corrected=False)
+    for margin in (0.5, 1.0):
+        at = partial(until_decided, tables, "normal", 1, gain=margin, smallest=margin)
+        yield f"until decided at the margin {margin}", at
+    for share in (0.1, 0.2, 0.4):
+        for seeds in (5, 10, 15):
+            yield f"diverging {share} n={seeds} m=4", partial(diverging, tables, seeds, 4, share)
+    for seeds in (5, 10, 15):
+        for rivals in (1, 4, 15):
+            yield f"power n={seeds} m={rivals}", partial(power, tables, seeds, rivals)
+        yield f"equivalence at the margin n={seeds}", partial(equivalence, tables, seeds)
+
+
+def _under_the_null(tables: int) -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
     for noise in NOISES:
         for seeds in (5, 10, 15):
             for rivals in (1, 4, 9, 15):
-                yield f"{noise} n={seeds} m={rivals}", fixed(tables, noise, seeds, rivals)
+                yield f"{noise} n={seeds} m={rivals}", partial(fixed, tables, noise, seeds, rivals)
     for noise in NOISES:
         for rivals in (1, 4, 15):
-            yield f"staged {noise} m={rivals}", staged(tables, noise, rivals, corrected=True)
-    yield "staged normal m=4, not corrected", staged(tables, "normal", 4, corrected=False)
-    for share in (0.1, 0.2, 0.4):
-        for seeds in (5, 10, 15):
-            yield f"diverging {share} n={seeds} m=4", diverging(tables, seeds, 4, share)
-    for seeds in (5, 10, 15):
-        for rivals in (1, 4, 15):
-            yield f"power n={seeds} m={rivals}", power(tables, seeds, rivals)
-        yield f"equivalence at the margin n={seeds}", equivalence(tables, seeds)
+            name = f"{noise} m={rivals}"
+            yield f"staged {name}", partial(staged, tables, noise, rivals, corrected=True)
+            yield f"until decided {name}", partial(until_decided, tables, noise, rivals)
 
 
 def main(words: list[str]) -> None:
@@ -181,8 +294,10 @@ def main(words: list[str]) -> None:
         found: dict[str, Any] = dict(small(tables))
         sys.stdout.write(json.dumps(found) + "\n")
         return
-    for name, rates in everything(tables):
-        shown = "  ".join(f"{verdict} {rate:.4f}" for verdict, rate in rates.items())
+    for name, simulate in everything(tables):
+        if not all(word in name for word in words[1:]):
+            continue
+        shown = "  ".join(f"{verdict} {rate:.4f}" for verdict, rate in simulate().items())
         sys.stdout.write(f"{name:40}{shown}\n")
         sys.stdout.flush()
 

@@ -101,7 +101,7 @@ def test_reference_setting_is_chosen_by_origin_never_by_score(boards, make_row):
     assert default.row == boards(*given, default)[0].reference.row.row
     board = boards(*given)[0]
     assert (None, {"none": ""}) == (board.reference.row, verdicts(board))
-    assert "2 settings, none of them known or the default" in notes(board)
+    assert "2 settings, and none of them is the one that is known now" in notes(board)
 
 
 def test_reference_of_the_command_line_is_post_hoc(boards, make_row):
@@ -249,7 +249,7 @@ def test_all_diverged_is_said(boards, make_row):
 
     assert ["none", "batch_norm"] == [entry.row.norm for entry in board.entries]
     assert "worse" == verdicts(board)["batch_norm"]
-    assert "Every seed diverged in 1 rows" in notes(board)
+    assert "Every seed diverged in 1 row:" in notes(board)
 
 
 def machine(name: str) -> dict:
@@ -283,7 +283,7 @@ def test_filters_keep_the_reference_and_say_what_is_hidden(boards, make_row):
     board = boards(make_row(scores=GOOD), *rows, norms=["group_norm"])[0]
 
     assert {"group_norm", "none"} == verdicts(board).keys()
-    assert "2 comparable rows are not shown" in notes(board)
+    assert "Not shown: 2 comparable rows;" in notes(board)
 
 
 def test_filter_for_an_absent_name_says_what_there_is(boards, make_row):

@@ -12,6 +12,7 @@ from scipy import stats
 
 from normbench import paired_t_test
 from normbench.leaderboard import paired
+from normbench.leaderboard.staged import equivalence_p
 
 # The example of Revisiting Batch Normalization Initialization's README, not significant.
 NEW = np.array([91.7, 93.4, 92.2, 90.0, 91.9])
@@ -120,11 +121,15 @@ def test_signed_ranks_share_ranks_among_ties_and_keep_zeros():
 @few_examples
 @given(samples(3, 10), st.floats(0.1, 3))
 def test_equivalence_is_two_one_sided_tests(differences, margin):
-    """The interval lies within the margins exactly if both one-sided tests reject."""
+    """The p is the larger one of scipy's two, and below 5 % where the 90 % interval fits in."""
     lower = stats.ttest_1samp(differences, -margin, alternative="greater").pvalue
     upper = stats.ttest_1samp(differences, margin, alternative="less").pvalue
 
-    assert (max(lower, upper) < 0.05) == bool(paired.equivalence(differences, margin))
+    low, high = paired.t_interval(differences, 0.9)
+    found = equivalence_p(differences, margin)
+
+    assert pytest.approx(max(lower, upper), rel=1e-9) == found
+    assert (found < 0.05) == (low > -margin and high < margin)
 
 
 @few_examples

@@ -1,7 +1,7 @@
 """Fill a store with runs as if workers had trained them, without training: for measuring.
 
-Called as a script: ``python simulated_store.py FOLDER ROWS SEEDS``. 100 000 runs take some minutes
-and 4 GB.
+Called as a script: ``python simulated_store.py FOLDER ROWS SEEDS [TRIALS]``. 100 000 runs take some
+minutes and 4 GB.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
-from normbench.specs import RunSpec
+from normbench.specs import FIRST_TUNING_SEED, RunSpec
 from normbench.store import RunStore
 from normbench.store.layout import run_path
 from normbench.store.leases import Lease
@@ -38,11 +38,11 @@ SHARES = {"finished": 0.7, "failed": 0.71, "interrupted": 0.715, "running": 0.71
 DIVERGED = 0.02
 
 
-def fill(root: Path, rows: int, seeds: int) -> None:
-    """Make a store of *rows* times *seeds* runs."""
+def fill(root: Path, rows: int, seeds: int, trials: int = 0) -> None:
+    """Make a store of *rows* times *seeds* runs, and of *trials* runs at a tuning seed."""
     RunStore.open(root, create=True)
     chance = random.Random(0)
-    for spec in _specs(rows, seeds):
+    for spec in _specs(rows, seeds, trials):
         drawn = chance.random()
         fate = next((fate for fate, share in SHARES.items() if drawn < share), "pending")
         if fate == "finished" and chance.random() < DIVERGED:
@@ -50,17 +50,24 @@ def fill(root: Path, rows: int, seeds: int) -> None:
         _write_run(run_path(root, spec.fingerprint), spec, fate)
 
 
-def _specs(rows: int, seeds: int) -> Iterator[RunSpec]:
-    """Yield specs: the cells there are, at as many learning rates as it takes."""
+def _specs(rows: int, seeds: int, trials: int) -> Iterator[RunSpec]:
+    """Yield specs: the cells there are as they come, then at as many learning rates as it takes."""
     catalogue = load_catalogue()
     cells = [
         resolve(Request(problem=problem, optimizer=optimizer, norm=norm, seeds=1), catalogue)[0]
         for problem, norm, optimizer in product(PROBLEMS, NORMS, OPTIMIZERS)
     ]
     for number in range(rows):
-        spec = _with_rate(cells[number % len(cells)], 0.001 * (1 + number // len(cells)))
+        spec = _at_turn(cells[number % len(cells)], number // len(cells))
         for seed in range(seeds):
             yield dataclasses.replace(spec, seed=seed)
+    for number in range(trials):
+        spec = _at_turn(cells[number % len(cells)], 1 + number // len(cells))
+        yield dataclasses.replace(spec, seed=FIRST_TUNING_SEED)
+
+
+def _at_turn(cell: RunSpec, turn: int) -> RunSpec:
+    return _with_rate(cell, 0.001 * turn) if turn else cell
 
 
 def _with_rate(spec: RunSpec, rate: float) -> RunSpec:
@@ -87,9 +94,9 @@ def _write_run(path: Path, spec: RunSpec, fate: str) -> None:
     host = "elsewhere" if fate == "running" else socket.gethostname()
     lease = Lease(token=spec.fingerprint, host=host, boot="-", pid=1, lease_seconds=1e9)
     _write_json(folder / "lease.json", lease.content())
-    _write_json(folder / "environment.json", {"versions": {"torch": "2.15"}, "host": host})
+    _write_json(folder / "environment.json", _environment(spec, host))
     epochs = EPOCHS if fate == "finished" else EPOCHS // 2
-    points = [_point(epoch, spec.seed) for epoch in range(epochs + 1)]
+    points = [_point(epoch, _luck(spec)) for epoch in range(epochs + 1)]
     _write(folder / "journal.jsonl", "".join(f"{json.dumps(point)}\n" for point in points))
     if fate in ("finished", "diverged"):
         _write_json(folder / "result.json", _result(spec, points, fate))
@@ -102,8 +109,28 @@ def _write_run(path: Path, spec: RunSpec, fate: str) -> None:
             os.utime(folder / "heartbeat", (1, 1))
 
 
-def _point(epoch: int, seed: int) -> dict[str, Any]:
-    loss = 2.0 / (1 + epoch) + 0.01 * (seed % 7)
+def _luck(spec: RunSpec) -> float:
+    """Return how much worse the run is than the best: by its row, by its seed, and by chance."""
+    row, seed = random.Random(spec.row).random(), random.Random(spec.seed).random()
+    return 0.3 * row + 0.05 * seed + 0.05 * random.Random(spec.fingerprint).random()
+
+
+def _environment(spec: RunSpec, host: str) -> dict[str, Any]:
+    commit = f"{spec.seed % 3:040x}"
+    return {
+        "versions": {"python": "3.11.2", "normbench": "0.1.0", "torch": "2.15", "numpy": "2.3"},
+        "hardware": {"device": "some processor", "processor": "some processor", "cores": 2},
+        "git": {"commit": commit, "dirty": False},
+        "host": host,
+        "platform": "Linux",
+        "command": ["normbench", "worker", "--slots", str(spec.seed % 8)],
+        "threads": 1,
+        "plugins": ["normbench_plugins", "normbench_problems", "normbench_baselines"],
+    }
+
+
+def _point(epoch: int, luck: float) -> dict[str, Any]:
+    loss = 2.0 / (1 + epoch) + luck
     scores = {"loss": loss, "accuracy": 1 / (1 + loss)}
     parts = ("train", "validation", "test") if epoch else ("validation", "test")
     times = {"train_seconds": 1.5 * epoch, "evaluation_seconds": 0.1 * epoch}
@@ -134,14 +161,25 @@ def _result(spec: RunSpec, points: list[dict[str, Any]], outcome: str) -> dict[s
         "train_seconds": last["train_seconds"],
         "evaluation_seconds": last["evaluation_seconds"],
         "images_per_second": 1000.0,
-        "peak_memory_mb": None,
-        "time_to_target": {"target": None, "reached": False, "epochs": None, "seconds": None},
+        "peak_memory_mb": 100.0 + 20 * _luck(spec),
+        "time_to_target": _time_to_target(spec, points),
         "weights_sha256": "0" * 64,
         "engine": "eager",
         "device": "cpu",
         "shared": False,
         "attempt": 1,
         "finished_at": 1.7e9,
+    }
+
+
+def _time_to_target(spec: RunSpec, points: list[dict[str, Any]]) -> dict[str, Any]:
+    target = spec.problem.metric.target
+    first = next((p for p in points if target and p["test"]["accuracy"] >= target), None)
+    return {
+        "target": target,
+        "reached": first is not None,
+        "epochs": first and first["epoch"],
+        "seconds": first and first["train_seconds"],
     }
 
 
@@ -154,4 +192,4 @@ def _write(path: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    fill(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    fill(Path(sys.argv[1]), *map(int, sys.argv[2:]))

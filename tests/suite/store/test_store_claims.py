@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from normbench.errors import LeaseLostError, UsageError
-from normbench.store import RunState, claims
+from normbench.store import RunState, claims, processes
+from normbench.store.leases import Lease
 
 PROCESSES = 8
 ROUNDS = 60
@@ -94,6 +95,17 @@ def test_a_process_number_used_again_is_not_its_worker(run, silence):
     (attempt.path / "lease.json").write_text(lease)
 
     assert 2 == run.claim({}).number
+
+
+def test_machines_that_do_not_say_when_they_booted_are_not_taken_for_one(run, monkeypatch):
+    """Without a boot id the number of a dead process may be that of another machine."""
+    monkeypatch.setattr(processes, "boot", lambda: "")
+    attempt = run.claim({})
+    path = attempt.path / "lease.json"
+    path.write_text(path.read_text().replace(f'"pid": {os.getpid()}', '"pid": 4000000'))
+
+    assert not Lease.read(attempt.path).holder_is_dead()
+    assert RunState.RUNNING is run.state()
 
 
 def test_a_worker_of_another_machine_keeps_its_run_until_its_lease_ends(run, silence):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -14,7 +15,9 @@ import pytest
 
 from normbench.errors import StoreError
 from normbench.specs import ComponentSpec
-from normbench.store import RunState, RunStore, index_files, index_reading, indexing
+from normbench.store import RunState, RunStore, index_files, index_stamps, indexing
+from normbench.store.index_files import DIGITS
+from normbench.store.index_shard import Shard
 
 RESULT = {"outcome": "finished", "score": 0.5, "train_seconds": 2.0, "epochs": 3}
 SECOND = 10**9
@@ -24,7 +27,7 @@ SECOND = 10**9
 def big(monkeypatch, store, make_spec):
     """Return a store that is big enough for index files: ten runs, three of them done."""
     monkeypatch.setattr(indexing, "SMALL", 0)
-    monkeypatch.setattr(index_reading, "_TICK", 0)
+    monkeypatch.setattr(index_stamps, "_TICK", 0)
     runs = [store.add(make_spec(seed)) for seed in range(10)]
     for run in runs[:3]:
         run.claim({}).publish(RESULT)
@@ -62,9 +65,13 @@ def read_states(store):
 
 def written(store):
     """Return how many runs the files of the index hold."""
+    return sum(len(Shard.read(store.root / "index", digit).names) for digit in DIGITS)
+
+
+def written_specs(store):
+    """Return the specs that the files of the index hold."""
     folder = store.root / "index"
-    rows = index_files.read_rows(folder)
-    return sum(len(index_files.read_shard(folder, digit, rows)) for digit in "0123456789abcdef")
+    return [row for digit in DIGITS for row in index_files.read_rows(folder, digit).values()]
 
 
 def test_a_run_is_described_as_its_files_do(store, make_spec):
@@ -201,13 +208,15 @@ def test_asking_a_finished_run_for_more_series_is_noticed(big, make_spec):
 def test_a_change_within_the_same_tick_is_noticed(store, make_spec, monkeypatch):
     """On a file system whose clock ticks once in a second, quick changes leave the same stamps."""
     monkeypatch.setattr(indexing, "SMALL", 0)
-    real = index_reading.changed
+    real = index_stamps.changed
 
     def coarse(path, folder=None):
         return real(path, folder) // SECOND * SECOND
 
-    monkeypatch.setattr(index_reading, "changed", coarse)
-    monkeypatch.setattr(indexing, "changed", coarse)
+    monkeypatch.setattr(index_stamps, "changed", coarse)
+    monkeypatch.setattr(
+        index_stamps, "all_changed", lambda paths, folder: [coarse(path, folder) for path in paths]
+    )
     run = store.add(make_spec())
     for _ in range(3):
         store.index()
@@ -222,7 +231,7 @@ def test_a_clock_that_was_set_hides_nothing(big, make_spec, monkeypatch, reads, 
     """With a clock that went back or ahead since, changes are noticed and the rest is not read."""
     now = big._clock.touched() + hours * 3600 * SECOND
     monkeypatch.setattr("normbench.store.leases.FileClock.touched", lambda clock: now)
-    monkeypatch.setattr(index_reading, "_TICK", 2 * SECOND)
+    monkeypatch.setattr(index_stamps, "_TICK", 2 * SECOND)
     run = big.get(make_spec(5).fingerprint)
     run.cancel()
 
@@ -248,34 +257,45 @@ def test_a_change_whose_time_was_set_back_is_noticed(big, make_spec):
         lambda data: data[: len(data) // 2],
         lambda data: b"\0" * len(data),
         lambda data: b"[]",
-        lambda data: b'{"version": 1}',
-        lambda data: data.replace(b'"version":1', b'"version":999'),
-        lambda data: data.replace(b'"finished"', b'"finnished"'),
-        lambda data: data.replace(b'"spec":[', b'"spec":[9999,'),
-        lambda data: data.replace(b'"seed":[', b'"seed":[1,2,'),
+        lambda data: b'{"version": 2}\n',
+        lambda data: data.replace(b'"version":2', b'"version":999'),
+        lambda data: data.replace(b'"order":"', b'"order":"no '),
+        lambda data: data.replace(b"finished", b"diverged"),
+        lambda data: data.replace(b'"sizes":[', b'"sizes":[1,'),
+        lambda data: data[:-1] + bytes([data[-1] ^ 1]),
         lambda data: "é".encode("latin-1") + data,
     ],
-    ids=["empty", "cut", "zeros", "list", "bare", "newer", "state", "spec", "columns", "bytes"],
+    ids=[
+        *("empty", "cut", "zeros", "list", "bare", "newer", "order", "state", "sizes", "bit"),
+        "bytes",
+    ],
 )
-@pytest.mark.parametrize("which", ["rows.jsonl", "?.json"])
-def test_a_damaged_index_is_made_anew(big, damage, which):
+@pytest.mark.parametrize("which", ["specs-?.jsonl", "runs-?.bin"])
+def test_a_damaged_index_is_made_anew(big, make_spec, damage, which):
     """Whatever is in its files, the index says what the runs say, and is whole afterwards."""
     for path in (big.root / "index").glob(which):
         path.write_bytes(damage(path.read_bytes()))
 
-    assert read_states(big) == states(big)
+    index = RunStore.open(big.root).index()
+
+    assert read_states(big) == {name: run.state for name, run in index.runs.items()}
+    assert [make_spec().setting_origin] == [row.setting_origin for row in index.rows.values()]
     assert 10 == written(big)
+    assert 1 == len(written_specs(big))
 
 
-def test_labels_that_this_version_derives_otherwise_are_made_anew(big):
+def test_labels_that_this_version_derives_otherwise_are_made_anew(big, make_spec):
     """Rows written by a version with other labels are not believed."""
-    path = big.root / "index" / "rows.jsonl"
-    path.write_bytes(path.read_bytes().replace(b'"norm_label":"', b'"norm_label":"old '))
+    folder = big.root / "index"
+    for digit in DIGITS:
+        rows = index_files.read_rows(folder, digit)
+        old = {name: dataclasses.replace(row, norm_label="old") for name, row in rows.items()}
+        index_files.write_rows(folder, digit, old)
 
     index = RunStore.open(big.root).index()
 
-    assert all(not row.norm_label.startswith("old") for row in index.rows.values())
-    assert b"old" not in path.read_bytes()
+    assert make_spec().norm_label == next(iter(index.rows.values())).norm_label
+    assert [make_spec().norm_label] == [row.norm_label for row in written_specs(big)]
 
 
 def test_the_index_of_another_store_is_not_believed(big, tmp_path, make_spec):
@@ -333,7 +353,7 @@ def test_small_stores_have_no_index_files(store, make_spec):
 
 def test_half_written_index_files_are_swept(big, make_spec):
     """What a crash left beside the index goes once it is old; what is being written stays."""
-    old, new = (big.root / "index" / f".0.json.{name}.tmp" for name in "ab")
+    old, new = (big.root / "index" / f".runs-0.bin.{name}.tmp" for name in "ab")
     for path in (old, new):
         path.write_bytes(b"{")
     os.utime(old, (1, 1))
@@ -353,7 +373,7 @@ def test_an_index_that_cannot_be_written_is_told_once(big, make_spec, monkeypatc
     def refuse(*_):
         raise OSError(errno.ENOSPC, "no space")
 
-    monkeypatch.setattr(index_files, "write_shard", refuse)
+    monkeypatch.setattr(index_files, "write_file", refuse)
     for seed in (20, 21):
         big.add(make_spec(seed))
         tick(big)
@@ -372,8 +392,7 @@ def test_specs_of_runs_that_are_gone_are_dropped(big, make_spec):
     big.add(make_spec(21, setting_origin="published"))
     big.index()
 
-    origins = [row.setting_origin for row in index_files.read_rows(big.root / "index").values()]
-    assert ["known", "published"] == sorted(origins)
+    assert ["known", "published"] == sorted(row.setting_origin for row in written_specs(big))
 
 
 def test_a_run_that_is_kept_does_not_keep_the_index(store, make_spec):

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from normbench.errors import LeaseLostError
 from normbench.specs import ComponentSpec
-from normbench.store import RunState, RunStore, index_reading, indexing, merge_store
+from normbench.store import RunState, RunStore, index_stamps, indexing, merge_store
 from normbench.store.claims import is_held
 from normbench.store.folders import is_cancelled, list_attempts
 from normbench.store.strikes import count_strikes
@@ -166,7 +166,7 @@ class Stores(RuleBasedStateMachine):
 def test_index_says_what_the_files_say(make_spec, monkeypatch):
     """After any sequence of claims, deaths, results, marks, merges and deletions."""
     # What is read may be kept at once: the test itself waits until the clock has moved on.
-    monkeypatch.setattr(index_reading, "_TICK", 0)
+    monkeypatch.setattr(index_stamps, "_TICK", 0)
     monkeypatch.setattr(indexing, "SMALL", 0)
     run_state_machine_as_test(
         lambda: Stores(make_spec),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -9,7 +10,9 @@ import pytest
 
 from normbench.errors import StoreError
 from normbench.store import RunState
-from normbench.store.folders import list_attempts
+from normbench.store import attempt as attempts
+from normbench.store import queue as queues
+from normbench.store.folders import list_attempts, merged_path
 from normbench.store.queue import Queue
 from normbench.store.strikes import STRIKES, close_for, count_strikes, note_death
 
@@ -47,6 +50,11 @@ def drain(queue: Queue, outcome: RunState = RunState.INTERRUPTED) -> list[str]:
         taken.append(found[0].fingerprint)
         assert len(taken) < 100
     return taken
+
+
+def raise_full(*words, **more) -> None:
+    """Write nothing, as on a full disk."""
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def close(run, outcome: RunState) -> None:
@@ -115,9 +123,9 @@ def test_a_damaged_run_does_not_stop_the_others(store, runs):
 
 def test_run_with_three_strikes_is_set_aside(store, runs, die):
     """It is closed as killed with how its workers died, and the others go on."""
-    for _ in range(STRIKES):
+    for words in ("ended with exit code 7", "", "ended with signal SIGSEGV"):
         die(runs[0])
-    note_death(runs[0].attempts()[-1].folder, "ended with signal SIGSEGV")
+        note_death(runs[0].attempts()[-1].folder, words)
     queue = Queue(store)
 
     assert set(names(runs[1:])) == set(drain(queue))
@@ -144,6 +152,7 @@ def test_bad_end_is_tried_again_by_the_next_launch_that_names_it(store, run, out
     later = (run.attempts()[-1].folder / "outcome.json").stat().st_mtime + 1
 
     assert [] == drain(Queue(store, [run.fingerprint], since=since))
+    assert [] == drain(Queue(store, [run.fingerprint], since=later - 1))
     assert [] == drain(Queue(store, None, since=later))
     assert [run.fingerprint] == drain(Queue(store, [run.fingerprint], since=later))
 
@@ -235,6 +244,7 @@ def test_attempt_is_closed_in_the_name_of_its_dead_worker_once(store, run, die):
 
     assert close_for(path, RunState.TIMED_OUT, "killed")
     assert not close_for(path, RunState.OUT_OF_MEMORY, "killed")
+    assert not (path / "heartbeat").exists()
     assert (RunState.TIMED_OUT, "killed") == (run.state(), run.attempts()[-1].message)
     assert 0 == count_strikes(list_attempts(run.path), store.now())
     assert not close_for(path.with_name("0009"), RunState.KILLED, "never there")
@@ -247,6 +257,101 @@ def test_a_published_result_is_not_closed_over(store, run):
 
     assert not close_for(attempt.path, RunState.TIMED_OUT, "killed")
     assert RunState.FINISHED == run.state()
+
+
+def test_a_claim_that_another_was_faster_at_is_tried_again_later(store, run):
+    """A run that was lost between look and claim counts as held until it is let go of."""
+    queue, faster = Queue(store, [run.fingerprint]), []
+
+    def claimed_meanwhile(_run) -> bool:
+        faster.append(run.claim({}))
+        return True
+
+    assert queue.take({}, accept=claimed_meanwhile) is None
+    assert 1 == queue.held
+    with faster[0]:
+        pass
+    assert [run.fingerprint] == drain(queue)
+
+
+def test_a_worker_that_let_go_on_a_full_disk_is_no_strike(store, run, silence, monkeypatch):
+    """Who could not write an outcome, and let go, did not die; a heartbeat gone stale tells."""
+    first = run.claim({})
+    with monkeypatch.context() as full:
+        full.setattr(attempts, "write_whole", raise_full)
+        with pytest.raises(StoreError):
+            first.close(RunState.INTERRUPTED)
+    released = count_strikes(list_attempts(run.path), store.now())
+    second = run.claim({})
+    held = count_strikes(list_attempts(run.path), store.now())
+    silence(second)
+
+    assert [None, None] == [each.ended() for each in list_attempts(run.path)]
+    assert (0, 0, 1) == (released, held, count_strikes(list_attempts(run.path), store.now()))
+
+
+def test_a_lost_suspect_keeps_no_other_from_running(store, runs, die):
+    """Who comes too late for a run that has killed workers takes the next such run instead."""
+    for run in runs[:2]:
+        die(run)
+    faster = []
+
+    def claimed_meanwhile(run) -> bool:
+        if not faster:
+            faster.append(run.claim({}))
+        return True
+
+    queue = Queue(store, names(runs[:2]))
+    run, _ = queue.take({}, accept=claimed_meanwhile)
+
+    assert {run.fingerprint, faster[0].fingerprint} == set(names(runs[:2]))
+
+
+def test_looking_for_suspects_keeps_none_from_running(store, run, die):
+    """A driver that counts what is left holds up no worker."""
+    die(run)
+    driver, worker = Queue(store, [run.fingerprint]), Queue(store, [run.fingerprint])
+
+    assert 1 == driver.ready(1)
+    assert worker.take({}) is not None
+
+
+def test_run_that_was_tried_meanwhile_is_not_set_aside(store, run, die, monkeypatch):
+    """Between the third strike and its consequence another worker may have tried it anew."""
+    for _ in range(STRIKES):
+        die(run)
+
+    def tried_meanwhile(attempts, now) -> int:
+        strikes = count_strikes(attempts, now)
+        close(run, RunState.TIMED_OUT)
+        return strikes
+
+    monkeypatch.setattr(queues, "count_strikes", tried_meanwhile)
+
+    assert 0 == Queue(store, [run.fingerprint]).ready(1)
+    assert RunState.TIMED_OUT is run.state()
+    assert STRIKES + 1 == len(run.attempts())
+
+
+def test_worker_that_wakes_after_it_was_taken_over_was_died_on(store, run, silence):
+    """An attempt that was set aside is a strike, though its late worker may still stir."""
+    late = run.claim({})
+    silence(late)
+    run.claim({})
+    os.utime(run.attempts()[0].folder / "heartbeat")
+
+    assert 1 == count_strikes(list_attempts(run.path), store.now())
+
+
+def test_attempts_of_another_store_are_no_strikes(store, run, die):
+    """What became of them there was counted there."""
+    for _ in range(2):
+        die(run)
+    for each in list_attempts(run.path):
+        each.path.rename(merged_path(run.path, each.number, "01234567"))
+
+    assert 2 == len(list_attempts(run.path))
+    assert 0 == count_strikes(list_attempts(run.path), store.now())
 
 
 def test_run_that_ended_between_look_and_claim_is_not_taken(store, run):

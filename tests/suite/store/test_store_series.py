@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 
 import pytest
@@ -11,6 +12,9 @@ from normbench.errors import LeaseLostError, StoreError, UsageError
 from normbench.series import Moments, describe_series
 from normbench.specs import ComponentSpec
 from normbench.store import RunState, RunStore, merge_store
+from normbench.store.folders import list_attempts
+from normbench.store.queue import Queue
+from normbench.store.strikes import STRIKES
 
 WEIGHTS = "ab" * 32
 RESULT = {"outcome": "finished", "score": 0.5, "weights_sha256": WEIGHTS}
@@ -60,6 +64,22 @@ def header(*observers):
         {"name": o.name, "version": o.version, "parameters": dict(o.parameters)} for o in observers
     ]
     return {"observers": named}
+
+
+def test_run_that_lacks_series_is_taken_until_it_has_killed_three_workers(store, run):
+    """It has its result, which stays, and its first attempt is not taken over for a dead one."""
+    finish(run)
+    run.ask([ANGLES])
+    with Queue(store, [run.fingerprint]).take({})[1] as attempt:
+        assert attempt.for_series
+    for _ in range(STRIKES):
+        os.utime(run.claim({}, for_series=True).path / "heartbeat", (1, 1))
+    queue = Queue(store, [run.fingerprint])
+
+    assert (0, [run.fingerprint]) == (queue.ready(1), queue.struck)
+    assert RunState.FINISHED is run.state()
+    assert RunState.KILLED is list_attempts(run.path)[-1].ended()
+    assert not list_attempts(run.path)[0].superseded
 
 
 def test_request_is_kept_and_replaced(run):

@@ -60,6 +60,7 @@ def read_only(root: Path) -> str:
     assert not store.writable
     assert {RunState.FINISHED, RunState.PENDING} == {run.state() for run in store.runs()}
     assert [{"epoch": 0}] == store.get(done.fingerprint).points()
+    assert not store.add(_make_spec()).readmit()
     refused("read-only", lambda: store.add(_make_spec(2)))
     refused("read-only", lambda: store.get(open_run.fingerprint).claim({}))
     refused("read-only", lambda: store.lock("sync", wait=0).__enter__())

@@ -142,7 +142,7 @@ def point_fixture() -> Callable[..., dict[str, Any]]:
     return point
 
 
-@pytest.fixture(name="result")
+@pytest.fixture(name="result", scope="session")
 def result_fixture() -> Callable[..., dict[str, Any]]:
     """Makes the result of a seed."""
     return result

@@ -90,7 +90,7 @@ def test_views_fit_into_a_tag(name: str) -> None:
     """No view comes near the length at which MLflow refuses an experiment tag."""
     lengths = [len(value) for _, value in views.view_tags(replace(ACCURACY, name=name))]
 
-    assert 2 == len(lengths)
+    assert 4 == len(lengths)
     assert max(lengths) < views.LONGEST_TAG / 2
 
 
@@ -157,3 +157,22 @@ def test_an_old_server_gets_runs_without_views(
 
     tags = open_backend(store).client.get_experiment_by_name("normbench/digits_cnn/quick").tags
     assert not {views.NOTE, "mlflow.sharedViewState.normbench-runs"} & set(tags)
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        ("", "{own}"),
+        ("[Runs](#/x) by me", "{own}\n\n[Runs](#/x) by me"),
+        ("mine above\n\n{own}\n\nmine below", "mine above\n\n{own}\n\nmine below"),
+        ("mine above\n\n{old}\n\nmine below", "mine above\n\n{own}\n\nmine below"),
+        (views.note("7"), "{own}"),
+    ],
+)
+def test_what_people_wrote_into_the_note_stays(present: str, expected: str) -> None:
+    """Only our own part is replaced, wherever people moved it."""
+    own, old = (views.with_boards("7", [f"the {age} one"]) for age in ("new", "old"))
+
+    note = views.merged(present.format(own=own, old=old), own, "7")
+
+    assert expected.format(own=own) == note

@@ -5,76 +5,18 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from dataclasses import dataclass, field
 
 import pytest
 
 from normbench import NormbenchError, StoreError, UsageError
-from normbench.api import Launching, Report
+from normbench.api import Launching
 from normbench.plugins import load_catalogue
-from normbench.report import rows_of
 from normbench.resolve import Request, resolve
-from normbench.store import RunState, RunStore
+from normbench.store import RunStore
 from normbench.store.layout import TUNING_FOLDER
 from normbench.tuning import Conduct, Tuning, read_study, studies
 
 CATALOGUE = load_catalogue()
-
-
-def accuracy(spec):
-    """Return a validation accuracy that is best at a learning rate of 1 and worse with seeds."""
-    return 0.9 - 0.1 * abs(math.log10(spec.optimizer.number("lr"))) - 1e-6 * (spec.seed % 1000)
-
-
-@dataclass
-class Trainer:
-    """Stands in for :func:`normbench.api.launch`; notes which runs it ended, in order."""
-
-    outcome: object = lambda _spec: "finished"
-    score: object = accuracy
-    ended: list = field(default_factory=list)
-
-    def __call__(self, specs, catalogue, launching):
-        store = RunStore.open(launching.store, create=True)
-        runs = [store.add(spec) for spec in specs]
-        before = len(self.ended)
-        for run in runs:
-            if run.result() is None:
-                self._end(run)
-        known = store.indexed([run.fingerprint for run in runs])
-        rows = tuple(rows_of(runs, known))
-        return Report(rows=rows, store=store.root, trained=len(self.ended) - before)
-
-    def _end(self, run):
-        outcome = self.outcome(run.spec)
-        if outcome == "interrupt":
-            raise KeyboardInterrupt
-        with run.claim({}) as attempt:
-            if outcome == "failed":
-                attempt.close(RunState.FAILED, "made to fail")
-                return
-            self.ended.append(run.spec)
-            # Whoever chose by test would choose the worst.
-            parts = {"validation": self.score(run.spec), "test": 1 - self.score(run.spec)}
-            point = {name: {"accuracy": value} for name, value in parts.items()}
-            worst = run.spec.problem.metric.worst
-            attempt.publish(
-                {
-                    "outcome": outcome,
-                    "score": worst if outcome == "diverged" else parts["test"],
-                    "final": point,
-                    "best": point,
-                    "train_seconds": 1.0,
-                }
-            )
-
-
-@pytest.fixture
-def trainer(monkeypatch):
-    """Replace training by made-up results."""
-    made = Trainer()
-    monkeypatch.setattr("normbench.tuning.conduct.launch", made)
-    return made
 
 
 @pytest.fixture

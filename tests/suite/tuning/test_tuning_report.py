@@ -13,10 +13,12 @@ from normbench.errors import NormbenchError, UsageError
 from normbench.parameters import Search
 from normbench.plots.budget import budget_figure
 from normbench.plots.hyperparameters import hyperparameter_figure
-from normbench.tuning.report import budget_lines, report_lines, write_report
+from normbench.tuning.cells import Table
+from normbench.tuning.report import budget_tables, report_tables, write_report
 from normbench.tuning.space import Axis, Space
 from normbench.tuning.study import Study, Trial
 from normbench.tuning.summary import summarize
+from normbench.tuning.tables import aligned
 
 SPACE = Space(
     (
@@ -61,6 +63,27 @@ def study(scores: Sequence[float | None], *, default: float | None = 0.5, **chan
 
 
 RISING = tuple(0.5 + 0.02 * number for number in range(20))
+
+
+def in_lines(found: Sequence[Table]) -> list[str]:
+    """Return tables as text."""
+    return [
+        line
+        for table in found
+        for line in (
+            table.title,
+            *aligned([table.columns, *table.rows], table.columns, table.right).splitlines(),
+            *table.notes,
+        )
+    ]
+
+
+def report_lines(made: Study) -> list[str]:
+    return in_lines(report_tables(made))
+
+
+def budget_lines(made: Study) -> list[str]:
+    return in_lines(budget_tables(made))
 
 
 def row(lines: Sequence[str], begin: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Saved views of an experiment's page in MLflow's web pages.
+"""The form of a saved view in MLflow's web pages.
 
 MLflow's pages keep a named view in one tag of the experiment, ``mlflow.sharedViewState.ID``, whose
 value is JSON with the name, the time and the compressed state of the page, and open it with
@@ -10,28 +10,19 @@ without a view.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from normbench.descriptions import Metric
-from normbench.tracking import names
-from normbench.tracking.seeds import result_keys
-
-VERSION = "1"
-VERSION_TAG = "normbench.views"
-NOTE = "mlflow.note.content"
-RUNS = "normbench-runs"
-CURVES = "normbench-curves"
 FIRST_VERSION = (3, 15)
 LONGEST_TAG = 20_000
 _TAG = "mlflow.sharedViewState."
 _DEFLATED = "deflate;"
-_SEEDS_ONLY = f"tags.`{names.KIND}` = '{names.KIND_SEED}'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,24 +32,28 @@ class View:
     Attributes:
         key: What links call it by.
         name: What the page's menu calls it.
-        columns: Columns of the table, in order, by MLflow's own names.
-        widths: Widths of columns in pixels.
+        where: Filter of the runs.
+        columns: Columns of the table in order, by MLflow's own names, with widths in pixels.
         sort: Column that orders the table.
         ascending: Direction of the order.
         group_tag: Tag whose values form the groups of the charts.
-        lines: Metrics drawn as line charts.
+        bars: Metrics drawn as bars, one for each run.
+        lines: Metrics drawn against epochs.
         hidden: Metrics that get no chart; the page gives every other one a chart of its own.
+        place: Place in the menu among views that are written together.
     """
 
     key: str
     name: str
-    columns: Sequence[str]
-    widths: Mapping[str, int]
+    where: str
+    columns: Mapping[str, int] = field(default_factory=dict)
     sort: str
     ascending: bool = True
     group_tag: str | None = None
+    bars: Sequence[str] = ()
     lines: Sequence[str] = ()
     hidden: Sequence[str] = ()
+    place: int = 0
 
     def tag(self) -> tuple[str, str]:
         """Return the experiment tag that holds the view.
@@ -68,18 +63,19 @@ class View:
         """
         content = {
             "name": self.name,
-            "createdAt": int(time.time() * 1000),
+            # The menu has the newest first.
+            "createdAt": int(1000 * (time.time() - self.place)),
             "state": _packed(self.state()),
         }
         value = json.dumps(content, separators=(",", ":"))
         if len(value) > LONGEST_TAG:
             raise ValueError(f"view {self.key!r} has {len(value)} characters, over {LONGEST_TAG}")
-        return _TAG + self.key, value
+        return tag_of(self.key), value
 
     def state(self) -> dict[str, Any]:
         """Return the state of the page."""
         state: dict[str, Any] = {
-            "searchFilter": _SEEDS_ONLY,
+            "searchFilter": self.where,
             "orderByKey": self.sort,
             "orderByAsc": self.ascending,
             "startTime": "ALL",
@@ -88,7 +84,7 @@ class View:
             "datasetsFilter": [],
             "selectedColumns": list(self.columns),
             "columnOrder": list(self.columns),
-            "columnWidths": dict(self.widths),
+            "columnWidths": dict(self.columns),
             "runsHiddenMode": "SHOW_ALL",
             "groupBy": self._groups(),
             "useGroupedValuesInCharts": True,
@@ -106,65 +102,24 @@ class View:
         }
 
     def _charts(self) -> dict[str, Any]:
-        if not self.lines:
+        if not self.lines and not self.bars:
             return {}
         section = _uuid(self.key, "section")
+        bars = [_card(self.key, section, metric) for metric in self.bars]
         lines = [_line(self.key, section, metric) for metric in self.lines]
-        hidden = [_deleted(self.key, section, metric) for metric in self.hidden]
+        hidden = [
+            _card(self.key, section, metric) | {"deleted": True, "isGenerated": True}
+            for metric in self.hidden
+        ]
         return {
             "compareRunSections": [_section(section, self.name)],
-            "compareRunCharts": lines + hidden,
+            "compareRunCharts": bars + lines + hidden,
         }
 
 
-def view_tags(metric: Metric) -> Iterator[tuple[str, str]]:
-    """Yield the experiment tags of all views; *metric* is what the problem is judged by."""
-    yield runs_view(metric).tag()
-    yield curves_view(metric).tag()
-
-
-def runs_view(metric: Metric) -> View:
-    """Return the table of all seeds, the best first.
-
-    Ordered by time, the page would fold the seeds under their rows.
-    """
-    score, best = _metric(f"final/{metric.name}"), _metric(f"best/{metric.name}")
-    widths = {
-        _parameter("norm"): 150,
-        _parameter("optimizer"): 120,
-        _parameter("seed"): 70,
-        _tag(names.STATE): 130,
-        score: 160,
-        best: 160,
-        _metric("final/epochs"): 100,
-        _metric("final/train_s"): 110,
-        _metric("final/images_per_s"): 150,
-    }
-    return View(
-        key=RUNS,
-        name="Runs",
-        columns=list(widths),
-        widths=widths,
-        sort=score,
-        ascending=metric.direction == "min",
-    )
-
-
-def curves_view(metric: Metric) -> View:
-    """Return the learning curves, one line with its range over the seeds for each row."""
-    part, _, name = metric.name.partition("_")
-    lines = [names.metric_key(part, name), "train/loss"]
-    return View(
-        key=CURVES,
-        name="Curves",
-        columns=(),
-        widths={},
-        sort=_metric(names.FINAL_SCORE),
-        ascending=metric.direction == "min",
-        group_tag=names.ROW_NAME,
-        lines=list(dict.fromkeys(lines)),
-        hidden=result_keys(name),
-    )
+def tag_of(key: str) -> str:
+    """Return the experiment tag that holds the view of this key."""
+    return _TAG + key
 
 
 def supported(version: str) -> bool:
@@ -173,32 +128,55 @@ def supported(version: str) -> bool:
     return tuple(numbers) >= FIRST_VERSION
 
 
-def link(base: str, experiment_id: str, view: str | None = None) -> str:
-    """Return the link that opens an experiment's runs in the model-training pages.
-
-    Args:
-        base: Address of the server, empty for links within its pages.
-        experiment_id: Experiment.
-        view: Key of a saved view, None for the plain page.
-    """
-    address = f"{base}#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-    if view is None:
-        return address
-    chart = "&compareRunsMode=CHART" if view == CURVES else ""
-    return f"{address}&viewStateShareKey={view}{chart}"
-
-
-def note(experiment_id: str) -> str:
-    """Return the experiment's note; its first line stays visible when it is folded."""
-    runs, curves = link("", experiment_id, RUNS), link("", experiment_id, CURVES)
-    return f"[Runs]({runs}) | [Curves]({curves})"
-
-
 def unpacked(value: str) -> tuple[str, dict[str, Any]]:
     """Return name and page state of a view's tag; the opposite of :meth:`View.tag`."""
     content = json.loads(value)
     packed = base64.b64decode(content["state"].removeprefix(_DEFLATED))
     return content["name"], json.loads(zlib.decompress(packed))
+
+
+def fingerprint(value: str) -> str:
+    """Return what tells the view in a tag from others, whenever it was made; for any text."""
+    try:
+        content: object = unpacked(value)
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
+        content = value
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def metric(name: str) -> str:
+    """Return what the pages call the column of a metric."""
+    return f"metrics.`{name}`"
+
+
+def parameter(name: str) -> str:
+    """Return what the pages call the column of a parameter."""
+    return f"params.`{name}`"
+
+
+def tag(name: str) -> str:
+    """Return what the pages call the column of a tag."""
+    return f"tags.`{name}`"
+
+
+def has_tags(wanted: Mapping[str, str]) -> str:
+    """Return the filter for runs whose tags have these values."""
+    return " and ".join(f"{tag(name)} = {_quoted(value)}" for name, value in wanted.items())
+
+
+def lacks_tags(name: str, unwanted: Iterable[str]) -> str:
+    """Return the filter for runs that have a tag with another value than these."""
+    return " and ".join(f"{tag(name)} != {_quoted(value)}" for value in unwanted)
+
+
+def quotable(value: str) -> bool:
+    """Whether a filter can hold *value*: it knows no escapes."""
+    return not ("'" in value and '"' in value)
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if "'" in value else f"'{value}'"
 
 
 def _packed(state: Mapping[str, Any]) -> str:
@@ -217,27 +195,21 @@ def _section(uuid: str, name: str) -> dict[str, Any]:
     }
 
 
-def _deleted(view: str, section: str, metric: str) -> dict[str, Any]:
+def _card(view: str, section: str, metric: str) -> dict[str, Any]:
     return {
         "uuid": _uuid(view, metric),
         "type": "BAR",
         "runsCountToCompare": 20,
         "metricSectionId": section,
-        "deleted": True,
-        "isGenerated": True,
+        "deleted": False,
+        "isGenerated": False,
         "metricKey": metric,
     }
 
 
 def _line(view: str, section: str, metric: str) -> dict[str, Any]:
-    return {
-        "uuid": _uuid(view, metric),
+    return _card(view, section, metric) | {
         "type": "LINE",
-        "runsCountToCompare": 20,
-        "metricSectionId": section,
-        "deleted": False,
-        "isGenerated": False,
-        "metricKey": metric,
         "selectedMetricKeys": [metric],
         "lineSmoothness": 0,
         "xAxisKey": "step",
@@ -254,15 +226,3 @@ def _line(view: str, section: str, metric: str) -> dict[str, Any]:
 
 def _uuid(*words: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(("normbench", *words))))
-
-
-def _metric(name: str) -> str:
-    return f"metrics.`{name}`"
-
-
-def _parameter(name: str) -> str:
-    return f"params.`{name}`"
-
-
-def _tag(name: str) -> str:
-    return f"tags.`{name}`"

@@ -1,0 +1,61 @@
+"""``--publish``: a leaderboard that was shown goes into MLflow, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from normbench.cli.options import Invocation
+from normbench.cli.sources import STORE
+from normbench.cli.target import Target
+
+if TYPE_CHECKING:
+    from normbench.leaderboard.board import Board
+    from normbench.leaderboard.formats import Section
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def publish_option(function: _F) -> _F:
+    """Add ``--publish``, passed to the command as *to_mlflow*."""
+    return click.option(
+        "--publish",
+        "to_mlflow",
+        is_flag=True,
+        help="Put it into MLflow, too: on the rows, with saved views, charts and a report.",
+    )(function)
+
+
+def publish_boards(
+    invocation: Invocation,
+    boards: Sequence[Board],
+    sections: Sequence[Section],
+    *,
+    source: str,
+    suite: str | None,
+    target: Target,
+) -> None:
+    """Publish what was shown and say where it is, on standard output if that is for people.
+
+    Raises:
+        StoreError: If MLflow cannot be reached or written; with the fix.
+    """
+    from normbench.suites import suite_name
+    from normbench.tracking.publishing import publish
+
+    mirrored = source != STORE
+    published = publish(
+        boards,
+        sections,
+        None if mirrored and not invocation.store_path.exists() else invocation.open_store(),
+        suite=suite_name(suite) if suite else "",
+        copy=not mirrored,
+    )
+    aside = target.file is None and target.shape != "table"
+    click.echo(err=aside)
+    for line in published.lines():
+        click.echo(line, err=aside)
+    if not published.address:
+        click.echo("See it in MLflow: normbench ui", err=aside)

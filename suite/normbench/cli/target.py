@@ -1,0 +1,160 @@
+"""Where a leaderboard goes, and in which format: ``--format`` and ``--output``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from normbench.cli.logs import check_folder
+from normbench.errors import NormbenchError, UsageError
+
+if TYPE_CHECKING:
+    from normbench.leaderboard.formats import Section
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_FORMATS = ("table", "md", "latex", "csv", "json", "html")
+_SUFFIXES: Mapping[str, str] = {
+    ".html": "html",
+    ".md": "md",
+    ".tex": "latex",
+    ".csv": "csv",
+    ".json": "json",
+    ".txt": "table",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What ``--format`` and ``--output`` said.
+
+    Attributes:
+        shape: The format.
+        file: Where to write to; None for standard output.
+    """
+
+    shape: str
+    file: Path | None = None
+
+
+def target_options(function: _F) -> _F:
+    """Add ``--format`` and ``--output``, passed to the command as *target*."""
+
+    @wraps(function)
+    def command(*args: Any, shape: str | None, output: Path | None, **choices: Any) -> Any:
+        return function(*args, target=target_of(shape, output), **choices)
+
+    shape_option = click.option(
+        "--format",
+        "shape",
+        type=click.Choice(_FORMATS),
+        help="Default table, or what the ending of --output says; json and csv have every number "
+        "unrounded, html is a page with figures.",
+    )
+    output_option = click.option(
+        "--output",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"Write to this file; its ending, {', '.join(_SUFFIXES)}, decides the format.",
+    )
+    return shape_option(output_option(command))  # type: ignore[return-value]
+
+
+def target_of(shape: str | None, output: Path | None) -> Target:
+    """Return where to and how to write, checked before anything is computed.
+
+    Raises:
+        UsageError: If the ending of *output* says no format and *shape* is none, or *output* is a
+            folder or in a missing one.
+    """
+    if output is None:
+        return Target(shape or "table")
+    if output.is_dir():
+        raise UsageError(f"--output {output} is a folder: expected a file, such as board.html.")
+    if shape is None and output.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"--output {output}: expected a name that ends in {', '.join(_SUFFIXES)}, or --format "
+            "beside it."
+        )
+    check_folder("--output", output)
+    return Target(shape or _SUFFIXES[output.suffix.lower()], output)
+
+
+def deliver(
+    sections: Sequence[Section], target: Target, links: Mapping[str, str] | None = None
+) -> None:
+    """Print *sections*, or write them to the file and print where it is.
+
+    Args:
+        sections: What to show.
+        target: Where to and how.
+        links: Addresses by the fingerprint of a row or a run, for formats that have links.
+
+    Raises:
+        NormbenchError: If the file cannot be written; then it is as it was.
+    """
+    from normbench.cli.output import size
+
+    if target.file is None:
+        _print(sections, target.shape, links or {})
+        return
+    stream = io.StringIO()
+    with contextlib.redirect_stdout(stream):
+        _print(sections, target.shape, links or {})
+    content = stream.getvalue().encode()
+    _write(target.file, content)
+    click.echo(f"{target.file}: {target.shape}, {size(len(content))}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Let a file appear whole; what is no file, such as a pipe, is written to as it is."""
+    from normbench.store.files import open_folder, write_whole
+
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        # The file that a link leads to is replaced, not the link.
+        whole = path.resolve()
+        with open_folder(whole.parent) as folder:
+            write_whole(whole.name, content, folder=folder)
+    except OSError as error:
+        raise NormbenchError(
+            f"{path} cannot be written: {os.strerror(error.errno or 0)}. Write elsewhere with "
+            "--output FILE."
+        ) from error
+
+
+def _print(sections: Sequence[Section], shape: str, links: Mapping[str, str]) -> None:
+    """Print *sections* as a table for people or in another format."""
+    from normbench.cli.output import print_table
+    from normbench.leaderboard.formats import FORMATS, LINKING
+
+    if shape != "table":
+        more = {"links": links} if shape in LINKING else {}
+        click.echo(FORMATS[shape](sections, **more))
+        return
+    for number, section in enumerate(sections):
+        click.echo("\n" if number else "", nl=False)
+        for sheet in section.sheets:
+            if sheet.rows:
+                print_table(sheet.columns, sheet.rows, title=sheet.title, right=sheet.right)
+                click.echo()
+        for introduction, lines in section.lines.items():
+            _print_lines(introduction, lines)
+
+
+def _print_lines(introduction: str, lines: Sequence[str]) -> None:
+    from normbench.cli.output import print_text
+
+    if lines:
+        click.echo(introduction)
+    for line in lines:
+        print_text(line, first="- ", rest="  ")

@@ -1,0 +1,131 @@
+"""What a board comes to, in one or two plain sentences: who wins, by how much, how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.sheets import Numbers, p_text
+from normbench.leaderboard.verdicts import Verdict
+from normbench.quantities import counted
+
+_SHOWN = 3
+
+
+def conclusion(board: Board) -> str:
+    """Return who wins and how sure that is; the words claim no more than the verdicts do."""
+    measured = [entry for entry in board.entries if entry.mean is not None]
+    if not measured:
+        return "No row has a result yet."
+    reference = _reference(board)
+    if reference is None:
+        return f"Nothing was compared: {board.reference.why}. {_best(board, measured[0])}"
+    others = [entry for entry in measured if entry is not reference]
+    if not others:
+        return f"Only the reference has results, {_name(reference)}. {_best(board, reference)}"
+    better = _with(Verdict.BETTER, others)
+    if better:
+        return " ".join(_winner(board, better, others, reference))
+    return " ".join(_none(board, others, reference))
+
+
+def _winner(
+    board: Board, better: Sequence[Entry], others: Sequence[Entry], reference: Entry
+) -> Iterator[str]:
+    first, count = better[0], len(better)
+    if count == 1:
+        yield (
+            f"{_name(first)} is better than the reference, {_name(reference)}, the only one of "
+            f"{len(others)} rows that is: it differs by {_difference(board, first)}."
+        )
+    else:
+        yield (
+            f"{count} of {len(others)} rows are better than the reference, {_name(reference)}. The "
+            f"best of them, {_name(first)}, differs by {_difference(board, first)}."
+        )
+    # Seeds that diverged spread so widely that such rows are told apart from nothing.
+    calm = [entry for entry in others if entry is not first and not entry.row.diverged]
+    tied = [entry for entry in calm if set(entry.letters) & set(first.letters)]
+    if tied:
+        verb = "is" if len(tied) == 1 else "are"
+        yield f"{_names(tied)} {verb} not told apart from it."
+    yield (
+        f"The probability of any false `better` in this table is at most "
+        f"{100 * board.terms.alpha:g} %."
+    )
+
+
+def _none(board: Board, others: Sequence[Entry], reference: Entry) -> Iterator[str]:
+    worse = _with(Verdict.WORSE, others)
+    beaten = f"; {len(worse)} of {len(others)} are worse" if worse else ""
+    yield f"No row is shown to be better than the reference, {_name(reference)}{beaten}."
+    if board.exploratory:
+        yield "Nothing in this table is confirmed: its verdicts are exploratory, see the notes."
+    if reference.row.diverged:
+        yield (
+            f"{len(reference.row.diverged)} of {reference.n} seeds of the reference diverged, so "
+            "that little can be said about the others."
+        )
+    best = max(others, key=lambda entry: board.sign * (entry.mean or 0.0))
+    if best.comparison is None or math.isnan(best.comparison.interval[0]):
+        yield _best(board, best)
+        return
+    yield f"The best of the others, {_name(best)}, differs by {_difference(board, best)}."
+    detectable = best.comparison.detectable
+    if not math.isnan(detectable):
+        numbers = Numbers(board.metric.name)
+        yield (
+            f"{best.comparison.n} seeds find a difference of {numbers.value(detectable)}"
+            f"{numbers.points} with probability 0.8."
+        )
+
+
+def _difference(board: Board, entry: Entry) -> str:
+    """Return difference, interval and p of an entry that was compared."""
+    numbers, found = Numbers(board.metric.name), entry.comparison
+    assert found is not None  # noqa: S101 - the caller chose such entries
+    low, high = sorted(board.sign * end for end in found.interval)
+    p = p_text(found.p_adjusted[0 if found.difference >= 0 else 1])
+    how = {"holm": "after Holm's correction", "bh": "by Benjamini and Hochberg"}
+    words = f"; p {_spelt(p)} {how.get(board.terms.correction, 'uncorrected')}" if p else ""
+    return (
+        f"{numbers.value(board.sign * found.difference, signed=True)}{numbers.points} (95 % "
+        f"interval {numbers.value(low, signed=True)} to {numbers.value(high, signed=True)}{words})"
+    )
+
+
+def _spelt(p: str) -> str:
+    return f"< 0{p[1:]}" if p.startswith("<") else f"= 0{p}" if p.startswith(".") else f"= {p}"
+
+
+def _best(board: Board, entry: Entry) -> str:
+    numbers = Numbers(board.metric.name)
+    metric = board.metric.name.replace("_", " ")
+    seeds = counted(entry.n, "seed")
+    return (
+        f"The best mean {metric} is {numbers.value(entry.mean)}{numbers.unit}, of {_name(entry)} "
+        f"over {seeds}."
+    )
+
+
+def _reference(board: Board) -> Entry | None:
+    row = board.reference.row
+    found = (entry for entry in board.entries if row is not None and entry.row.row == row.row)
+    return next(found, None)
+
+
+def _with(verdict: Verdict, entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.verdict is verdict]
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.row.norm_label} with {entry.row.optimizer}"
+
+
+def _names(entries: Sequence[Entry]) -> str:
+    shown = [_name(entry) for entry in entries[:_SHOWN]]
+    more = len(entries) - len(shown)
+    if more:
+        return f"{', '.join(shown)} and {more} more"
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

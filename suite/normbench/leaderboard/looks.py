@@ -1,0 +1,99 @@
+"""Which seeds of a row count at which look, where its stages were declared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from normbench.store import Declaration
+
+LEAST_STAGE = 2
+
+
+@dataclass(frozen=True)
+class Looks:
+    """When rows that are compared may be looked at.
+
+    Attributes:
+        stages: Numbers of seeds, or pairs, at each look that was declared; empty if their number
+            was fixed.
+        seeds: The seeds that count, in the order in which they are trained; empty for all of them
+            in the order of their numbers.
+    """
+
+    stages: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        declared: Declaration | None,
+        runs: Iterable[int] = (),
+        otherwise: tuple[int, ...] = (),
+    ) -> Looks:
+        """Return the looks of a row with these *declared* stages.
+
+        A row that was given seeds as the reference of another one may have got more since, for
+        reasons of its own: all of them together are one more look.
+
+        Args:
+            declared: What the store has of it.
+            runs: Seeds that it has runs of.
+            otherwise: Stages that somebody says a row without a declaration has.
+        """
+        if declared is None:
+            return cls(otherwise) if otherwise else cls((), tuple(sorted(runs)))
+        if not declared.reference_of:
+            return cls(declared.stages, declared.seeds)
+        more = tuple(sorted(set(runs) - set(declared.seeds)))
+        last = (declared.stages[-1] + len(more),) if more else ()
+        return cls(declared.stages + last, declared.seeds + more)
+
+    def available(self, shared: Collection[int]) -> tuple[int, ...]:
+        """Return those of the *shared* seeds that may count at any look, in their order."""
+        if not self.seeds:
+            return tuple(sorted(shared))
+        return tuple(seed for seed in self.seeds if seed in shared)
+
+    def counted(self, shared: Collection[int]) -> tuple[int, ...]:
+        """Return the seeds that count at the last look that the *shared* ones allow.
+
+        Before the first look these are all.
+        """
+        found = self.available(shared)
+        return found[: max(self.reached(len(found)), default=len(found))]
+
+    def reached(self, pairs: int) -> tuple[int, ...]:
+        """Return the stages that so many *pairs* reach."""
+        return tuple(takewhile(lambda stage: stage <= pairs, self.stages))
+
+
+def looks_together(members: Iterable[Looks]) -> Looks:
+    """Return the looks at what is computed of several rows with the same seeds.
+
+    Whatever stage each of them stopped at, the number of seeds that all of them have is among the
+    stages returned.
+    """
+    together = list(members)
+    declared = [looks for looks in together if looks.stages]
+    if not declared or len(set(together)) == 1:
+        return declared[0] if declared else Looks()
+    lists = [set(looks.seeds) for looks in together if looks.seeds]
+    if not lists:
+        return Looks(tuple(sorted({stage for looks in declared for stage in looks.stages})))
+    shared = set.intersection(*lists)
+    first = next((looks.seeds for looks in declared if looks.seeds), sorted(shared))
+    order = tuple(seed for seed in first if seed in shared)
+    return Looks(_stages(declared, order), order)
+
+
+def _stages(members: Sequence[Looks], order: Sequence[int]) -> tuple[int, ...]:
+    """Return how many of the seeds in *order* each stage of each member has."""
+    found: set[int] = set()
+    for looks in members:
+        trained = looks.seeds or order
+        found |= {len(set(order) & set(trained[:stage])) for stage in looks.stages}
+    return tuple(sorted(stage for stage in found if stage >= LEAST_STAGE))

@@ -1,0 +1,95 @@
+"""What a reader must know of rows whose seeds were added in declared stages, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.notes import seed_list
+from normbench.store import Declaration
+
+_SHOWN = 3
+
+
+def notes_about_stages(board: Board) -> Iterator[str]:
+    """Yield what keeps rows of *board* from a verdict, and which of their seeds do not count."""
+    staged = list(_declared(board))
+    for words, what in (
+        ("has seeds from before its stages were declared", _before),
+        ("has seeds that no declared look has come to", _after),
+    ):
+        if found := [text for entry, own in staged if (text := what(entry, own))]:
+            yield (
+                f"Seeds that do not count, since a row {words}: {_some(found)}. They are in its "
+                "mean alone."
+            )
+    if early := [text for entry, own in staged if (text := _early(entry, own))]:
+        yield (
+            f"Rows before their first declared look are exploratory: {_some(early)}. Go on with "
+            "normbench run PROBLEM OPTIMIZER --until-decided."
+        )
+    if late := [_name(entry) for entry, own in staged if own.late]:
+        yield (
+            "Rows whose stages were declared in another store, while results of theirs were here "
+            f"already, are exploratory: {_some(late)}."
+        )
+
+
+def tested_in_stages(board: Board) -> Iterator[str]:
+    """Yield what the p values of *board* mean where seeds were added in stages."""
+    stages = board.terms.stages
+    staged = [_standing(entry, own) for entry, own in _declared(board)]
+    if stages:
+        whose = "Other rows' seeds" if staged else "Seeds"
+        at = ", ".join(map(str, stages))
+        yield f"{whose} were added in declared stages of {at}; p holds whichever one stopped at."
+    if staged:
+        yield (
+            f"Seeds were added in declared stages: {_some(staged)}. Each p of such a row, also of "
+            "`equivalent` and of the sign-flip test, holds whichever stage it stopped at."
+        )
+    if staged or stages:
+        yield (
+            "Intervals, differences and what is detectable are not corrected for stopping: a "
+            "difference that stopped early looks larger than it is. `equivalent` is tested row by "
+            "row, without Holm."
+        )
+        yield (
+            "The families are those of the table as it stands: rows added later make them larger "
+            "and every p with them, so that a verdict may be lost."
+        )
+
+
+def _declared(board: Board) -> Iterator[tuple[Entry, Declaration]]:
+    for entry in board.entries:
+        if entry.row.declared is not None and entry.comparison is not None:
+            yield entry, entry.row.declared
+
+
+def _before(entry: Entry, declared: Declaration) -> str:
+    had = sorted(set(declared.before) & entry.values.keys())
+    return f"{_name(entry)} {seed_list(had)}" if had else ""
+
+
+def _after(entry: Entry, declared: Declaration) -> str:
+    seeds = set(entry.comparison.uncounted if entry.comparison else ()) - set(declared.before)
+    return f"{_name(entry)} {seed_list(sorted(seeds))}" if seeds else ""
+
+
+def _early(entry: Entry, declared: Declaration) -> str:
+    n = entry.comparison.n if entry.comparison else 0
+    return f"{_name(entry)} has {n} of {declared.stages[0]} pairs" if n < declared.stages[0] else ""
+
+
+def _standing(entry: Entry, declared: Declaration) -> str:
+    n = entry.comparison.n if entry.comparison else 0
+    return f"{_name(entry)} at {n} of {', '.join(map(str, declared.stages))}"
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.row.norm_label} {entry.row.optimizer}"
+
+
+def _some(texts: Sequence[str]) -> str:
+    shown = "; ".join(texts[:_SHOWN])
+    return shown + (f"; and {len(texts) - _SHOWN} rows more" if len(texts) > _SHOWN else "")

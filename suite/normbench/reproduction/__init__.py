@@ -1,0 +1,1 @@
+"""Reproduction reports: what a store has of a suite, beside what its source published."""

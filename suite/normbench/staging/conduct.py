@@ -1,0 +1,192 @@
+"""Training stage after stage, with a look at the table in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from normbench.leaderboard.boards import make_boards
+from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.reading import StoreReader
+from normbench.leaderboard.verdicts import Verdict
+from normbench.plugins import Catalogue
+from normbench.quantities import counted
+from normbench.staging.decision import Decision, Look
+from normbench.staging.plan import StagePlan, Staging, plan_stages, write_declarations
+from normbench.store import RunStore, store_path
+
+if TYPE_CHECKING:
+    from normbench.api import Launching, Report
+
+
+def run_staged(
+    asked: Staging,
+    catalogue: Catalogue,
+    launching: Launching,
+    say: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Add seeds to a row and its reference until the row's verdict says something.
+
+    The stages are declared in the store before anything is trained. What is done already is kept,
+    so that the same call goes on where another one was interrupted.
+
+    Args:
+        asked: The row and its stages.
+        catalogue: What the plugins offer.
+        launching: How to train.
+        say: Is told what each stage begins with and comes to.
+
+    Returns:
+        The runs of the row and of its reference, with the decision.
+
+    Raises:
+        UsageError: If the request cannot be carried out as given.
+    """
+    from normbench.api import check_launching
+
+    root = store_path(launching.store)
+    check_launching(launching, catalogue)
+    planned = plan_stages(asked, RunStore.open_if_there(root), catalogue, launching.data_dir)
+    store = RunStore.open(root, create=True)
+    planned = write_declarations(store, planned)
+    return _Conduct(asked, planned, store, catalogue, launching, say).run()
+
+
+class _Conduct:
+    """One call of :func:`run_staged`."""
+
+    def __init__(
+        self,
+        asked: Staging,
+        planned: StagePlan,
+        store: RunStore,
+        catalogue: Catalogue,
+        launching: Launching,
+        say: Callable[[str], None],
+    ) -> None:
+        self.problem, self.planned, self.store = asked.request.problem, planned, store
+        self.catalogue, self.launching, self.say = catalogue, launching, say
+        self.looks: list[Look] = []
+        self.trained = self.observed = 0
+
+    def run(self) -> Report:
+        """Train and look until decided, out of seeds, or out of results."""
+        for sentence in introduction(self.planned):
+            self.say(sentence)
+        stages = self.planned.declaration.stages
+        for stage in stages[self._first_place() :]:
+            report = self._train(stage)
+            why = self._incomplete(report, stage) or self._look(stage)
+            if why or stage == stages[-1]:
+                return self._result(report, why or self._undecided())
+            self.say(f"Stage {stage} of {_listed(stages)}: {self._words()}; going on.")
+        raise AssertionError("there is always a stage")
+
+    def _first_place(self) -> int:
+        """Return the last stage that is trained already, else the first one, by its place."""
+        stages = self.planned.declaration.stages
+        names = {stage: [s.fingerprint for s in self.planned.specs(stage)] for stage in stages}
+        known = self.store.index().runs
+        trained = [
+            place
+            for place, stage in enumerate(stages)
+            if all(name in known and known[name].done for name in names[stage])
+        ]
+        return max(trained, default=0)
+
+    def _train(self, stage: int) -> Report:
+        from normbench.api import launch
+
+        report = launch(self.planned.specs(stage), self.catalogue, self.launching)
+        self.trained += report.trained
+        self.observed += report.observed
+        return report
+
+    def _incomplete(self, report: Report, stage: int) -> str:
+        """Return why there can be no look after a launch, if so."""
+        if report.going_on:
+            return (
+                f"Stage {stage} is being trained. Give the same command again once its runs have "
+                "ended: it looks at them and goes on."
+            )
+        lacking = sum(sum(row.outcomes.values()) - row.n for row in report.rows)
+        if lacking:
+            return (
+                f"Stopped at stage {stage}: {counted(lacking, 'run')} of it without a result, so "
+                "there is nothing to look at. Give the same command again to try once more."
+            )
+        return ""
+
+    def _look(self, stage: int) -> str:
+        """Look at the row in its table; return why to stop, if so."""
+        spec, opponent = self.planned.spec, self.planned.opponent
+        wanted = Wanted(problems=(self.problem,), protocols=(spec.protocol.name,))
+        boards = make_boards(StoreReader(self.store), self.catalogue, wanted)
+        entries = ((board, entry) for board in boards for entry in board.entries)
+        board, entry = next(found for found in entries if found[1].row.row == spec.row)
+        if board.reference.row is None or board.reference.row.row != opponent.spec.row:
+            return (
+                f"The reference of the table has changed meanwhile ({board.reference.why}). Give "
+                "the same command again: it trains what the new one lacks."
+            )
+        look = Look.at(board, entry, stage)
+        self.looks.append(look)
+        if look.decided:
+            return self._decided(look)
+        if look.verdict is Verdict.EXPLORATORY:
+            return f"Stopped at stage {stage}: the row stays exploratory. {' '.join(board.notes)}"
+        return ""
+
+    def _decided(self, look: Look) -> str:
+        stages = self.planned.declaration.stages
+        return f"Decided at stage {look.stage} of {_listed(stages)}: {self._words()}."
+
+    def _undecided(self) -> str:
+        stages = self.planned.declaration.stages
+        return (
+            f"Undecided after all stages, {_listed(stages)}: {self._words()}. More seeds than "
+            "declared would be another look, so the verdict stays."
+        )
+
+    def _words(self) -> str:
+        return self.looks[-1].between(self.planned.label, self.planned.opponent.label)
+
+    def _result(self, report: Report, why: str) -> Report:
+        planned = self.planned
+        decision = Decision(
+            row=planned.spec.row,
+            label=planned.label,
+            reference=planned.opponent.spec.row,
+            against=planned.opponent.label,
+            stages=planned.declaration.stages,
+            before=planned.declaration.before,
+            looks=tuple(self.looks),
+            why=why,
+            decided=bool(self.looks) and self.looks[-1].decided,
+        )
+        return replace(report, decision=decision, trained=self.trained, observed=self.observed)
+
+
+def introduction(planned: StagePlan) -> list[str]:
+    """Return what is going to be trained and compared, in sentences."""
+    opponent, declaration = planned.opponent, planned.declaration
+    origin = opponent.spec.setting_origin
+    setting = "untuned" if origin == "default" else f"setting {origin}"
+    there = f"{opponent.why}; {setting}"
+    if not opponent.stored:
+        there += "; without results here, so it is trained too"
+    sentences = [
+        f"{planned.label} is looked at after {_listed(declaration.stages)} seeds, against "
+        f"{opponent.label} ({there})."
+    ]
+    if declaration.before:
+        sentences.append(
+            f"{len(declaration.before)} seeds had results before these stages were declared. They "
+            "may have been looked at, so they do not count, and others are trained."
+        )
+    return sentences
+
+
+def _listed(stages: tuple[int, ...]) -> str:
+    return ", ".join(map(str, stages))

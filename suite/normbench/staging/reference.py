@@ -1,0 +1,158 @@
+"""Which row the staged one is compared with, by the rules of its table, and what trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from normbench.comparable import comparable, mixture
+from normbench.errors import UsageError
+from normbench.leaderboard.choosing import (
+    REFERENCE_OPTIMIZERS,
+    base_problem,
+    declared_reference,
+)
+from normbench.leaderboard.grouping import as_known_now
+from normbench.leaderboard.reading import ReadRow, ReadRun, StoreReader
+from normbench.overrides import read_overrides
+from normbench.parameters import typed
+from normbench.plugins import Catalogue
+from normbench.resolve import Request, resolve
+from normbench.specs import RunSpec
+from normbench.store import RunState, RunStore
+
+_SHARED = ("problem", "network", "protocol")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opponent:
+    """The row that a staged one is compared with.
+
+    Attributes:
+        spec: What trains its first seed.
+        why: Why it is the reference.
+        seeds: Seeds that the store has runs of.
+        stored: Whether it has results in the store.
+    """
+
+    spec: RunSpec
+    why: str
+    seeds: tuple[int, ...] = ()
+    stored: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its norm, optimizer and setting."""
+        return short_label(self.spec)
+
+
+def short_label(spec: RunSpec) -> str:
+    """Return norm, optimizer, and the hyper-parameters that differ from their defaults."""
+    setting = spec.identity["optimizer"]["parameters"].items()
+    values = [f"{name}={typed(value)}" for name, value in setting]
+    return " ".join([spec.norm_label, spec.optimizer_label, *values])
+
+
+def find_opponent(
+    request: Request, spec: RunSpec, store: RunStore | None, catalogue: Catalogue
+) -> Opponent:
+    """Return the reference of the table that the row of *spec* will stand in.
+
+    That is the declared one of the rows in the store, as ``normbench leaderboard`` with this
+    problem chooses it. Where the store has none beside the row itself, it is the problem's default
+    norm with momentum, which is to be trained then.
+
+    Raises:
+        UsageError: If the row is that reference itself, or no row can be the reference.
+    """
+    rows = _table(spec, store, catalogue)
+    own = next((row for row in rows if row.row == spec.row), None) or _unmade(spec)
+    others = [row for row in rows if row.row != spec.row]
+    # What counts is the table with this row in it, so it is taken to have results.
+    table = [_with_results(own), *others]
+    found = declared_reference(table, catalogue, (request.problem,))
+    if found.row is not None and found.row.row != spec.row:
+        first = RunSpec.from_json(_text(found.row))
+        return Opponent(spec=first, why=found.why, seeds=tuple(found.row.runs), stored=True)
+    return _to_train(request, spec, table, catalogue)
+
+
+def _table(spec: RunSpec, store: RunStore | None, catalogue: Catalogue) -> list[ReadRow]:
+    """Return the rows of the store that stand in one table with *spec*."""
+    rows = StoreReader(store).rows() if store is not None else []
+    key = comparable(spec.identity)
+    alike = (row for row in rows if row.runs and _same_names(row, spec))
+    return as_known_now([row for row in alike if comparable(row.identity) == key], catalogue)
+
+
+def _same_names(row: ReadRow, spec: RunSpec) -> bool:
+    return (row.problem, row.protocol) == (spec.problem.name, spec.protocol.name)
+
+
+def _unmade(spec: RunSpec) -> ReadRow:
+    return ReadRow(
+        row=spec.row,
+        problem=spec.problem.name,
+        norm=spec.norm.name,
+        norm_label=spec.norm_label,
+        optimizer=spec.optimizer.name,
+        setting=spec.identity["optimizer"]["parameters"],
+        setting_origin=spec.setting_origin,
+        protocol=spec.protocol.name,
+        deviations=spec.deviations,
+        text=spec.to_json(),
+        runs={},
+    )
+
+
+def _with_results(row: ReadRow) -> ReadRow:
+    return replace(row, runs={**row.runs, 0: ReadRun(row.row, RunState.FINISHED, 0.0)})
+
+
+def _text(row: ReadRow) -> str:
+    return row.text.decode() if isinstance(row.text, bytes) else row.text
+
+
+def _to_train(
+    request: Request, spec: RunSpec, table: Sequence[ReadRow], catalogue: Catalogue
+) -> Opponent:
+    """Return the reference that the *table* lacks."""
+    default = resolve(_reference_request(request), catalogue)[0]
+    label = f"{base_problem(request.problem, catalogue)} {default.norm_label} with"
+    words = f"{label} {default.optimizer_label}"
+    if default.row == spec.row:
+        raise UsageError(
+            f"{words} is what the other rows of its table are compared with, so there is nothing "
+            "to decide. Train it without --until-decided, or decide another row."
+        )
+    if different := mixture(comparable(default.identity), comparable(spec.identity)):
+        raise UsageError(
+            f"{words} is to be compared with, but would stand in another table: it differs in "
+            f"{', '.join(different)}. Leave those words out, or train a reference beforehand."
+        )
+    there = next((row for row in table if row.row == default.row), None)
+    others = [row for row in table if row.row != default.row]
+    stands = _with_results(there or as_known_now([_unmade(default)], catalogue)[0])
+    found = declared_reference([*others, stands], catalogue, (request.problem,))
+    if found.row is None or found.row.row != default.row:
+        raise UsageError(
+            f"{words} is to be compared with, but would not be what its table is compared with: "
+            f"{found.why}."
+        )
+    return Opponent(spec=default, why=found.why, seeds=tuple(there.runs) if there else ())
+
+
+def _reference_request(request: Request) -> Request:
+    """Return the request for the default norm with momentum under the same rules."""
+    overrides = read_overrides(request.config, request.words)
+    words = [
+        f"{section}.{name}={typed(value)}"
+        for section in _SHARED
+        for name, value in overrides.sections[section].items()
+    ]
+    return Request(
+        problem=request.problem,
+        optimizer=REFERENCE_OPTIMIZERS[0],
+        protocol=request.protocol or overrides.options.get("protocol"),
+        words=words,
+    )

@@ -1,0 +1,155 @@
+"""Declared stages: how many seeds a row gets before each look at it, written before the first look.
+
+A declaration is a file of its own, ``stages/ROW.json``. Once it is there it stands: whoever changed
+the stages after looking could look until chance says yes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import normbench
+from normbench.errors import NewerStoreError, StoreError
+from normbench.store.files import explained, open_folder, read_json, to_json, write_once
+from normbench.store.layout import FINGERPRINT, STAGES_FOLDER, list_names
+
+SCHEMA = 1
+_ENDING = ".json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """The stages of one row.
+
+    Attributes:
+        row: Fingerprint of the row.
+        stages: Numbers of seeds at which it may be looked at, growing.
+        seeds: The seeds that count, in the order in which they are trained; as many as the last
+            stage.
+        before: Seeds that had a result when the stages were declared. They may have been looked at,
+            so they do not count.
+        declared_at: When, in Unix seconds.
+        reference_of: Row that this one was given seeds for as its reference; empty if the stages
+            were asked for.
+        late: Whether seeds that count had results in this store before the declaration came along
+            from another one.
+    """
+
+    row: str
+    stages: tuple[int, ...]
+    seeds: tuple[int, ...]
+    before: tuple[int, ...] = ()
+    declared_at: float = 0.0
+    reference_of: str = ""
+    late: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of its file."""
+        return {
+            "schema": SCHEMA,
+            "written_by": normbench.__version__,
+            "row": self.row,
+            "stages": list(self.stages),
+            "seeds": list(self.seeds),
+            "before": list(self.before),
+            "declared_at": self.declared_at,
+            "reference_of": self.reference_of,
+            "late": self.late,
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Declaration:
+        """Read what :meth:`to_dict` returns.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        try:
+            found = cls(
+                row=str(content["row"]),
+                stages=_numbers(content["stages"]),
+                seeds=_numbers(content["seeds"]),
+                before=_numbers(content["before"]),
+                declared_at=float(content["declared_at"]),
+                reference_of=str(content.get("reference_of", "")),
+                late=bool(content.get("late", False)),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        if not found.stages or list(found.stages) != sorted(set(found.stages)):
+            raise ValueError(f"stages {list(found.stages)} do not grow")
+        if len(set(found.seeds)) != found.stages[-1] or len(found.seeds) != found.stages[-1]:
+            raise ValueError(f"{len(found.seeds)} seeds for {found.stages[-1]} in the last stage")
+        return found
+
+
+def declare(root: Path, declaration: Declaration) -> Declaration:
+    """Write *declaration* unless the row has one; return the one that stands.
+
+    Of several processes that declare at once, one succeeds, and all get what it wrote.
+
+    Raises:
+        StoreError: If it cannot be written, or the one that is there is damaged.
+    """
+    path = _path(root, declaration.row)
+    with explained("write", path):
+        path.parent.mkdir(exist_ok=True)
+        with open_folder(path.parent) as folder:
+            write_once(path.name, to_json(declaration.to_dict()), folder=folder)
+    return read_declaration(root, declaration.row) or declaration
+
+
+def read_declaration(root: Path, row: str) -> Declaration | None:
+    """Return the declaration of a *row*, or None.
+
+    Raises:
+        StoreError: If it is damaged or cannot be read, or a newer normbench wrote it.
+    """
+    path = _path(root, row)
+    content = read_json(path)
+    if content is None:
+        return None
+    if isinstance(content.get("schema"), int) and content["schema"] > SCHEMA:
+        raise NewerStoreError(
+            f"{path} was written by normbench {content.get('written_by')} with schema "
+            f"{content['schema']}; this version reads up to {SCHEMA}. Upgrade normbench."
+        )
+    try:
+        found = Declaration.from_dict(content)
+    except ValueError as error:
+        raise StoreError(
+            f"{path} is damaged ({error}). Restore it from a backup: without it, nobody knows "
+            "which looks at the row were declared."
+        ) from error
+    if found.row != row:
+        raise StoreError(f"{path} declares the stages of row {found.row}. Delete that file.")
+    return found
+
+
+def read_declarations(root: Path) -> dict[str, Declaration]:
+    """Return all declarations of the store in the folder *root*, by row.
+
+    Raises:
+        StoreError: If one is damaged or cannot be read.
+    """
+    found = (read_declaration(root, row) for row in sorted(_declared(root)))
+    return {each.row: each for each in found if each is not None}
+
+
+def _declared(root: Path) -> Iterable[str]:
+    names = (name.removesuffix(_ENDING) for name in list_names(root / STAGES_FOLDER))
+    return (name for name in names if FINGERPRINT.fullmatch(name))
+
+
+def _numbers(values: Iterable[Any]) -> tuple[int, ...]:
+    numbers = tuple(values)
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        raise ValueError(f"{numbers!r:.80} are not numbers of seeds")
+    return numbers
+
+
+def _path(root: Path, row: str) -> Path:
+    return root / STAGES_FOLDER / f"{row}{_ENDING}"

@@ -1,0 +1,171 @@
+"""What the index keeps of the runs whose fingerprints begin with one digit.
+
+Names and stamps are at hand, since each look compares them with the folders. The rest is read from
+its bytes when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from normbench.store import index_files
+from normbench.store.folders import RunState
+from normbench.store.index_results import Outcome, Outcomes, encode, loose, squeezed
+from normbench.store.index_stamps import Stamps
+from normbench.store.indexed_run import IndexedRun
+
+_STATES = {state.value: state for state in RunState}
+# Columns that are as they are in IndexedRun, after its state.
+_PLAIN = ("score", "seconds", "epoch", "attempts", "strikes", "message", "lacking", "cancelled")
+_NAME_BYTES = 16
+
+
+class Kept(NamedTuple):
+    """What is kept of a run.
+
+    Attributes:
+        run: What is known of it.
+        stamps: What that rests on.
+        outcome: What tables use of its result; None without one.
+    """
+
+    run: IndexedRun
+    stamps: Stamps
+    outcome: Outcome | None
+
+
+class Shard:
+    """What is kept of some runs.
+
+    Args:
+        names: Their fingerprints, sorted.
+        stamps: When the folders of each changed: a sequence for each field of :class:`Stamps`.
+        columns: The rest as JSON; empty if there are no runs.
+        numbers: The numbers of their results.
+        digest: What tells this content from any other, whatever the stamps.
+    """
+
+    def __init__(
+        self,
+        names: list[str],
+        stamps: Sequence[Sequence[int]],
+        columns: bytes,
+        numbers: bytes,
+        digest: str,
+    ) -> None:
+        self.names, self.stamps, self.digest = names, stamps, digest
+        self._columns, self._numbers = columns, numbers
+
+    @classmethod
+    def of(cls, kept: Iterable[Kept]) -> Shard:
+        """Return a shard of what is *kept* of runs."""
+        ordered = sorted(kept, key=attrgetter("run.fingerprint"))
+        names = [each.run.fingerprint for each in ordered]
+        stamps = [[each.stamps[place] for each in ordered] for place in range(len(Stamps._fields))]
+        columns, numbers = _encoded(ordered)
+        text = index_files.to_json(columns)
+        content = b"".join((*map(str.encode, names), text, numbers))
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return cls(names, stamps, text, numbers, digest)
+
+    @classmethod
+    def read(cls, folder: Path, digit: str) -> Shard:
+        """Return what the index in *folder* has; an empty shard if it is missing or damaged."""
+        try:
+            head, parts = index_files.read_parts(index_files.shard_file(folder, digit))
+            packed, columns, numbers, *stamps = parts
+            joined = packed.hex()
+            names = [joined[i : i + 32] for i in range(0, len(joined), 2 * _NAME_BYTES)]
+            found = [index_files.numbers("q", data).tolist() for data in stamps]
+            sound = {len(names)} == set(map(len, found)) and len(found) == len(Stamps._fields)
+            return cls(names, found, columns, numbers, str(head["digest"])) if sound else EMPTY
+        except (KeyError, OSError, TypeError, ValueError):
+            return EMPTY
+
+    def write(self, folder: Path, digit: str) -> None:
+        """Replace what the index in *folder* has.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        packed = bytes.fromhex("".join(self.names))
+        stamps = [array("q", column).tobytes() for column in self.stamps]
+        data = index_files.pack(
+            {"digest": self.digest}, [packed, self._columns, self._numbers, *stamps]
+        )
+        index_files.write_file(index_files.shard_file(folder, digit), data)
+
+    def span(self, bucket: str) -> slice:
+        """Return where the runs are whose fingerprints begin with *bucket*."""
+        start = bisect_left(self.names, bucket)
+        return slice(start, bisect_left(self.names, f"{bucket}g", start))
+
+    @cached_property
+    def runs(self) -> list[IndexedRun]:
+        """What is known of each run, in the order of their names."""
+        content, size = self._content, len(self.names)
+        if not size:
+            return []
+        digests, rows = content["descriptions"], content["rows"]
+        specs = loose(content["spec"], size)
+        columns: list[Iterable[Any]] = [self.names, map(rows.__getitem__, specs)]
+        columns += [map(digests.__getitem__, specs), loose(content["seed"], size)]
+        columns += [map(_STATES.__getitem__, loose(content["state"], size))]
+        columns += [loose(content[name], size) for name in _PLAIN]
+        return list(map(IndexedRun._make, zip(*columns, [False] * size, strict=True)))
+
+    @cached_property
+    def descriptions(self) -> list[str]:
+        """The digests of the specs of the runs."""
+        found: list[str] = self._content.get("descriptions", [])
+        return found
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What is kept of the results, by the place of the run."""
+        return Outcomes(self._content["results"], self._numbers, len(self.names))
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The place of each run by its fingerprint."""
+        return {name: place for place, name in enumerate(self.names)}
+
+    def kept(self, place: int) -> Kept:
+        """Return all that is kept of the run at a *place*."""
+        stamps = Stamps(*(column[place] for column in self.stamps))
+        return Kept(self.runs[place], stamps, self.outcomes[place])
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._columns) if self._columns else {}
+        return found
+
+
+EMPTY = Shard([], ([], [], []), b"", b"", "")
+
+
+def _encoded(kept: Sequence[Kept]) -> tuple[dict[str, Any], bytes]:
+    runs = [each.run for each in kept]
+    digests: dict[str, int] = {}
+    rows: dict[str, str] = {}
+    for run in runs:
+        digests.setdefault(run.description, len(digests))
+        rows[run.description] = run.row
+    content: dict[str, Any] = {
+        "descriptions": list(digests),
+        "rows": [rows[digest] for digest in digests],
+        "spec": squeezed(digests[run.description] for run in runs),
+        "state": squeezed(run.state.value for run in runs),
+    }
+    for name in ("seed", *_PLAIN):
+        content[name] = squeezed(getattr(run, name) for run in runs)
+    results, numbers = encode([each.outcome for each in kept])
+    return {**content, "results": results}, numbers

@@ -1,0 +1,193 @@
+"""``--output`` of the commands that show leaderboards, and ``plot`` of leaderboards."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from normbench.cli.target import Target, target_of
+from normbench.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def trained(make_filler, tmp_path_factory):
+    """A store of three norms by two optimizers, five seeds each."""
+    filler = make_filler(tmp_path_factory.mktemp("trained"))
+    for norm in ("none", "batch_norm", "group_norm"):
+        for optimizer in ("sgd", "momentum"):
+            filler.ended("finished", 5, optimizer, norm=norm, problem="digits_cnn")
+    return filler.root
+
+
+@pytest.mark.parametrize(
+    ("name", "begin"),
+    [
+        ("b.html", "<!doctype html>"),
+        ("b.md", "## digits_cnn"),
+        ("b.tex", "% "),
+        ("b.csv", "board,rank,"),
+        ("b.json", "["),
+        ("b.txt", "digits_cnn "),
+        ("B.MD", "## digits_cnn"),
+    ],
+)
+def test_the_ending_decides_the_format(invoke, trained, tmp_path, name, begin):
+    """Each ending writes the format of its name, and standard output says where it is."""
+    out = tmp_path / name
+    done = invoke("leaderboard", "--store", trained, "--output", out)
+
+    assert (0, 1) == (done.exit_code, len(done.stdout.splitlines())), done.stderr
+    assert done.stdout.startswith(f"{out}: ")
+    assert out.read_text(encoding="utf-8").startswith(begin)
+
+
+def test_a_file_holds_what_standard_output_would(invoke, trained, tmp_path):
+    """``--format`` wins over the ending, and the words are the same to the last byte."""
+    out = tmp_path / "board.html"
+    for shape in ("table", "json"):
+        printed = invoke("leaderboard", "--store", trained, "--format", shape).stdout
+        invoke("leaderboard", "--store", trained, "--format", shape, "--output", out)
+
+        assert printed == out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("compare", "batch_norm+sgd", "none+sgd"), ("norms",), ("optimizers",)],
+    ids=lambda words: words[0],
+)
+def test_other_commands_write_files_too(invoke, trained, tmp_path, words):
+    """Comparisons of two rows, of norms and of optimizers are pages with the protocol's rules."""
+    out = tmp_path / "page.html"
+    done = invoke(*words, "--store", trained, "--output", out)
+
+    assert 0 == done.exit_code, done.stderr
+    assert "Protocol standard" in out.read_text(encoding="utf-8")
+
+
+def test_a_file_is_replaced_whole(invoke, trained, tmp_path):
+    """What was there goes at once, nothing is left beside it, and a link stays a link."""
+    out, link = tmp_path / "real" / "board.csv", tmp_path / "board.csv"
+    out.parent.mkdir()
+    out.write_text("before", encoding="utf-8")
+    link.symlink_to(out)
+    invoke("leaderboard", "--store", trained, "--output", link)
+
+    assert link.is_symlink()
+    assert out.read_text(encoding="utf-8").startswith("board,rank,")
+    assert [out] == list(out.parent.iterdir())
+
+
+def test_a_pipe_is_written_to(invoke, trained, tmp_path):
+    """What is no file, such as a named pipe, is left what it is."""
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    done = invoke("leaderboard", "--store", trained, "--output", pipe)
+
+    assert 0 == done.exit_code, done.stderr
+    assert os.read(reading, 1 << 16).startswith(b"board,rank,")
+    os.close(reading)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("board.pdf", "expected a name that ends in .html, .md, .tex, .csv, .json, .txt"),
+        ("board", "or --format beside it"),
+        ("missing/board.html", "there is no folder .*missing. Make it first: mkdir -p "),
+        ("", "is a folder: expected a file, such as board.html"),
+    ],
+)
+def test_a_wrong_file_is_said_before_anything_is_read(tmp_path, name, said):
+    """An unknown ending, a missing folder and a folder are refused with the fix."""
+    with pytest.raises(UsageError, match=said):
+        target_of(None, tmp_path / name)
+
+
+def test_any_name_will_do_beside_a_format(tmp_path):
+    """With ``--format`` the ending is free; with neither there is a table on standard output."""
+    assert Target("csv", tmp_path / "board") == target_of("csv", tmp_path / "board")
+    assert Target("table") == target_of(None, None)
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(invoke, trained, tmp_path, monkeypatch):
+    """The reason and the fix, no traceback; what was there stays."""
+    out = tmp_path / "board.csv"
+    out.write_text("before", encoding="utf-8")
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("normbench.store.files.write_whole", full)
+    done = invoke("leaderboard", "--store", trained, "--output", out)
+
+    assert 1 == done.exit_code
+    assert f"{out} cannot be written: No space left on device." in done.stderr
+    assert "before" == out.read_text(encoding="utf-8")
+
+
+def test_links_need_an_address(invoke, trained):
+    """An address without its scheme is refused with the form that is expected."""
+    done = invoke("leaderboard", "--store", trained, "--links", "localhost:5000")
+
+    assert 2 == done.exit_code
+    assert "expected the form http://127.0.0.1:5000" in done.stderr
+
+
+def drawn(invoke, trained, tmp_path, *words) -> str:
+    done = invoke("plot", "--store", trained, "--out", tmp_path / "f.svg", *words)
+    assert 0 == done.exit_code, done.stderr
+    return done.stdout.partition(": ")[2].strip()
+
+
+def test_figures_of_leaderboards_are_drawn_of_the_rows_chosen(invoke, trained, tmp_path):
+    """The words of other figures choose rows; the reference is there in any case."""
+    assert "1 table, 6 rows" == drawn(invoke, trained, tmp_path, "--figure", "forest")
+    assert "1 table, 6 rows" == drawn(invoke, trained, tmp_path, "--figure", "heatmap")
+    words = ("--figure", "forest", "norm=batch_norm", "optimizer=sgd")
+    assert "1 table, 2 rows" == drawn(invoke, trained, tmp_path, *words)
+    assert (tmp_path / "f.svg").read_bytes().startswith(b"<?xml")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--figure", "profiles"), "takes two problems or more"),
+        (("--figure", "critical_difference"), "takes two problems or more"),
+        (("--figure", "forest", "--publish"), "normbench leaderboard --publish"),
+        (("--figure", "forst"), "Did you mean 'forest'"),
+        (
+            ("--figure", "heatmap", "norm=none", "optimizer=momentum"),
+            "expected two or more of each",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(invoke, trained, tmp_path, words, said):
+    """Every figure that cannot be drawn says why, and nothing is written."""
+    done = invoke("plot", "--store", trained, "--out", tmp_path / "f.png", *words)
+
+    assert 0 != done.exit_code
+    assert said in done.stderr
+    assert not (tmp_path / "f.png").exists()
+
+
+def test_all_figures_are_listed(invoke):
+    """Figures of runs and of leaderboards stand in one list."""
+    listed = invoke("plot", "--list").stdout
+
+    assert "curves " in listed
+    assert "critical_difference " in listed
+
+
+def test_a_page_is_the_same_again(invoke, trained, tmp_path):
+    """A page names neither where nor when it was made: the same values make the same page."""
+    pages = []
+    for name in ("one.html", "two.html"):
+        invoke("leaderboard", "--store", trained, "--output", tmp_path / name)
+        pages.append((tmp_path / name).read_text(encoding="utf-8"))
+
+    assert pages[0] == pages[1]
+    assert str(trained) not in pages[0]

@@ -1,0 +1,216 @@
+"""Which seeds count at which look, alone and together, and the tables of staged rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from normbench.leaderboard.ablations import make_ablations
+from normbench.leaderboard.board import Terms
+from normbench.leaderboard.boards import make_boards
+from normbench.leaderboard.comparison import duel
+from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.looks import Looks, looks_together
+from normbench.leaderboard.staged import p_of_looks, two_sided_p
+from normbench.leaderboard.tested import what_was_tested
+from normbench.store import Declaration
+
+STAGES = (5, 10)
+few_examples = settings(max_examples=20, deadline=None)
+
+
+def declared(row, stages=STAGES, first: int = 0, **more) -> Declaration:
+    seeds = tuple(range(first, first + stages[-1]))
+    return replace(row, declared=Declaration(row=row.row, stages=stages, seeds=seeds, **more))
+
+
+def scores(n: int, seed: int, mean: float = 0.9) -> list[float]:
+    return np.random.default_rng(seed).normal(mean, 0.01, n).tolist()
+
+
+@pytest.mark.parametrize(
+    ("shared", "counted"),
+    [(range(4), 4), (range(5), 5), (range(9), 5), (range(10), 10), (range(14), 10)],
+)
+def test_seeds_count_up_to_the_last_look_that_they_allow(shared, counted):
+    """Between two looks, and after the last one, those of the look before count."""
+    looks = Looks(STAGES, tuple(range(10)))
+
+    assert tuple(range(counted)) == looks.counted(shared)
+    assert tuple(shared) == Looks().counted(reversed(shared))
+
+
+def test_seeds_count_in_their_declared_order():
+    """The first look is at the seeds that were trained first, whatever their numbers."""
+    looks = Looks((2, 4), (7, 3, 9, 1))
+
+    assert ((7, 3), (7, 3, 9, 1)) == (looks.counted({3, 7, 9}), looks.counted({1, 3, 7, 9}))
+
+
+def test_looks_of_several_rows_hold_every_number_of_seeds_that_they_may_share():
+    """Wherever each of them stops, the seeds that all have are one of the stages."""
+    first = Looks((5, 10), tuple(range(10)))
+    second = Looks((4, 8), tuple(range(2, 10)))
+    together = looks_together([first, second])
+    possible = {len(set(first.seeds[:i]) & set(second.seeds[:j])) for i in (5, 10) for j in (4, 8)}
+
+    assert possible <= set(together.stages)
+    assert tuple(range(2, 10)) == together.seeds
+
+
+def test_a_row_of_fixed_seeds_bounds_the_looks_at_a_pair():
+    """Of ten fixed seeds a row with stages up to twenty can share five or ten."""
+    staged = Looks((5, 10, 15, 20), tuple(range(20)))
+
+    assert (5, 10) == looks_together([staged, Looks((), tuple(range(10)))]).stages
+    assert Looks() == looks_together([Looks((), (1, 2)), Looks((), (3,))])
+
+
+@few_examples
+@given(st.integers(0, 10_000), st.integers(5, 12))
+def test_one_look_is_the_plain_test(seed, n):
+    """A single stage costs nothing, and neither does a fixed number of seeds."""
+    differences = np.random.default_rng(seed).normal(0.3, 1, n)
+    plain = p_of_looks(differences, ())
+
+    assert plain == p_of_looks(differences, (5,)) == p_of_looks(differences, (n,))
+    assert pytest.approx(2 * min(plain, 1 - plain)) == two_sided_p(differences)
+
+
+@pytest.fixture
+def boards(reader, catalogue):
+    return lambda *rows, **wanted: make_boards(reader(rows), catalogue, Wanted(**wanted))
+
+
+def verdict(board, norm: str) -> str:
+    return next(e.verdict.value for e in board.entries if e.row.norm == norm)
+
+
+def test_missing_seeds_of_the_next_stage_leave_the_verdict_of_the_last(boards, make_row):
+    """An interrupted stage is no look yet: what was decided before it stands."""
+    base = make_row("none", scores=scores(12, 0), missing=(12,))
+    row = declared(make_row("batch_norm", scores=scores(8, 1, 0.95), missing=(8, 9)))
+    fixed = make_row("group_norm", scores=scores(8, 2, 0.95))
+    board = boards(base, row, fixed)[0]
+
+    assert ("better", "exploratory") == (verdict(board, "batch_norm"), verdict(board, "group_norm"))
+    assert "group_norm" not in board.notes[0]
+
+
+@pytest.mark.parametrize(("n", "missing"), [(4, ()), (5, (1,))])
+def test_rows_before_their_first_look_are_exploratory(boards, make_row, n, missing):
+    """Too few seeds, or a hole in those that count."""
+    values = {seed: v for seed, v in enumerate(scores(n, 1, 0.95)) if seed not in missing}
+    row = declared(make_row("batch_norm", scores=values, missing=missing))
+    board = boards(make_row("none", scores=scores(12, 0)), row)[0]
+
+    assert verdict(board, "batch_norm") in ("exploratory", "too few")
+    assert "before their first declared look are exploratory" in " ".join(board.notes)
+
+
+def test_a_hole_among_the_seeds_of_a_look_keeps_a_row_exploratory(boards, make_row):
+    """Five other pairs are there, but not those of the first look; unless that is asked for."""
+    values = {seed: v for seed, v in enumerate(scores(9, 1, 0.95)) if seed != 3}
+    row = declared(make_row("batch_norm", scores=values, missing=(3,)))
+    rows = (make_row("none", scores=scores(12, 0)), row)
+    daring = boards(*rows, terms=Terms(allow_incomplete=True))[0]
+
+    assert "exploratory" == verdict(boards(*rows)[0], "batch_norm")
+    assert "batch_norm momentum has 8 of 9" in " ".join(boards(*rows)[0].notes)
+    assert "better" == verdict(daring, "batch_norm")
+
+
+def test_a_side_that_the_difference_has_left_is_not_claimed(boards, make_row):
+    """The first look at five seeds speaks for the row, all ten together against it."""
+    base = scores(10, 0)
+    gains = [0.02, 0.021, 0.019, 0.022, 0.018, -0.09, -0.02, -0.1, -0.01, -0.03]
+    row = make_row("batch_norm", scores=[b + gain for b, gain in zip(base, gains, strict=True)])
+    board = boards(make_row("none", scores=base), declared(row))[0]
+    found = next(e.comparison for e in board.entries if e.comparison)
+
+    assert found.p[0] < 0.05
+    assert found.difference < 0
+    assert "no evidence" == verdict(board, "batch_norm")
+
+
+def test_letters_pay_for_looks(boards, make_row):
+    """A pair whose plain two-sided p is below 5 % shares a letter once it was looked at twice."""
+    base = scores(10, 0)
+    rng = np.random.default_rng(4).normal(0, 0.01, 10)
+    gains = rng - rng.mean() + 0.0075
+    rows = [
+        make_row("none", scores=base),
+        make_row("batch_norm", scores=[b + gain for b, gain in zip(base, gains, strict=True)]),
+    ]
+    letters = [
+        {e.letters for e in boards(rows[0], row)[0].entries} for row in (rows[1], declared(rows[1]))
+    ]
+
+    assert [{"a", "b"}, {"a"}] == letters
+
+
+def test_rows_declared_after_results_came_are_exploratory(boards, make_row):
+    """A declaration that came from another store too late confirms nothing."""
+    row = declared(make_row("batch_norm", scores=scores(5, 1, 0.99)), late=True)
+    board = boards(make_row("none", scores=scores(5, 0)), row)[0]
+
+    assert "exploratory" == verdict(board, "batch_norm")
+    assert "declared in another store" in " ".join(board.notes)
+
+
+def test_what_was_tested_names_stage_stopping_and_family(boards, make_row):
+    """Stage of each row, what is not corrected for stopping, and that the family may grow."""
+    row = declared(make_row("batch_norm", scores=scores(7, 1, 0.95)))
+    text = " ".join(what_was_tested(boards(make_row("none", scores=scores(9, 0)), row)[0]))
+
+    assert "declared stages: batch_norm momentum at 5 of 5, 10" in text
+    assert "not corrected for stopping" in text
+    assert "rows added later make them larger" in text
+
+
+def test_declaration_changes_the_hash_of_a_table(boards, make_row):
+    """The same values tested in stages are another table."""
+    base, row = make_row("none", scores=scores(5, 0)), make_row("batch_norm", scores=scores(5, 1))
+
+    assert boards(base, row)[0].digest != boards(base, declared(row))[0].digest
+
+
+def test_reference_that_got_seeds_in_stages_may_have_more_since(boards, make_row):
+    """All seeds together are one more look where such a row is compared itself."""
+    row = make_row("batch_norm", scores=scores(14, 1, 0.95))
+    given = declared(row, reference_of="0" * 32)
+    entry = boards(make_row("none", scores=scores(14, 0)), given)[0].entries[0]
+
+    assert ((5, 10, 14), 14) == (entry.comparison.stages, entry.comparison.n)
+
+
+def test_letters_and_pairs_of_staged_rows_pay_for_their_looks(make_row, reader):
+    """compare tests ten of twelve shared seeds, at two looks."""
+    first = declared(make_row("batch_norm", scores=scores(12, 1)))
+    second = make_row("none", scores=scores(12, 0))
+    found = duel(first, second, reader([first, second]), None, 0.05).comparison
+    differences = np.array([first.scores[s] - second.scores[s] for s in range(10)])
+
+    assert ((5, 10), 10, (10, 11)) == (found.stages, found.n, found.uncounted)
+    assert pytest.approx(float(p_of_looks(differences, STAGES))) == found.p[0]
+
+
+def test_factor_tables_apply_stages_and_count_seeds_of_looks_alone(make_row, reader, catalogue):
+    """A main effect has the seeds that all cells' last looks share, and says so."""
+    rows = [
+        make_row("none", "momentum", scores(12, 0)),
+        make_row("none", "sgd", scores(12, 1)),
+        declared(make_row("batch_norm", "momentum", scores(12, 2))),
+        make_row("batch_norm", "sgd", scores(12, 3)),
+    ]
+    found = make_ablations(reader(rows), catalogue, Wanted(), "norm", None)[0].table
+
+    assert (10, [10, 12]) == (found.main[0].n, sorted(effect.n for effect in found.simple))
+    plain = make_ablations(
+        reader([replace(row, declared=None) for row in rows]), catalogue, Wanted(), "norm", None
+    )[0].table
+    assert 12 == plain.main[0].n

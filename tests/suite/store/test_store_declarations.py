@@ -1,0 +1,115 @@
+"""Declared stages in a store: written once, read as they were, brought along by a merge."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from normbench.errors import StoreError
+from normbench.store import (
+    Declaration,
+    RunStore,
+    declare,
+    merge_store,
+    read_declaration,
+    read_declarations,
+)
+
+FORK = multiprocessing.get_context("fork")
+ROW = "0123456789abcdef" * 2
+
+
+def declaration(**changes) -> Declaration:
+    made = Declaration(row=ROW, stages=(5, 8), seeds=tuple(range(8)), declared_at=12.5)
+    return replace(made, **changes)
+
+
+def store_at(path: Path) -> RunStore:
+    return RunStore.open(path, create=True)
+
+
+def declare_one(root: Path, last: int) -> None:
+    declare(root, declaration(stages=(5, last), seeds=tuple(range(last))))
+
+
+def test_what_was_declared_is_read_again(tmp_path):
+    """Every field survives the file, and a row without one has none."""
+    store = store_at(tmp_path / "store")
+    made = declaration(before=(20, 21), reference_of="f" * 32, late=True)
+    declare(store.root, made)
+
+    assert (made, None) == (
+        read_declaration(store.root, ROW),
+        read_declaration(store.root, "f" * 32),
+    )
+    assert {ROW: made} == read_declarations(store.root)
+
+
+def test_the_first_declaration_stands(tmp_path):
+    """A later one changes nothing and is told what stands."""
+    store = store_at(tmp_path / "store")
+    declare(store.root, declaration())
+
+    assert declaration() == declare(store.root, declaration(stages=(5, 6), seeds=tuple(range(6))))
+
+
+def test_of_many_processes_one_declares(tmp_path):
+    """Whatever they race for, one whole declaration is left, and no file beside it."""
+    store = store_at(tmp_path / "store")
+    racers = [FORK.Process(target=declare_one, args=(store.root, 6 + i)) for i in range(8)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    found = read_declaration(store.root, ROW)
+
+    assert {0} == {racer.exitcode for racer in racers}
+    assert len(found.seeds) == found.stages[-1]
+    assert [f"{ROW}.json"] == [path.name for path in (store.root / "stages").iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages": [8, 5]}, "do not grow"),
+        ({"seeds": [0, 1]}, "2 seeds for 8 in the last stage"),
+        ({"seeds": [0, 0, 1, 2, 3, 4, 5, 6]}, "in the last stage"),
+        ({"stages": ["5"]}, "are not numbers of seeds"),
+        ({"stages": 5}, "is damaged"),
+        ({"schema": 9, "written_by": "7.0"}, "written by normbench 7.0 with schema 9"),
+        ({"row": "f" * 32}, "declares the stages of row f"),
+    ],
+)
+def test_a_damaged_declaration_is_an_error(tmp_path, changes, message):
+    """Whoever guesses stages guesses verdicts, so nothing goes on without the file."""
+    store = store_at(tmp_path / "store")
+    declare(store.root, declaration())
+    path = store.root / "stages" / f"{ROW}.json"
+    path.write_text(json.dumps({**declaration().to_dict(), **changes}))
+
+    with pytest.raises(StoreError, match=message):
+        read_declarations(store.root)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_merge_brings_declarations_along(tmp_path, packed):
+    """From a folder or an archive, again without effect, and never over one that is there."""
+    source, target = store_at(tmp_path / "there"), store_at(tmp_path / "here")
+    declare(source.root, declaration())
+    declare(source.root, declaration(row="f" * 32))
+    own = declaration(row="f" * 32, stages=(6,), seeds=tuple(range(6)))
+    declare(target.root, own)
+    place = source.root
+    if packed:
+        place = tmp_path / "there.tar"
+        with tarfile.open(place, "w") as tar:
+            tar.add(source.root, "there")
+    for _ in range(2):
+        merge_store(place, target)
+
+        assert {ROW: declaration(), "f" * 32: own} == read_declarations(target.root)

@@ -1,0 +1,111 @@
+"""What a study chose and what became of it, on runs whose results are made up."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from normbench.api import Launching
+from normbench.cli.group import cli
+from normbench.plugins import load_catalogue
+from normbench.resolve import Request
+from normbench.store import RunStore
+from normbench.tuning import Conduct, Tuning, read_study
+from normbench.tuning.choice import choice_of
+from normbench.tuning.report import write_report
+
+CATALOGUE = load_catalogue()
+
+
+@pytest.fixture
+def conduct(trainer, tmp_path):
+    """Return a function that brings a study of digits to work."""
+
+    def made(trials=3, norm=None, seeds=2, words=(), **given):
+        request = Request(
+            problem="digits_cnn_bn",
+            optimizer="sgd",
+            norm=norm,
+            protocol="quick",
+            seeds=seeds,
+            words=words,
+        )
+        tuning = Tuning(request=request, trials=trials, **given)
+        launching = Launching(store=tmp_path / "a store", device="cpu", track=False)
+        return Conduct(tuning, CATALOGUE, launching)
+
+    return made
+
+
+def chosen(report):
+    """Return what the store says of a report's study."""
+    store = RunStore.open(report.store)
+    return choice_of(store, read_study(store, report.study.id))
+
+
+def dry_run(command):
+    """Return what a printed command does when it is typed with ``--dry-run``."""
+    from click.testing import CliRunner
+
+    words = shlex.split(command)[1:]
+    return CliRunner().invoke(cli, [*words, "--dry-run"])
+
+
+def test_an_older_winner_is_superseded(conduct):
+    """The winner is known until another study's larger budget takes the cell."""
+    first = conduct(3).run()
+    assert ("known", True) == (chosen(first).known, chosen(first).held.current)
+    conduct(4, draw_seed=7).run()
+
+    assert "superseded" == chosen(first).known
+    assert any("It is not the known setting: " in line for line in chosen(first).lines)
+    assert "lr=" in chosen(first).command
+
+
+def test_the_command_of_a_winner_names_what_the_known_setting_does_not(conduct):
+    """Searched words of the norm stand in it, the optimizer's are known; it can be run."""
+    search = ["norm.num_groups=choice:2,4", "lr=choice:0.5,1"]
+    report = conduct(4, norm="group_norm", search=search).run()
+    command = report.choice.command
+
+    assert f"norm.num_groups={report.winner.values['norm.num_groups']}" in command
+    assert "lr=" not in command
+    assert f"Train it with: {command}" in str(report)
+    assert "known" in dry_run(command).stdout
+
+
+def test_trials_that_somebody_else_trained_wait_for_tune(conduct, trainer):
+    """The winner is told and not kept; the printed command keeps it."""
+    study = conduct(3)
+    drawn = study.draw()
+    store = study.enqueue(drawn)
+    trainer(drawn.runs, CATALOGUE, Launching(store=store.root))
+    choice = choice_of(store, read_study(store, study.plan.id))
+
+    assert "not kept" == choice.known
+    assert "It is not kept as the known setting yet." in choice.lines
+    assert choice.tune.startswith("normbench tune digits_cnn_bn sgd --protocol quick --seeds 2")
+    assert 0 == dry_run(choice.tune).exit_code
+
+
+def test_the_report_names_winner_edges_and_setting(conduct, tmp_path):
+    """What is said at the end of a tuning stands in its Markdown as well."""
+    report = conduct(search=["lr=grid:0.1,0.5,1"], method="grid", trials=3).run()
+    write_report(report.study, tmp_path / "report", report.choice)
+    text = (tmp_path / "report" / "report.md").read_text()
+
+    assert "Winner: trial 3, lr=1" in text
+    assert "Edge: lr=1.0 lies at the upper edge" in text
+    assert f"Known setting: {report.kept.path}" in text
+    assert f"Train it with: `{report.choice.command}`" in text
+
+
+def test_a_study_that_learned_nothing_is_said_to_have_no_winner(conduct, trainer):
+    """Trials that never beat the worst score are no choice, and none is kept."""
+    trainer.score = lambda _spec: 0.1
+    report = conduct(3).run()
+
+    assert (None, None, False) == (report.winner, report.kept, report.complete)
+    assert "none of 3 trials did better than the worst score, 0.1" in report.problem
+    assert "" == chosen(report).known
