@@ -147,6 +147,17 @@ def test_a_problem_and_a_verdict_are_chosen(opened):
     assert "1 of 24 rows" in opened.text()
 
 
+def test_rows_without_a_verdict_are_not_chosen_by_one(opened):
+    """Methods over problems have no verdicts, so they stay whatever verdict is chosen."""
+    methods = "[...document.querySelectorAll('main > section:last-child tbody tr:not([hidden])')]"
+    before = opened.evaluate(f"{methods}.length")
+    choose(opened, "verdict", "better")
+
+    assert before == opened.evaluate(f"{methods}.length")
+    choose(opened, "norm", "group_norm")
+    assert 0 < opened.evaluate(f"{methods}.length") < before
+
+
 def test_hostile_names_are_text(opened):
     """No element, attribute or handler comes of a name; web links alone are links."""
     names = "document.querySelectorAll('main script, img, [onload], [onerror], svg svg').length"

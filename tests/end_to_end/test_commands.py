@@ -105,7 +105,7 @@ def test_interrupted_run_is_resumed(tmp_path):
     listed = report(normbench("status", "--json", cwd=tmp_path))
 
     assert 130 == driver.returncode
-    assert "normbench resume --store" in said
+    assert f"Go on with: normbench {' '.join(words)} -v --store normbench-runs" in said
     assert "Traceback" not in said
     assert "interrupted" in json.dumps(listed)
 

@@ -57,6 +57,31 @@ def normbench_optimizers():
 """
 
 
+# Each step takes a while without using the processor, so that a run outlasts a job of a minute.
+SLOW = """
+import time
+
+import torch
+
+import normbench
+from normbench import Optimizer, Parameter
+
+class Slow(torch.optim.SGD):
+    def step(self, closure=None):
+        time.sleep(0.1)
+        return super().step(closure)
+
+def slow(groups, lr):
+    return Slow(groups, lr=lr)
+
+@normbench.hookimpl
+def normbench_optimizers():
+    rate = Parameter(name="lr", kind="float", default=0.1, summary="learning rate")
+    return [Optimizer(name="slow", summary="waits", parameters=(rate,), factory=slow)]
+"""
+SLOW_EPOCHS = 16
+
+
 def make_store(folder: Path, epochs: int = EPOCHS, seeds: int = SEEDS) -> RunStore:
     """Return a store with runs that wait."""
     words = [f"protocol.epochs={epochs}"]
@@ -226,6 +251,28 @@ def test_interrupted_driver_leaves_the_jobs_and_cancel_ends_them(tmp_path):
     wait_for(lambda: not has_job(store))
     assert not [r for r in store.runs() if r.state() in (RunState.RUNNING, RunState.FINISHED)]
     assert "ended" in next(each for each in launches(store.root) if each.id == launch).info()
+
+
+def test_run_longer_than_its_jobs_goes_on_in_several(tmp_path):
+    """Jobs of a minute are warned of; one run takes several and ends, and only then do they."""
+    plugin, root = tmp_path / "slow.py", str(tmp_path / "store")
+    plugin.write_text(SLOW)
+    asked = ("run", "digits_cnn_bn", "slow", f"protocol.epochs={SLOW_EPOCHS}", "--seeds", "1")
+    options = ("--launcher-option", "time=1", "--launcher-option", "cpus_per_task=1")
+    place = ("--store", root, "--plugin", str(plugin), "--no-track")
+    command = [sys.executable, "-m", "normbench", *asked, *place, "--launcher", "slurm", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * DEADLINE)
+    store = RunStore.open(Path(root))
+    (run,) = store.runs()
+
+    assert 0 == done.returncode, done.stderr
+    assert "of a job of 1 minute" in done.stderr
+    assert RunState.FINISHED is run.state()
+    outcomes = [attempt.outcome for attempt in run.attempts()]
+    assert 2 <= len(outcomes)
+    assert [RunState.INTERRUPTED] * (len(outcomes) - 1) == outcomes[:-1]
+    assert not has_job(store)
+    assert [*range(SLOW_EPOCHS + 1)] == [point["epoch"] for point in run.points()]
 
 
 def test_documented_sbatch_file_drains_a_store(tmp_path, undisturbed):

@@ -196,6 +196,26 @@ def test_one_row_far_out_leaves_room_for_the_others():
     assert "<" in markers
 
 
+def test_rows_that_diverged_do_not_stretch_the_axis():
+    """Of two rows, one calm and one with a diverged seed, the calm one decides the range."""
+    (board,) = boards_of({"none": 0.0, "wild": 0.01})
+    row = next(row for row in differences(board) if not row.entry.row.diverged)
+    low, high = limits([row], 0.0)
+
+    assert (low, high) == limits([*differences(board)[-1:], row], 0.0)
+    assert high - low < 10
+
+
+def test_tiles_are_blue_where_a_row_is_better():
+    """For a loss too, where better is less."""
+    (board,) = boards_of({"none": 0.0, "batch_norm": -0.1}, metric=MADE.LOSS)
+    tiles = [patch.get_facecolor() for patch in heatmap(board).axes[0].patches if patch.get_fill()]
+    better = [e for e in board.entries if e.verdict is Verdict.BETTER]
+
+    assert len(better) <= sum(red < blue for red, _, blue, _ in tiles) < 4
+    assert better
+
+
 def test_verdicts_differ_by_more_than_colour():
     """Every verdict has a marker and a sign that no other has."""
     assert set(Verdict) == set(MARKS)
@@ -256,12 +276,13 @@ def test_svg_is_safe_and_takes_the_pages_colours():
 
 
 def test_two_figures_share_no_id():
-    """Several figures stand in one page, each with ids of its own."""
-    (board,) = boards_of(NORMS)
-    first, second = (set(re.findall(r' id="([^"]+)"', svg(f(board)))) for f in (forest, heatmap))
+    """Several figures of one kind stand in one page; ids are each its own, and all are used."""
+    texts = [svg(forest(board)) for board in boards_of(NORMS, problems=PROBLEMS[:2])]
+    first, second = (set(re.findall(r' id="([^"]+)"', text)) for text in texts)
 
     assert first
     assert not first & second
+    assert first == set(re.findall(r'(?:href="#|url\(#)([^")]+)', texts[0]))
 
 
 def test_what_cannot_be_drawn_is_said_with_the_fix():

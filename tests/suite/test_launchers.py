@@ -24,9 +24,9 @@ from normbench.launchers.local import Scheduler
 from normbench.launchers.packing import CONTEXT_BYTES, GpuMemory, GpuSlots, slots_by_memory
 from normbench.launchers.tally import Tally
 from normbench.plugins import load_catalogue
-from normbench.quantities import parse_bytes, parse_seconds, show_bytes
+from normbench.quantities import counted, parse_bytes, parse_seconds, show_bytes
 from normbench.resolve import Request, resolve
-from normbench.store import RunState, RunStore
+from normbench.store import RunState, RunStore, StoredRun
 from normbench.store.strikes import STRIKES
 from normbench.worker.reports import Reporter, ReportReader
 from normbench.worker.trees import MARK, Processes, find_tree, kill_tree
@@ -153,6 +153,21 @@ def test_other_quantities_are_refused(words):
         parse_bytes(words)
 
 
+@pytest.mark.parametrize(
+    ("number", "words", "text"),
+    [
+        (0, ("run",), "0 runs"),
+        (1, ("run",), "1 run"),
+        (2, ("comparable row",), "2 comparable rows"),
+        (1, ("process", "processes"), "1 process"),
+        (2, ("process", "processes"), "2 processes"),
+    ],
+)
+def test_counts_agree_with_their_nouns(number, words, text):
+    """One thing is singular, none and several are plural."""
+    assert text == counted(number, *words)
+
+
 def test_local_launcher_refuses_options_of_others():
     """A word that nobody would read is an error, and so is a launcher that does not exist."""
     catalogue = load_catalogue()
@@ -249,13 +264,31 @@ def test_launch_folder_holds_list_and_details(tmp_path):
     assert folder.logs.is_dir()
 
 
-def test_driver_counts_what_it_sets_aside_itself(tmp_path):
-    """A run with three strikes that the driver meets is an outcome of its launch, told once."""
+@pytest.fixture
+def struck(tmp_path) -> tuple[RunStore, StoredRun]:
+    """A store and its only run, which three workers have died on."""
     store = RunStore.open(tmp_path / "store", create=True)
     request = Request(problem="digits_cnn", optimizer="sgd", words=[], seeds=[0])
     run = store.add(resolve(request, load_catalogue())[0])
     for _ in range(STRIKES):
         os.utime(run.claim({}).path / "heartbeat", (1, 1))
+    return store, run
+
+
+def test_draining_says_that_a_run_ended_badly(struck):
+    """The exit code of `worker --drain` is 1, and its log ends with what came of the runs."""
+    store, run = struck
+    command = [sys.executable, "-m", "normbench.worker", "--drain", "--device", "cpu"]
+    done = subprocess.run([*command, "--store", store.root], capture_output=True, text=True)
+
+    assert 1 == done.returncode, done.stderr
+    assert "INFO runs: 1 killed" in done.stderr
+    assert RunState.KILLED is run.state()
+
+
+def test_driver_counts_what_it_sets_aside_itself(struck, tmp_path):
+    """A run with three strikes that the driver meets is an outcome of its launch, told once."""
+    store, run = struck
     asked = LaunchRequest(
         store=store.root, fingerprints=(run.fingerprint,), data_folder=tmp_path, device="cpu"
     )

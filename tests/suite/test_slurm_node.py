@@ -127,6 +127,19 @@ def test_runs_too_long_for_any_job_are_begun_anyway(tmp_path, squeue):
     assert "--wall-time" not in second
 
 
+def test_runs_known_to_be_too_long_are_begun_at_once(tmp_path, squeue):
+    """Where finished runs tell that none that is left fits, no worker is started to find that."""
+    squeue()
+    job = Job(tmp_path, seeds=2)
+    first, *_ = RunStore.open(tmp_path / "store").runs()
+    told = {"train_seconds": 5000.0, "evaluation_seconds": 0.0, "epochs": first.spec.epochs}
+    with first.claim({}) as attempt:
+        attempt.publish({"outcome": "finished", "score": 0.5, **told})
+
+    assert -signal.SIGUSR2 == job.start(code=0).wait(30)
+    assert ["--device cpu --slots 1 deaf True"] == job.calls()
+
+
 def test_draining_that_cannot_go_on_fails_the_job(tmp_path, squeue):
     """Its exit code is the job's, and the job is not queued again."""
     squeue()
@@ -216,6 +229,21 @@ def test_runs_that_ended_count_as_progress(tmp_path):
     after = agent.checkpoint().function
 
     assert [(0, 4), (5, 0)] == [(each.furthest, each.fruitless) for each in (before, after)]
+
+
+def test_newest_checkpoint_of_a_run_is_how_far_it_is(tmp_path):
+    """What later jobs need not train again counts, whichever attempt left it."""
+    pytest.importorskip("submitit", reason="submitit is not installed (extra slurm)")
+    Job(tmp_path, seeds=1)
+    launch = next((tmp_path / "store" / "launches").iterdir())
+    (run,) = RunStore.open(tmp_path / "store").runs()
+    for epoch in (2, 5, None):
+        with run.claim({}) as attempt:
+            if epoch is not None:
+                attempt.save_checkpoint(lambda path: path.write_bytes(b"weights"), epoch=epoch)
+    agent = NodeAgent(str(tmp_path / "store"), str(launch), (), "cpu", None, 24, 4)
+
+    assert 5 == agent.checkpoint().function.furthest
 
 
 def test_job_that_was_told_to_stop_early_stops_what_it_then_starts(tmp_path, squeue):

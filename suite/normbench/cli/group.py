@@ -76,7 +76,7 @@ COMMANDS: Mapping[str, Entry] = {
         "Compare optimizers within each norm and over all of them.",
     ),
     "report": Entry(
-        "normbench.cli.report:command", "Write a report on a suite beside what is published."
+        "normbench.cli.report:command", "Write a report on a suite: our table beside the published one."
     ),
     "plot": Entry("normbench.cli.plot:command", "Draw a figure of the runs in a store."),
     "prepare": Entry("normbench.cli.prepare:command", "Fetch and check the data of problems."),
@@ -202,7 +202,8 @@ def _report(error: Exception, invocation: Invocation) -> int:
     """Print what went wrong and return the exit code."""
     if isinstance(error, click.Abort):
         said = str(error.__cause__ or "")
-        _complain(f"interrupted. {said}" if said else f"interrupted.{invocation.resume_hint}")
+        jobs_go_on = "\n".join(filter(None, (f" {said}", invocation.afterwards)))
+        _complain(f"interrupted.{jobs_go_on if said else invocation.resume_hint}")
         return INTERRUPTED
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)

@@ -274,9 +274,16 @@ def _missing_data(invocation: Invocation, specs: Sequence[RunSpec]) -> list[str]
     return [said for spec in datasets.values() if (said := missing_data(spec, catalogue, folder))]
 
 
-def hint_again(invocation: Invocation) -> None:
-    """Have an interruption say how to go on: by the same command, which keeps what is done."""
+def hint_again(invocation: Invocation, *, tunes: bool = False) -> None:
+    """Have an interruption say how to go on: by the same command, which keeps what is done.
+
+    Args:
+        invocation: What was typed.
+        tunes: Whether the command has more to do once jobs that go on by themselves have ended.
+    """
     invocation.resume_hint = f" Go on with: {invocation.again()}"
+    if tunes:
+        invocation.afterwards = f"Once the trials have ended, go on with: {invocation.again()}"
 
 
 def _counts(report: Report) -> str:

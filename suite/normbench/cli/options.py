@@ -32,6 +32,8 @@ class Invocation:
         log_file: ``--log-file``.
         arguments: The command line as it was typed, without the program's name.
         resume_hint: What to do after an interruption; set by commands that train.
+        afterwards: What to do once jobs that go on by themselves have ended; set by commands that
+            tune.
     """
 
     store: Path | None = None
@@ -41,6 +43,7 @@ class Invocation:
     log_file: Path | None = None
     arguments: tuple[str, ...] = ()
     resume_hint: str = field(default="", init=False)
+    afterwards: str = field(default="", init=False)
 
     @cached_property
     def catalogue(self) -> Catalogue:

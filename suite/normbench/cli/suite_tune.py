@@ -158,7 +158,7 @@ def tune_suite(
     )
     if dry_run or enqueue:
         return _show_plan(invocation, together, as_json=as_json, added=enqueue)
-    hint_again(invocation)
+    hint_again(invocation, tunes=True)
     return _show(invocation, together.run(evaluate=not no_evaluate), as_json=as_json)
 
 
@@ -225,6 +225,7 @@ def _show(invocation: Invocation, found: SuiteTuning, *, as_json: bool) -> int:
         click.echo(f"Each in full: normbench studies STUDY{place}\n")
     if found.going_on:
         click.echo(found.going_on, err=True)
+        click.echo(invocation.afterwards, err=True)
     if found.evaluation is not None:
         show_report(invocation, found.evaluation, as_json=False)
     return code

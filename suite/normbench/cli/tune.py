@@ -94,7 +94,7 @@ def command(invocation: Invocation, /, **given: Any) -> int:
         print_text(_one_by_one(conduct, slots), rest="  ", err=True)
     if dry_run or enqueue:
         return _show_plan(invocation, conduct, as_json=as_json, added=enqueue)
-    hint_again(invocation)
+    hint_again(invocation, tunes=True)
     report = conduct.run()
     code = _show(invocation, report, as_json=as_json)
     if folder is not None:
@@ -178,6 +178,8 @@ def _show(invocation: Invocation, report: TuningReport, *, as_json: bool) -> int
         print_text(line, rest="  ")
     for line in tables.place_lines(report):
         click.echo(line)
+    if report.going_on:
+        click.echo(invocation.afterwards)
     print_report_tables(budget_tables(study))
     place = f" --store {shlex.quote(str(invocation.store))}" if invocation.store else ""
     click.echo(f"Full report: normbench studies {study.id[:8]}{place} --report DIR\n")

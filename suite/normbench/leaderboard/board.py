@@ -65,7 +65,7 @@ class Provenance:
     """Where the runs of a table were trained, and with what.
 
     Attributes:
-        known: Whether it was looked at; with very many runs it is not.
+        known: Whether it was looked at.
         hardware: Number of runs by device.
         versions: Number of runs by versions of packages.
         commits: Number of runs by git commit of normbench, empty where there was none.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from normbench.leaderboard.records import strict
 from normbench.leaderboard.sheets import Sheet
+from normbench.leaderboard.strict_json import indented, strict
 
 _TEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -64,7 +63,7 @@ class Section:
 def as_json(sections: Sequence[Section]) -> str:
     """Return all numbers as strict JSON."""
     records = [strict(section.record()) for section in sections]
-    return json.dumps(records, indent=1, allow_nan=False, ensure_ascii=False)
+    return indented(records)
 
 
 def as_csv(sections: Sequence[Section]) -> str:
@@ -173,7 +172,8 @@ def as_html(sections: Sequence[Section], links: Mapping[str, str] | None = None)
     # Imported here: the page shows sections.
     from normbench.leaderboard.page import leaderboard_page
 
-    return leaderboard_page(sections, links, contents=len(sections) > 2)
+    title = sections[0].title if len(sections) == 1 else "Leaderboard"
+    return leaderboard_page(sections, links, title=title, contents=len(sections) > 2)
 
 
 # Formats whose functions take addresses by the fingerprint of a row or a run, as ``links``.

@@ -145,7 +145,7 @@ def tables_of(rows: Sequence[ReadRow]) -> dict[str, list[ReadRow]]:
     """Return the rows that may be compared with each other, by title, sorted."""
     groups: dict[str, list[ReadRow]] = {}
     for row in rows:
-        groups.setdefault(comparable(row.identity), []).append(row)
+        groups.setdefault(row.table or comparable(row.identity), []).append(row)
     words = {
         key: (members[0].problem, members[0].protocol, *members[0].deviations)
         for key, members in groups.items()

@@ -9,7 +9,6 @@ from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.making import lacks_results
 from normbench.leaderboard.paired import divergence_bound
-from normbench.leaderboard.provenance import MOST_RUNS
 from normbench.leaderboard.reading import ReadRow
 from normbench.quantities import counted
 
@@ -108,11 +107,6 @@ def _about_divergence(board: Board) -> Iterator[str]:
 
 def _about_machines(board: Board) -> Iterator[str]:
     provenance = board.provenance
-    if not provenance.known:
-        yield (
-            f"More than {MOST_RUNS} runs: hardware, versions and times were not looked at. Choose "
-            "fewer with --norm or --optimizer."
-        )
     if len(provenance.hardware) > 1:
         kinds = ", ".join(f"{x} ({counted(n, 'run')})" for x, n in provenance.hardware.items())
         yield f"Times are left out: the runs were trained on different hardware: {kinds}."

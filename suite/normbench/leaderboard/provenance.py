@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -15,7 +15,6 @@ from normbench.leaderboard.censored import TimeToTarget, time_to_target
 from normbench.leaderboard.reading import Reader
 from normbench.store import RunState
 
-MOST_RUNS = 3_000
 _VERSIONS = ("normbench", "torch", "cuda")
 
 
@@ -25,20 +24,32 @@ def look_up(entries: Sequence[Entry], reader: Reader) -> tuple[Provenance, list[
     Times are comparable on one kind of hardware only; on several, and for runs that shared their
     device, they are left out.
     """
-    runs = [run for entry in entries for run in _scored(entry)]
-    if len(runs) > MOST_RUNS:
-        nothing = Provenance()
-        return nothing, [Costs() for _ in entries]
-    environments = reader.environments(runs)
-    found = environments.values()
+    environments = reader.environments([run for entry in entries for run in _scored(entry)])
+    kinds = _Kinds(environments.values())
     provenance = Provenance(
         known=True,
-        hardware=dict(Counter(_device(environment) for environment in found)),
-        versions=dict(Counter(_versions(environment) for environment in found)),
-        commits=dict(Counter(_commit(environment) for environment in found)),
+        hardware=kinds.counted(_device),
+        versions=kinds.counted(_versions),
+        commits=kinds.counted(_commit),
     )
-    alone = len(set(map(_device, found)) - {""}) <= 1
+    alone = len(provenance.hardware.keys() - {""}) <= 1
     return provenance, [_costs(entry, reader, times=alone) for entry in entries]
+
+
+class _Kinds:
+    """Environments, of which very many are few."""
+
+    def __init__(self, environments: Iterable[Mapping[str, Any]]) -> None:
+        self._found = list(environments)
+        self._one_each = {id(each): each for each in self._found}
+        self._numbers = Counter(map(id, self._found))
+
+    def counted(self, name: Callable[[Mapping[str, Any]], str]) -> dict[str, int]:
+        """Return the number of runs by what *name* says, in the order in which they come."""
+        counts: Counter[str] = Counter()
+        for kind, number in self._numbers.items():
+            counts[name(self._one_each[kind])] += number
+        return dict(counts)
 
 
 def refuse_mixed_hardware(title: str, metric: str, provenance: Provenance) -> None:

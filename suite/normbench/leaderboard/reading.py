@@ -58,6 +58,8 @@ class ReadRow:
         runs: Runs by seed; none of them was trained for tuning.
         tuning: Runs that were left out because they were trained for tuning.
         declared: The stages that seeds are added in, where they were declared.
+        table: What rows of one table share, see :func:`normbench.comparable.comparable`; empty
+            where that is still to be read from the spec.
     """
 
     row: str
@@ -73,6 +75,7 @@ class ReadRow:
     runs: Mapping[int, ReadRun]
     tuning: int = 0
     declared: Declaration | None = None
+    table: str = field(default="", repr=False)
 
     @cached_property
     def metric(self) -> Metric:
@@ -91,9 +94,9 @@ class ReadRow:
         found: Mapping[str, Any] = self.content["protocol"]["rules"]
         return found
 
-    @cached_property
+    @property
     def content(self) -> dict[str, Any]:
-        """The spec of one of its runs."""
+        """The spec of one of its runs; read anew each time, since together they are large."""
         found: dict[str, Any] = json.loads(self.text)
         return found
 
@@ -181,10 +184,8 @@ class StoreReader:
 
     def environments(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return where runs with a result were trained, by fingerprint, as far as it is known."""
-        found = ((name, self.index.outcome(name)) for name in fingerprints)
-        return {
-            name: _parsed(each.environment) for name, each in found if each and each.environment
-        }
+        found = ((name, self.index.environment(name)) for name in fingerprints)
+        return {name: _parsed(text) for name, text in found if text}
 
 
 class Results(Mapping[str, Mapping[str, Any]]):
@@ -245,4 +246,5 @@ def read_row(
         runs=own,
         tuning=len(runs) - len(own),
         declared=declared,
+        table=entry.table,
     )

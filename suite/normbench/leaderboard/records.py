@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from typing import Any
 
 from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.strict_json import strict
 from normbench.leaderboard.tested import what_was_tested
 
 _FLAT = (
@@ -116,16 +115,3 @@ def flat_records(board: Board) -> tuple[tuple[str, ...], list[list[Any]]]:
         values["correlation"] = found.get("correlation")
         lines.append([values[name] for name in _FLAT])
     return _FLAT, lines
-
-
-def strict(value: Any) -> Any:
-    """Return *value* in the types of strict JSON: numbers that are not finite become null."""
-    if isinstance(value, Mapping):
-        return {str(name): strict(item) for name, item in value.items()}
-    if isinstance(value, str) or value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Sequence):
-        return [strict(item) for item in value]
-    return strict(asdict(value)) if is_dataclass(value) and not isinstance(value, type) else value

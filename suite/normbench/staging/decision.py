@@ -127,7 +127,7 @@ class Decision:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as strict JSON values; what cannot be computed is null."""
-        from normbench.leaderboard.records import strict
+        from normbench.leaderboard.strict_json import strict
 
         found: dict[str, Any] = strict(asdict(self))
         return found | {"stage": self.stage, "verdict": self.verdict}

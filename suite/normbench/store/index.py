@@ -109,6 +109,14 @@ class Index:
         place = shard.places.get(fingerprint)
         return None if place is None else shard.outcomes[place]
 
+    def environment(self, fingerprint: str) -> str:
+        """Return where a run with a result was trained, as JSON; empty if that is not known."""
+        shard, changed = self.parts.get(fingerprint[:1], _NOTHING)
+        if fingerprint in changed or fingerprint not in shard.places:
+            outcome = self.outcome(fingerprint)
+            return outcome.environment if outcome else ""
+        return shard.outcomes.environment(shard.places[fingerprint])
+
     def spec(self, run: IndexedRun) -> RunSpec:
         """Return the run's spec."""
         return _with_seed(self.describe(run), run.seed)

@@ -43,9 +43,13 @@ def read_rows(folder: Path, digit: str) -> dict[str, IndexedRow]:
     """Return the specs in the index *folder* whose digests begin with *digit*, by digest."""
     try:
         (packed,) = read_parts(rows_file(folder, digit))[1]
-        head, *texts = packed.split(b"\n")
-        found = zip(json.loads(head).items(), texts, strict=True)
-        rows = {digest: IndexedRow.from_json(row, text) for (digest, row), text in found}
+        line, *texts = packed.split(b"\n")
+        head = json.loads(line)
+        known = map(head["tables"].__getitem__, head["table"])
+        rows = {
+            digest: IndexedRow.from_json(row, table, text)
+            for (digest, row), table, text in zip(head["rows"].items(), known, texts, strict=True)
+        }
         # Another version may derive other labels from the same spec; then it does so from each.
         kinds = {row.tuning: row for row in rows.values()}
         return rows if all(row.is_current() for row in kinds.values()) else {}
@@ -59,8 +63,13 @@ def write_rows(folder: Path, digit: str, rows: Mapping[str, IndexedRow]) -> None
     Raises:
         OSError: If they cannot be written.
     """
-    head = to_json({digest: row.to_json() for digest, row in rows.items()})
-    packed = b"\n".join([head, *(row.text for row in rows.values())])
+    tables: dict[str, int] = {}
+    head = {
+        "table": [tables.setdefault(row.table, len(tables)) for row in rows.values()],
+        "rows": {digest: row.to_json() for digest, row in rows.items()},
+        "tables": list(tables),
+    }
+    packed = b"\n".join([to_json(head), *(row.text for row in rows.values())])
     write_file(rows_file(folder, digit), pack({}, [packed]))
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
+from functools import lru_cache
+from itertools import accumulate, groupby
 from math import isfinite
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 # Fields of a result that are one value each.
@@ -67,10 +69,21 @@ class Outcome(NamedTuple):
         found: dict[str, Any] = {name: value for name, value in known if value is not None}
         if self.target is not None:
             found[_TARGET] = dict(self.target)
-        numbers = array("d", self.numbers)
-        for (when, part, quantity), number in zip(self.places, numbers, strict=True):
-            found.setdefault(when, {}).setdefault(part, {})[quantity] = number
+        numbers = array("d", self.numbers).tolist()
+        for when, part, quantities, span in _grouped(self.places):
+            found.setdefault(when, {})[part] = dict(zip(quantities, numbers[span], strict=True))
         return found
+
+
+@lru_cache(maxsize=256)
+def _grouped(places: tuple[Place, ...]) -> list[tuple[str, str, list[str], slice]]:
+    """Return moment, part, quantities and where their numbers are, for each moment and part."""
+    found, start = [], 0
+    for (when, part), group in groupby(places, key=itemgetter(0, 1)):
+        quantities = [quantity for *_, quantity in group]
+        found.append((when, part, quantities, slice(start, start + len(quantities))))
+        start += len(quantities)
+    return found
 
 
 def _fact(value: Any) -> Any:
@@ -132,6 +145,11 @@ class Outcomes:
         self._numbers = numbers
         if self._starts[-1] != len(numbers):
             raise ValueError("the numbers do not fit their columns")
+
+    def environment(self, position: int) -> str:
+        """Return where the run at *position* was trained, as JSON; empty if that is not known."""
+        place = self._place[position]
+        return "" if place is None else self._environments[self._environment[place]]
 
     def __getitem__(self, position: int) -> Outcome | None:
         """Return the outcome of the run at *position*; None if it has none."""

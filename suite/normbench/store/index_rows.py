@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from normbench.comparable import comparable
 from normbench.parameters import Value
 from normbench.specs import RunSpec
 
+_APART = ("table", "text")
 _INDENT = re.compile(rb"\n *")
 
 
@@ -36,6 +38,7 @@ class IndexedRow:
         epochs: Epochs to train.
         batch_size: Examples in a batch.
         tuning: Whether its seeds are kept for tuning: the row is a trial.
+        table: What rows of one table share, see :func:`normbench.comparable.comparable`.
         text: The whole spec as JSON, with the first seed of its kind.
     """
 
@@ -54,6 +57,7 @@ class IndexedRow:
     epochs: int
     batch_size: int
     tuning: bool
+    table: str
     text: bytes
 
     @cached_property
@@ -85,20 +89,22 @@ class IndexedRow:
             epochs=spec.epochs,
             batch_size=spec.problem.training.batch_size,
             tuning=spec.tuning,
+            table=comparable(spec.identity),
             # In JSON a line ends only between values.
             text=_INDENT.sub(b"", text),
         )
 
     @classmethod
-    def from_json(cls, content: dict[str, Any], text: bytes) -> IndexedRow:
-        """Read what :meth:`to_json` returned; *text* stands apart from it."""
-        return cls(**{**content, "deviations": tuple(content["deviations"]), "text": text})
+    def from_json(cls, content: dict[str, Any], table: str, text: bytes) -> IndexedRow:
+        """Read what :meth:`to_json` returned; *table* and *text* stand apart from it."""
+        content["deviations"] = tuple(content["deviations"])
+        return cls(**content, table=table, text=text)
 
     def is_current(self) -> bool:
         """Whether this version says of the spec what is said here."""
         return self == self.of(self.text)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields but the text as strict JSON values."""
+        """Return the fields but table and text as strict JSON values."""
         fields = {**vars(self)}
-        return {name: fields[name] for name in self.__dataclass_fields__ if name != "text"}
+        return {name: fields[name] for name in self.__dataclass_fields__ if name not in _APART}

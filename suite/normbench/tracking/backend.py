@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
-from normbench.errors import StoreError, UsageError
+from normbench.errors import StoreError, UsageError, install_extra
 from normbench.store import RunStore
 from normbench.tracking import faults, views
 from normbench.tracking.database import ensure_database, has_database
@@ -31,6 +31,8 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Of PostgreSQL's own library, which would wait for minutes.
+    "PGCONNECT_TIMEOUT": "10",
 }
 # They report with a traceback what we catch and report in a sentence.
 _LOUD = ("mlflow.store.db.utils", "urllib3.connectionpool", "alembic")
@@ -235,7 +237,7 @@ def _try_database(uri: str) -> None:
     except ImportError as error:
         raise StoreError(
             f"{faults.shown(uri)} needs a Python package that is not installed: {error}. For "
-            "PostgreSQL: pip install 'normbench[postgres]'"
+            f"PostgreSQL: {install_extra('postgres')}"
         ) from error
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
         raise StoreError(

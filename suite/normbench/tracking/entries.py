@@ -2,7 +2,7 @@
 
 A row holds one entry for each of its seeds, those that nobody began among them, with the result as
 the run store has it: metrics in MLflow are rounded to be read, and all seeds of a row in one run
-are found twenty times as fast as in their own. Seeds share the texts of their spec and of the
+are found ten times as fast as in runs of their own. Seeds share the texts of their spec and of the
 environment that they were trained in; both are named by their digests.
 
 Several stores may feed one row. Each entry stands by itself, so none of them needs to know of the

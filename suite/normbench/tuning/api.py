@@ -51,7 +51,9 @@ def tune(
     The winner is chosen on validation and becomes the known setting of the cell in the store. What
     is done already is kept, so a larger budget extends a smaller one.
 
-    >>> report = normbench.tune("digits_cnn_bn", "sgd", trials=10)  # doctest: +SKIP
+    >>> words = {"trials": 8, "protocol": "quick", "seeds": 3}
+    >>> report = normbench.tune("digits_cnn_bn", "sgd", **words)  # doctest: +SKIP
+    >>> report.winner.values, report.choice.command  # doctest: +SKIP
 
     Args:
         problem: Problem by name.

@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from normbench.cli.group import COMMANDS, CommandGroup
+from normbench.cli.group import COMMANDS, CommandGroup, cli
+from normbench.cli.options import Invocation
 from normbench.errors import NormbenchError, UsageError
 
 HEAVY = ("torch", "mlflow", "omegaconf", "matplotlib", "numpy", "scipy", "sklearn", "rich")
@@ -266,3 +268,32 @@ def test_characters_that_a_terminal_lacks_are_shown_by_number():
 
     assert (0, b"") == (done.returncode, done.stderr)
     assert rb"learning rate \u03b7" in done.stdout
+
+
+def test_the_command_that_goes_on_is_as_it_was_typed(monkeypatch):
+    """Options keep their form and order; the store is added where the line names none."""
+    monkeypatch.delenv("NORMBENCH_STORE", raising=False)
+    words = ("run", "p", "o", "--time-limit", "2h", "--observe", "a b", "--", "lr=1")
+    typed = Invocation(arguments=words)
+    named = Invocation(arguments=("resume", "--store=x", "--memory-limit", "4G"), store=Path("x"))
+
+    assert typed.again() == (
+        "normbench run p o --time-limit 2h --observe 'a b' --store normbench-runs -- lr=1"
+    )
+    assert "normbench resume --store=x --memory-limit 4G" == named.again()
+
+
+def test_an_interrupted_run_prints_its_own_command(monkeypatch, tmp_path):
+    """What limits, launches and observes a run is in the command that goes on."""
+    from normbench import api
+
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "launch", interrupt)
+    options = ["--memory-limit", "4G", "--time-limit", "2h", "--observe", "activations"]
+    words = ["run", "digits_cnn_bn", "sgd", *options, "--store", str(tmp_path / "s")]
+    done = CliRunner().invoke(cli, words)
+
+    assert 130 == done.exit_code
+    assert f"Go on with: normbench {' '.join(words)}\n" in done.stderr

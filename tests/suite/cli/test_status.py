@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from normbench.store import RunState
+from normbench.store import RunState, RunStore
 from normbench.tables import duration
 
 BAD = ("failed", "timed_out", "out_of_memory", "killed")
@@ -295,3 +295,19 @@ def test_watching_ends_when_nothing_moves(invoke, filler):
     bare = invoke("status", "--watch", "--store", filler.root)
 
     assert (0, 0) == (done.exit_code, bare.exit_code)
+
+
+def test_an_older_winner_is_called_superseded(invoke, filler):
+    """Origins go by the settings that the store has tuned since a row was trained."""
+    words = ("digits_cnn_bn", "sgd", "protocol.epochs=3", "--store", filler.root, "--no-track")
+    filler.ended(words=("lr=0.5",))
+    (stored,) = RunStore.open(filler.root).runs()
+    spec = replace(stored.spec, setting_origin="known")
+    (stored.path / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+    invoke("tune", *words, "--trials", 2, "--no-evaluate", "--enqueue")
+    for run in RunStore.open(filler.root).runs():
+        if run.result() is None:
+            filler.end(run, "finished")
+    assert 0 == invoke("tune", *words, "--trials", 2, "--no-evaluate").exit_code
+
+    assert "lr=0.5 (known, superseded)" in invoke("status", "--store", filler.root).stdout

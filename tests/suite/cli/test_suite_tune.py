@@ -166,7 +166,6 @@ def test_a_drain_that_ends_the_last_trial_says_so(
     suite, invoke, filler, end_all, monkeypatch, caplog
 ):
     """``worker --drain`` names the command like resume does, of the studies whose runs it ended."""
-    from normbench.launchers import drain
     from normbench.launchers.local import Scheduler
     from normbench.store import RunState
 
@@ -176,7 +175,6 @@ def test_a_drain_that_ends_the_last_trial_says_so(
             self.tally.count(each.fingerprint, RunState.FINISHED)
 
     monkeypatch.setattr(Scheduler, "run", run)
-    monkeypatch.setattr(drain, "watch_parent", None)
     invoke("suite", "tune", suite(), "--trials", 3, "--enqueue", "--store", filler.root)
     with caplog.at_level("WARNING", "normbench.worker"):
         done = invoke("worker", "--drain", "--store", filler.root, "--device", "cpu")

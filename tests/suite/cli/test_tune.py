@@ -146,3 +146,19 @@ def test_unknown_study_is_exit_code_2(invoke, filler):
     assert 2 == done.exit_code
     assert "normbench studies" in done.stderr
     assert "Make one with: normbench tune" in invoke("studies", "--store", filler.root).stdout
+
+
+def test_jobs_that_go_on_are_followed_by_the_same_command(invoke, monkeypatch, tmp_path):
+    """Who leaves jobs to themselves is told what takes the winner once they have ended."""
+    from normbench.tuning import conduct
+
+    def leave(*_arguments):
+        raise KeyboardInterrupt("The jobs go on.")
+
+    monkeypatch.setattr(conduct, "launch", leave)
+    words = ["tune", *CELL, "protocol.epochs=3", "--store", str(tmp_path / "s"), "--no-track"]
+    done = invoke(*words)
+
+    assert 130 == done.exit_code
+    assert "interrupted. The jobs go on.\nOnce the trials have ended, go on with: " in done.stderr
+    assert done.stderr.rstrip().endswith(shlex.join(["normbench", *words]))

@@ -64,6 +64,7 @@ def test_no_winner_says_what_would_have_been_found(concluded):
 
     assert "No row is shown to be better than the reference, none with momentum; 1 of 2" in said
     assert "The best of the others, batch_norm with momentum, differs by +0.18 points" in said
+    assert "p = 0.568 after Holm's correction" in said
     assert "6 seeds find a difference of" in said
     assert "false" not in said
 

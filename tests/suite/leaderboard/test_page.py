@@ -179,6 +179,7 @@ def test_intro_pictures_commands_and_contents_are_shown(make_row):
         assert said in text
     assert "<p><code>i</code> &lt; j</p>" in text
     assert '<a href="#part-1">a &lt; b</a>' in text
+    assert "<form" not in text
 
 
 def _sheet():

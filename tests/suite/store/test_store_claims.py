@@ -12,6 +12,7 @@ import pytest
 
 from normbench.errors import LeaseLostError, UsageError
 from normbench.store import RunState, claims, processes
+from normbench.store.folders import superseded_path
 from normbench.store.leases import Lease
 
 PROCESSES = 8
@@ -106,6 +107,14 @@ def test_machines_that_do_not_say_when_they_booted_are_not_taken_for_one(run, mo
 
     assert not Lease.read(attempt.path).holder_is_dead()
     assert RunState.RUNNING is run.state()
+
+
+def test_a_run_that_was_taken_from_its_worker_is_free(run):
+    """Whoever set a late worker aside may die before it takes the run; others then do."""
+    late = run.claim({})
+    late.path.rename(superseded_path(run.path, 1))
+
+    assert 2 == run.claim({}).number
 
 
 def test_a_worker_of_another_machine_keeps_its_run_until_its_lease_ends(run, silence):

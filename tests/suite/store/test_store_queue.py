@@ -207,6 +207,21 @@ def test_refused_runs_are_not_offered_again(store, runs):
     assert 3 == Queue(store, names(runs)).ready(9)
 
 
+def test_long_lists_leave_out_only_what_is_done(store, runs, monkeypatch):
+    """What others hold stays on the list, since they may die; what has its result does not."""
+    monkeypatch.setattr(queues, "_SHORT_LIST", 1)
+    held = runs[0].claim({})
+    with runs[1].claim({}) as attempt:
+        attempt.publish({"outcome": "finished", "score": 0.5})
+    queue = Queue(store, names(runs))
+
+    assert names([runs[0], runs[2]]) == queues.pending_in(store, names(runs))
+    assert (1, 1) == (queue.ready(9), queue.held)
+    with held:
+        pass
+    assert names([runs[2], runs[0]]) == drain(queue)
+
+
 def test_run_that_is_not_there_is_an_error(store):
     """A list with a run that the store lacks belongs to another store."""
     with pytest.raises(StoreError, match="is not in store"):

@@ -11,12 +11,17 @@ from normbench.leaderboard.page.tables import FACETS
 
 
 def filters(sections: Sequence[Section], problems: Sequence[str]) -> Markup:
-    """Return the form: words to search for, and a choice for what there are several of."""
+    """Return the form: words to search for, and a choice for what there are several of.
+
+    Where there is nothing to choose there is no form.
+    """
     values: dict[str, set[str]] = {"problem": set(filter(None, problems))}
     for section in sections:
         for facet, value in _known(section):
             values.setdefault(facet, set()).add(value)
     choices = [_choice(facet, names) for facet, names in values.items() if len(names) > 1]
+    if not choices:
+        return Markup("")
     search = element("input", type="search", name="words", placeholder="words in a row")
     return element(
         "form",

@@ -71,11 +71,13 @@
     }
     form.querySelector("output").textContent = boards ? `${shown} of ${boards} rows` : "";
   }
-  form.addEventListener("input", apply);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(apply));
-  form.hidden = false;
-  apply();
+  if (form) {
+    form.addEventListener("input", apply);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("reset", () => setTimeout(apply));
+    form.hidden = false;
+    apply();
+  }
 
   // Paper has no way to unfold.
   const folded = [...document.querySelectorAll("details")];
