@@ -319,8 +319,8 @@ def test_time_left_is_read_from_squeue(command, left, seconds):
 
 
 def test_sacct_is_asked_only_for_what_it_knows(command):
-    """Its words where it answers; nothing where the cluster keeps no accounts."""
-    command("sacct", "echo '7_0|COMPLETED'; echo '7_1|CANCELLED by 0'")
+    """Its words on jobs that began; nothing where the cluster keeps no accounts."""
+    command("sacct", "echo '7_0|COMPLETED'; echo '7_1|CANCELLED by 0'; echo '7_[2-9]|PENDING'")
     assert {"7_0": "COMPLETED", "7_1": "CANCELLED by 0"} == slurm_queue.ended_as(["7"])
     command("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     assert {} == slurm_queue.ended_as(["7"])

@@ -76,7 +76,7 @@ COMMANDS: Mapping[str, Entry] = {
         "Compare optimizers within each norm and over all of them.",
     ),
     "report": Entry(
-        "normbench.cli.report:command", "Write a report on a suite: our table beside the published one."
+        "normbench.cli.report:command", "Write a report on a suite: ours and what is published."
     ),
     "plot": Entry("normbench.cli.plot:command", "Draw a figure of the runs in a store."),
     "prepare": Entry("normbench.cli.prepare:command", "Fetch and check the data of problems."),

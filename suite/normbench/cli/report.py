@@ -53,7 +53,7 @@ def command(
     shape: str,
     source: str,
 ) -> None:
-    """Write a report on a suite: our table beside the published one.
+    """Write a report on a suite: ours and what is published.
 
     SUITE is a registered suite (normbench suite list) or a YAML file. The report says how much of
     it the store has and what trains the rest; it shows our means beside published ones with an
