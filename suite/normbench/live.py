@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from normbench.garbage import uncollected
 from normbench.store import IndexedRun, RunState, RunStore, StoredRun
 from normbench.tables import states_in_words
 
 _DONE = (RunState.FINISHED, RunState.DIVERGED)
 # Outcomes that a new launch tries again.
 FAILED = (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED)
+# So many runs are looked up together rather than one by one.
+_MANY = 200
 # What a launch would still train by itself.
 MOVING = (RunState.RUNNING, RunState.PENDING, RunState.INTERRUPTED)
 TOTALS = {
@@ -42,7 +45,7 @@ def totals_in_words(counts: Mapping[RunState, int]) -> str:
     return ", ".join(parts)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunView:
     """One run at a moment.
 
@@ -52,7 +55,7 @@ class RunView:
         epoch: Epochs trained.
         epochs: Epochs to train.
         share: Share of the work done, in [0, 1].
-        point: The newest curve point, empty before the first.
+        last: The newest curve point, empty before the first; None to read it when it is asked for.
         seconds_left: Estimated from the epochs trained so far; None before the first.
         score: Of a run with a result.
     """
@@ -62,22 +65,35 @@ class RunView:
     epoch: int
     epochs: int
     share: float
-    point: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, Any] | None = None
     seconds_left: float | None = None
     score: float | None = None
 
     @property
+    def point(self) -> dict[str, Any]:
+        """The newest curve point, empty before the first."""
+        if self.last is not None:
+            return self.last
+        points = self.run.points()
+        return points[-1] if points else {}
+
+    @property
     def images_per_second(self) -> float | None:
         """Training examples a second so far; None before the first epoch."""
-        seconds = self.point.get("train_seconds", 0.0)
-        if not self.epoch or not seconds:
+        point = self.point if self.epoch else {}
+        seconds = point.get("train_seconds", 0.0)
+        if not seconds:
             return None
         batch = self.run.spec.problem.training.batch_size
-        return float(self.point["step"]) * batch / float(seconds)
+        return float(point["step"]) * batch / float(seconds)
 
 
 class Watch:
-    """Looks at some runs again and again; reads only those that train, and those that changed."""
+    """Looks at some runs again and again; reads only those that train, and those that changed.
+
+    Of very many runs what the index knows is enough for those that wait or are done. They share
+    what their specs have in common, so that each takes a kilobyte.
+    """
 
     def __init__(self, store: RunStore, fingerprints: Iterable[str]) -> None:
         self._store = store
@@ -89,22 +105,49 @@ class Watch:
     def views(self) -> list[RunView]:
         """Return a view of every run, in the order given."""
         moving = [name for name in self._fingerprints if name not in self._ended]
-        for name, entry in self._store.indexed(moving).items():
-            self._views[name] = self._view(entry)
+        with uncollected():
+            if len(moving) > _MANY:
+                self._look_at_many(moving)
+            else:
+                self._look_at(self._store.indexed(moving), self._stored)
+        return [self._views[name] for name in self._fingerprints]
+
+    def _look_at_many(self, moving: Sequence[str]) -> None:
+        index = self._store.index()
+        missing = [name for name in moving if name not in index.runs]
+        entries = self._store.indexed(missing) if missing else {}
+        entries = {name: index.runs.get(name) or entries[name] for name in moving}
+        self._look_at(entries, index.stored)
+
+    def _look_at(
+        self, entries: Mapping[str, IndexedRun], stored: Callable[[IndexedRun], StoredRun]
+    ) -> None:
+        for name, entry in entries.items():
+            known = self._known.get(name)
+            if known is None or entry.state is RunState.RUNNING or known != entry:
+                view = self._views.get(name)
+                self._views[name] = _view(view.run if view else stored(entry), entry)
             self._known[name] = entry
             if entry.complete:
                 self._ended.add(name)
-        return [self._views[name] for name in self._fingerprints]
 
-    def _view(self, entry: IndexedRun) -> RunView:
-        view = self._views.get(entry.fingerprint)
-        if view is not None:
-            moved = entry.state is RunState.RUNNING or entry != self._known[entry.fingerprint]
-            return view_run(view.run) if moved else view
+    def _stored(self, entry: IndexedRun) -> StoredRun:
         run = self._store.get(entry.fingerprint)
         if run is None:
             raise KeyError(entry.fingerprint)
-        return view_run(run)
+        return run
+
+
+def _view(run: StoredRun, entry: IndexedRun) -> RunView:
+    """Return how far *run* is; where the index tells it no file is read."""
+    if entry.done:
+        epochs = run.spec.epochs
+        return RunView(run=run, state=entry.state, epoch=entry.epoch, epochs=epochs, share=1.0)
+    if entry.state is RunState.PENDING:
+        return RunView(
+            run=run, state=entry.state, epoch=0, epochs=run.spec.epochs, share=0.0, last={}
+        )
+    return view_run(run)
 
 
 def glance_at(run: StoredRun) -> RunView:
@@ -137,7 +180,7 @@ def view_run(run: StoredRun) -> RunView:
         epoch=epoch,
         epochs=epochs,
         share=share,
-        point=point,
+        last=point,
         seconds_left=left,
     )
 

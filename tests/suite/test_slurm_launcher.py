@@ -116,7 +116,7 @@ def test_jobs_below_five_minutes_are_warned_of_once(caplog):
     assert ["of a job of 1 minute, ", "of a job of 4 minutes, "] == [
         text.partition("time: ")[2].partition("its first")[0] for text in caplog.messages
     ]
-    assert "its last 12 stop them" in caplog.messages[0]
+    assert "SLURM stops them 12 to 42 s before its end" in caplog.messages[0]
 
 
 def test_machine_without_sbatch_is_told_apart(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,8 +15,12 @@ from normbench.cli.boards import (
     terms_options,
 )
 from normbench.cli.options import Invocation, common_options
+from normbench.cli.remembering import remembered
 from normbench.cli.sources import open_source, source_option
 from normbench.cli.target import Target, deliver
+
+if TYPE_CHECKING:
+    from normbench.leaderboard.formats import Section
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -76,17 +80,19 @@ def _show(
     source: str,
     **filters: Any,
 ) -> None:
-    from normbench.leaderboard.ablation_sheets import ablation_section
-    from normbench.leaderboard.ablations import make_ablations
-    from normbench.leaderboard.grouping import Wanted
+    chosen = {**names_of(filters), "metric": metric, "since": moment(since)}
+    reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
 
-    names = names_of(filters)
-    wanted = Wanted(
-        **names,
-        metric=metric,
-        since=moment(since),
-        terms=make_terms(alpha, correction, allow_incomplete=allow_incomplete),
-    )
-    reader, catalogue = open_source(invocation, source, names["problems"], names["protocols"])
-    found = make_ablations(reader, catalogue, wanted, factor, base)
-    deliver([ablation_section(each, correction) for each in found], target)
+    def make() -> list[Section]:
+        from normbench.leaderboard.ablation_sheets import ablation_section
+        from normbench.leaderboard.ablations import make_ablations
+        from normbench.leaderboard.grouping import Wanted
+
+        terms = make_terms(alpha, correction, allow_incomplete=allow_incomplete)
+        wanted = Wanted(**chosen, terms=terms)
+        found = make_ablations(reader, catalogue, wanted, factor, base)
+        return [ablation_section(each, correction) for each in found]
+
+    asked = {**chosen, "factor": factor, "base": base, "alpha": alpha, "correction": correction}
+    asked |= {"allow_incomplete": allow_incomplete}
+    deliver(remembered(reader, catalogue, target.shape, asked, make), target)

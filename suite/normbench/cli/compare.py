@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from normbench.cli.boards import filter_options, moment, names_of
 from normbench.cli.options import Invocation, common_options
+from normbench.cli.remembering import remembered
 from normbench.cli.sources import open_source, source_option
 from normbench.cli.target import Target, deliver, target_options
+
+if TYPE_CHECKING:
+    from normbench.leaderboard.formats import Section
 
 
 @click.command("compare")
@@ -42,14 +46,18 @@ def command(
     normbench compare group_norm+sgd batch_norm+sgd --problem digits_cnn
     normbench compare 3fa9 b01c
     """  # noqa: D301 - click reads the backspace character
-    from normbench.leaderboard.choosing import find_row
-    from normbench.leaderboard.comparison import duel
-    from normbench.leaderboard.duels import duel_section
-    from normbench.leaderboard.grouping import Wanted, chosen_rows
+    chosen = {**names_of(filters), "metric": metric, "since": moment(since)}
+    reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
 
-    names = names_of(filters)
-    wanted = Wanted(**names, metric=metric, since=moment(since))
-    reader, catalogue = open_source(invocation, source, names["problems"], names["protocols"])
-    rows = chosen_rows(reader, catalogue, wanted)
-    found = duel(find_row(rows, new), find_row(rows, base), reader, metric, alpha=0.05)
-    deliver([duel_section(found)], target)
+    def make() -> list[Section]:
+        from normbench.leaderboard.choosing import find_row
+        from normbench.leaderboard.comparison import duel
+        from normbench.leaderboard.duels import duel_section
+        from normbench.leaderboard.grouping import Wanted, chosen_rows
+
+        rows = chosen_rows(reader, catalogue, Wanted(**chosen))
+        found = duel(find_row(rows, new), find_row(rows, base), reader, metric, alpha=0.05)
+        return [duel_section(found)]
+
+    asked = {**chosen, "compare": [new, base]}
+    deliver(remembered(reader, catalogue, target.shape, asked, make), target)

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import le
 
 _GAP = "  "
 _NUMBER = "#"
@@ -207,6 +208,13 @@ def _lines(
     row: Row, widths: Sequence[int], sides: Sequence[bool], *, at_bottom: bool = False
 ) -> list[str]:
     """Return one row, over as many lines as its longest cell takes."""
+    if all(map(le, map(len, row), widths)):
+        # All of a long table, as a rule.
+        aligned = [
+            cell.rjust(width) if on_right else cell.ljust(width)
+            for cell, width, on_right in zip(row, widths, sides, strict=True)
+        ]
+        return [_GAP.join(aligned).rstrip()] if aligned else []
     cells = [
         [cell] if len(cell) <= width else wrapped(cell, width).splitlines()
         for cell, width in zip(row, widths, strict=True)

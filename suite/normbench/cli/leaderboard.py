@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,9 +17,15 @@ from normbench.cli.boards import (
 from normbench.cli.links import links_option, links_to
 from normbench.cli.options import Invocation, common_options
 from normbench.cli.publish import publish_boards, publish_option
+from normbench.cli.remembering import remembered
 from normbench.cli.sources import open_source, source_option
-from normbench.cli.target import Target, deliver
+from normbench.cli.target import Target, deliver, draw
 from normbench.garbage import uncollected
+
+if TYPE_CHECKING:
+    from normbench.leaderboard.board import Board
+    from normbench.leaderboard.formats import Section
+    from normbench.leaderboard.suites import SuiteRows
 
 
 @click.command("leaderboard")
@@ -88,27 +94,42 @@ def command(
     normbench leaderboard --output board.html
     normbench leaderboard --publish
     """  # noqa: D301 - click reads the backspace character
-    from normbench.leaderboard.boards import make_boards
-    from normbench.leaderboard.grouping import Wanted
-    from normbench.leaderboard.sections import report_sections
     from normbench.leaderboard.suites import suite_rows
-    from normbench.overrides import parse_seeds
 
-    declared = parse_seeds(stages)
-    looks = (declared,) if isinstance(declared, int) else tuple(declared or ())
-    names = names_of(filters)
-    reader, catalogue = open_source(invocation, source, names["problems"], names["protocols"])
-    wanted = Wanted(
-        **names,
-        metric=metric,
-        reference=reference,
-        suite=suite_rows(suite, catalogue) if suite else None,
-        since=moment(since),
-        terms=make_terms(alpha, correction, allow_incomplete=allow_incomplete, stages=looks),
-    )
-    with uncollected():
-        boards = make_boards(reader, catalogue, wanted)
-        sections = report_sections(boards, catalogue if published else None)
-        deliver(sections, target, links_to(invocation, boards, server))
+    chosen = {**names_of(filters), "metric": metric, "reference": reference, "since": moment(since)}
+    reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
+    of_suite = suite_rows(suite, catalogue) if suite else None
+
+    def make() -> tuple[list[Board], list[Section]]:
+        from normbench.leaderboard.boards import make_boards
+        from normbench.leaderboard.grouping import Wanted
+        from normbench.leaderboard.sections import report_sections
+
+        looks = _declared(stages)
+        terms = make_terms(alpha, correction, allow_incomplete=allow_incomplete, stages=looks)
+        boards = make_boards(reader, catalogue, Wanted(**chosen, suite=of_suite, terms=terms))
+        return boards, report_sections(boards, catalogue if published else None)
+
+    if to_mlflow or server is not None:
+        with uncollected():
+            boards, sections = make()
+            links = links_to(invocation, boards, server)
+            deliver(draw(sections, target.shape, links), target)
+    else:
+        asked = {**chosen, "suite": of_suite and _content(of_suite), "stages": stages}
+        asked |= {"alpha": alpha, "correction": correction, "allow_incomplete": allow_incomplete}
+        asked |= {"leaderboard": True, "published": published}
+        deliver(remembered(reader, catalogue, target.shape, asked, lambda: make()[1]), target)
     if to_mlflow:
         publish_boards(invocation, boards, sections, source=source, suite=suite, target=target)
+
+
+def _declared(stages: str | None) -> tuple[int, ...]:
+    from normbench.overrides import parse_seeds
+
+    found = parse_seeds(stages)
+    return (found,) if isinstance(found, int) else tuple(found or ())
+
+
+def _content(suite: SuiteRows) -> list[object]:
+    return [suite.name, sorted(suite.rows), sorted(suite.references)]

@@ -143,13 +143,14 @@ def _progress(view: RunView) -> str:
         words.append(view.state.value)
     elif view.seconds_left is not None:
         words.append(f"{duration(view.seconds_left)} left")
-    loss = view.point.get("train", {}).get("loss")
+    point, speed = view.point, view.images_per_second
+    loss = point.get("train", {}).get("loss")
     if loss is not None:
         words.append(f"train loss {loss:.4f}")
     for part in ("validation", "test"):
-        accuracy = view.point.get(part, {}).get("accuracy")
+        accuracy = point.get(part, {}).get("accuracy")
         if accuracy is not None:
             words.append(f"{part} {score(accuracy, 'accuracy')}")
-    if view.images_per_second:
-        words.append(f"{view.images_per_second:,.0f} examples/s")
+    if speed:
+        words.append(f"{speed:,.0f} examples/s")
     return ", ".join(words)

@@ -15,7 +15,7 @@ from normbench.store import RunStore
 _Labels = tuple[str, str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunName:
     """The names of one run.
 
@@ -36,18 +36,21 @@ def run_names(store: RunStore, specs: Sequence[RunSpec]) -> dict[str, RunName]:
         specs: What they are.
     """
     trials = _trials(store, specs)
-    varying = _varying(specs)
-    labels = [_labels(spec) for spec in specs]
-    differ = [len({label[i] for label in labels}) > 1 for i in range(3)]
+    # Of many runs, those of one row share their identity.
+    rows = {id(spec.identity): spec for spec in specs}
+    varying = _varying(list(rows.values()))
+    labels = {key: _labels(spec) for key, spec in rows.items()}
+    words = {key: _values(spec, varying[labels[key]]) for key, spec in rows.items()}
+    differ = [len({label[i] for label in labels.values()}) > 1 for i in range(3)]
     several_seeds = len({spec.seed for spec in specs}) > 1
     names = {}
-    for spec, label in zip(specs, labels, strict=True):
-        trial = _trial_words(trials.get(spec.fingerprint))
-        values = _values(spec, varying[label])
+    for spec in specs:
+        fingerprint, key = spec.fingerprint, id(spec.identity)
+        trial, label, values = _trial_words(trials.get(fingerprint)), labels[key], words[key]
         brief = [*trial, *(text for text, shown in zip(label, differ, strict=True) if shown)]
         brief += values
         seed = f"seed {spec.seed}"
-        names[spec.fingerprint] = RunName(
+        names[fingerprint] = RunName(
             full=" ".join([*label, *trial, *values, seed]),
             brief=" ".join([*brief, *([seed] if several_seeds or not brief else [])]),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,15 +88,48 @@ def target_of(shape: str | None, output: Path | None) -> Target:
     return Target(shape or _SUFFIXES[output.suffix.lower()], output)
 
 
-def deliver(
-    sections: Sequence[Section], target: Target, links: Mapping[str, str] | None = None
-) -> None:
-    """Print *sections*, or write them to the file and print where it is.
+@dataclass(frozen=True)
+class Drawn:
+    """Sections in one format.
+
+    Attributes:
+        shape: The format.
+        text: The whole text; for a table, its parts as JSON, for they are laid out where they go.
+    """
+
+    shape: str
+    text: str
+
+    def print(self) -> None:
+        """Print it, tables in the width of the terminal."""
+        if self.shape == "table":
+            _print_parts(json.loads(self.text))
+        else:
+            click.echo(self.text)
+
+
+def draw(sections: Sequence[Section], shape: str, links: Mapping[str, str] | None = None) -> Drawn:
+    """Return *sections* in a format.
 
     Args:
         sections: What to show.
-        target: Where to and how.
+        shape: The format.
         links: Addresses by the fingerprint of a row or a run, for formats that have links.
+    """
+    from normbench.leaderboard.formats import FORMATS, LINKING
+
+    if shape != "table":
+        more = {"links": links or {}} if shape in LINKING else {}
+        return Drawn(shape, FORMATS[shape](sections, **more))
+    parts = [
+        {"sheets": [vars(sheet) for sheet in each.sheets if sheet.rows], "lines": dict(each.lines)}
+        for each in sections
+    ]
+    return Drawn(shape, json.dumps(parts, ensure_ascii=False))
+
+
+def deliver(drawn: Drawn, target: Target) -> None:
+    """Print what was *drawn*, or write it to the file and print where it is.
 
     Raises:
         NormbenchError: If the file cannot be written; then it is as it was.
@@ -103,11 +137,11 @@ def deliver(
     from normbench.cli.output import size
 
     if target.file is None:
-        _print(sections, target.shape, links or {})
+        drawn.print()
         return
     stream = io.StringIO()
     with contextlib.redirect_stdout(stream):
-        _print(sections, target.shape, links or {})
+        drawn.print()
     content = stream.getvalue().encode()
     _write(target.file, content)
     click.echo(f"{target.file}: {target.shape}, {size(len(content))}")
@@ -132,22 +166,16 @@ def _write(path: Path, content: bytes) -> None:
         ) from error
 
 
-def _print(sections: Sequence[Section], shape: str, links: Mapping[str, str]) -> None:
-    """Print *sections* as a table for people or in another format."""
+def _print_parts(parts: Sequence[Mapping[str, Any]]) -> None:
+    """Print sections as tables for people."""
     from normbench.cli.output import print_table
-    from normbench.leaderboard.formats import FORMATS, LINKING
 
-    if shape != "table":
-        more = {"links": links} if shape in LINKING else {}
-        click.echo(FORMATS[shape](sections, **more))
-        return
-    for number, section in enumerate(sections):
+    for number, part in enumerate(parts):
         click.echo("\n" if number else "", nl=False)
-        for sheet in section.sheets:
-            if sheet.rows:
-                print_table(sheet.columns, sheet.rows, title=sheet.title, right=sheet.right)
-                click.echo()
-        for introduction, lines in section.lines.items():
+        for sheet in part["sheets"]:
+            print_table(**sheet)
+            click.echo()
+        for introduction, lines in part["lines"].items():
             _print_lines(introduction, lines)
 
 

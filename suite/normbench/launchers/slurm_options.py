@@ -13,6 +13,7 @@ from normbench.quantities import counted
 
 _JOBS = 1
 _SHORT_MINUTES = 5
+_EARLY_SECONDS = 30
 _log = logging.getLogger(__name__)
 _TIME = "60"
 _REQUEUES = 100
@@ -119,10 +120,11 @@ def read_options(words: Mapping[str, str]) -> SlurmOptions:
 def _warn_of_short_jobs(minutes: int, seconds: int) -> None:
     """Warn, once in a process, though options are read several times on the way to a job."""
     _log.warning(
-        "--launcher-option time: of a job of %s, its first seconds start workers and its last %d "
-        "stop them, which leaves little for training. Give %d minutes or more.",
+        "--launcher-option time: of a job of %s, its first seconds start workers and SLURM stops "
+        "them %d to %d s before its end; that leaves little for training. Give %d minutes or more.",
         counted(minutes, "minute"),
         seconds,
+        seconds + _EARLY_SECONDS,
         _SHORT_MINUTES,
     )
 

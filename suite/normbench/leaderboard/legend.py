@@ -36,8 +36,9 @@ def _columns(board: Board) -> Iterator[tuple[str, str]]:
         f"the difference in units of the smallest one of interest, {interest}; positive is better.",
     )
     yield (
-        f"detectable{Numbers(board.metric.name).unit}",
-        "the difference that as many pairs find with probability 0.8, at the spread seen here.",
+        f"MDD{Numbers(board.metric.name).unit}",
+        "minimal detectable difference: what as many pairs find with probability 0.8, at the "
+        "spread seen here.",
     )
     yield "corr.", "how the row's scores go with the reference's, seed by seed."
     yield "to target", "median epochs to the target, and how many seeds reached it."

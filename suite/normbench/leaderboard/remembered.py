@@ -52,6 +52,8 @@ class Remembered:
         self._root, self._index = reader.store.root, reader.index
         self._catalogue, self._asked = catalogue, asked
         self._folder = self._root / INDEX_FOLDER / TABLES_FOLDER
+        # What making the table imports comes later, and is among our own files.
+        self._modules = sorted(filter(None, map(_source, list(sys.modules.values()))))
 
     def text(self) -> str | None:
         """Return what :meth:`keep` was given; None if nothing is kept of just this."""
@@ -87,7 +89,7 @@ class Remembered:
             "settings": list(_stamps(self._root / SETTINGS_FOLDER)),
             "plugins": [[each.name, each.origin, each.error] for each in self._catalogue.plugins],
             "files": [[str(file), *_stamp(file)] for file in self._catalogue.files],
-            "code": list(_code()),
+            "code": [*_packages(), *((name, *_stamp(Path(name))) for name in self._modules)],
         }
         text = json.dumps(made_of, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -102,8 +104,12 @@ class Remembered:
                 file.unlink()
 
 
-def _code() -> Iterator[tuple[str, int, int, int]]:
-    """Yield what tells this code from other: all files of ours, and what plugins have imported."""
+def _source(module: object) -> str | None:
+    return getattr(module, "__file__", None)
+
+
+def _packages() -> Iterator[tuple[str, int, int, int]]:
+    """Yield all files of ours, and what tells the version of the packages that compute."""
     for name in _PACKAGES:
         spec = find_spec(name.partition(".")[0])
         origin = Path(spec.origin) if spec and spec.origin else None
@@ -113,9 +119,6 @@ def _code() -> Iterator[tuple[str, int, int, int]]:
             yield str(origin), *_stamp(origin.with_name(f"{name.partition('.')[2]}.py"))
         else:
             yield from _tree(origin.parent)
-    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    for file in sorted(filter(None, files)):
-        yield file, *_stamp(Path(file))
 
 
 def _tree(folder: Path) -> Iterator[tuple[str, int, int, int]]:
@@ -142,7 +145,7 @@ def _stamp(file: Path) -> tuple[int, int, int]:
         found = file.stat()
     except OSError:
         return 0, 0, 0
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_ino, found.st_size, found.st_ctime_ns
 
 
 def _used(file: Path) -> float:

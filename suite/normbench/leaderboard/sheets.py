@@ -145,7 +145,7 @@ def detail_sheet(board: Board) -> Sheet:
         )
         for entry in board.entries
     )
-    smallest, detectable = f"d/{smallest_difference(board.metric)}", f"detectable{numbers.unit}"
+    smallest, detectable = f"d/{smallest_difference(board.metric)}", f"MDD{numbers.unit}"
     heads = (
         *("row", "norm", "optimizer", "setting", "wins", "sign flip", smallest, detectable),
         *("corr.", "time/run", "to target"),

@@ -59,6 +59,8 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
         self._folder = folder
         self._known: dict[str, IndexedRow] = {}
         self._read: set[str] = set()
+        self._derived: set[str] = set()
+        self._written: set[str] = set()
         self.unwritten: set[str] = set()
         self.recovered = False
 
@@ -83,12 +85,14 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
         return sum(1 for _ in self)
 
     def of(self, spec: SeedlessSpec, path: Path) -> IndexedRow:
-        """Return what *spec*, of the run in the folder *path*, says; a new one is to be written.
+        """Return what *spec*, of the run in the folder *path*, says.
+
+        That is read from it: files of the index take longer unless they are needed anyway.
 
         Raises:
             StoreError: If it is damaged.
         """
-        row = self.get(spec.digest)
+        row = self._known.get(spec.digest)
         if row is None:
             try:
                 row = IndexedRow.of(spec.text)
@@ -96,8 +100,16 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
                 read_spec(path)  # says what is wrong with it
                 raise
             self._known[spec.digest] = row
-            self.unwritten.add(spec.digest[0])
+            self._derived.add(spec.digest)
         return row
+
+    def need(self, digest: str) -> None:
+        """Have the spec with this *digest* written, for a run that is."""
+        if digest in self._derived:
+            self._derived.discard(digest)
+            self.load(digest[0])
+            if digest not in self._written:
+                self.unwritten.add(digest[0])
 
     def recover(self, path: Path, digest: str) -> IndexedRow:
         """Return what the spec of the run in the folder *path* says, for the index has lost it.
@@ -109,19 +121,21 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
         if spec.digest != digest:
             raise StoreError(f"{path} is not what it was a moment ago. Look again.")
         self.recovered = True
-        return self.of(spec, path)
+        row = self.of(spec, path)
+        self.need(digest)
+        return row
 
     def load(self, digit: str) -> None:
         """Read those whose digests begin with *digit*, unless that was done before."""
         if digit not in self._read:
             self._read.add(digit)
-            self._take(index_files.read_rows(self._folder, digit))
+            self._take_own(digit)
 
     def bring(self, folder: Path) -> None:
         """Take over those that the index in another *folder* has, to be written here."""
         for digit in DIGITS:
             found = index_files.read_rows(folder, digit)
-            if found.keys() - self._known.keys():
+            if found.keys() - self._written:
                 self.unwritten.add(digit)
             self._take(found)
 
@@ -135,11 +149,12 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
             OSError: If a file cannot be written.
         """
         for digit in sorted(self.unwritten if used is None else DIGITS):
-            self._take(index_files.read_rows(self._folder, digit))
+            self._take_own(digit)
             mine = {d: row for d, row in self._known.items() if d[0] == digit}
             kept = {d: row for d, row in mine.items() if used is None or d in used}
             if digit in self.unwritten or len(kept) < len(mine):
                 index_files.write_rows(self._folder, digit, kept)
+                self._written.update(kept)
             self.unwritten.discard(digit)
 
     def keep(self) -> None:
@@ -148,6 +163,11 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
             with contextlib.suppress(OSError):
                 self.write(None)
                 self.recovered = False
+
+    def _take_own(self, digit: str) -> None:
+        found = index_files.read_rows(self._folder, digit)
+        self._written.update(found)
+        self._take(found)
 
     def _take(self, rows: Mapping[str, IndexedRow]) -> None:
         for digest, row in rows.items():

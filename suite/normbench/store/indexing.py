@@ -206,7 +206,10 @@ class Indexer:
         spec, seed = read_seedless(path)
         run = IndexedRun(path.name, self._specs.of(spec, path).row, spec.digest, seed)
         kept, lasting = read_run(run, path, self._clock.now)
-        return _Found(kept, lasting and self._is_settled(kept.stamps, now))
+        lasting = lasting and self._is_settled(kept.stamps, now)
+        if lasting:
+            self._specs.need(spec.digest)
+        return _Found(kept, lasting)
 
     def _is_settled(self, stamps: Stamps, now: int | None) -> bool:
         if now is not None and max(stamps) > now:

@@ -27,12 +27,12 @@ _DATABASE = "mlflow.db"
 _SQLITE = "sqlite:///"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SECONDS_FOR_VERSION = 5.0
+# PostgreSQL's library would wait for minutes for a host that does not answer.
+_SOON = {"connect_timeout": 10}
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # Of PostgreSQL's own library, which would wait for minutes.
-    "PGCONNECT_TIMEOUT": "10",
 }
 # They report with a traceback what we catch and report in a sentence.
 _LOUD = ("mlflow.store.db.utils", "urllib3.connectionpool", "alembic")
@@ -228,8 +228,9 @@ def _try_database(uri: str) -> None:
     """
     import sqlalchemy
 
+    soon = _SOON if uri.startswith("postgresql") else {}
     try:
-        engine = sqlalchemy.create_engine(uri)
+        engine = sqlalchemy.create_engine(uri, connect_args=soon)
         try:
             engine.connect().close()
         finally:

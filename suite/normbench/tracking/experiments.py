@@ -176,5 +176,8 @@ def _missing_tags(
     if backend.named_views and views.NOTE not in present:
         yield views.NOTE, views.note(experiment_id)
     if backend.named_views and present.get(views.VERSION_TAG) != views.VERSION:
-        yield from views.view_tags(metric)
+        for key, value in views.view_tags(metric):
+            # Those that are there were written by somebody who did not get as far as the version.
+            if views.fingerprint(present.get(key, "")) != views.fingerprint(value):
+                yield key, value
         yield views.VERSION_TAG, views.VERSION

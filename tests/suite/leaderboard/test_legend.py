@@ -60,7 +60,7 @@ def test_columns_are_explained_if_they_are_shown(make_row, reader, catalogue):
     _, calm = only_board(make_row, reader, catalogue, [Verdict.BETTER])
     _, rough = only_board(make_row, reader, catalogue, [Verdict.UNSTABLE, Verdict.EXPLORATORY])
 
-    assert {"=", "wins", "sign flip", "d/0.50 %", "detectable %", "corr."} <= {*explained(calm)}
+    assert {"=", "wins", "sign flip", "d/0.50 %", "MDD %", "corr."} <= {*explained(calm)}
     assert not {"n", "div"} & {*explained(calm)}
     assert {"n", "div"} <= {*explained(rough)}
     assert len(explained(rough)) == len(set(explained(rough)))

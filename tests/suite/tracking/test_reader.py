@@ -32,6 +32,7 @@ from normbench.tracking import reader as module
 from normbench.tracking import sync
 from normbench.tracking.backend import open_backend, own_uri
 from normbench.tracking.entries import entries_in
+from normbench.tracking.mirror import Mirror
 from normbench.tracking.reader import MlflowReader
 
 Result = Callable[..., dict[str, Any]]
@@ -328,6 +329,62 @@ def test_declared_stages_come_along(
     assert StoreReader(store).rows() == first
     assert declared == first[0].declared
     assert [None, replace(declared, late=True)] == seen
+
+
+def test_of_two_declarations_the_earlier_stands(
+    store: RunStore,
+    tmp_path: Path,
+    other_uri: str,
+    catalogue: Catalogue,
+    publish: Callable[..., StoredRun],
+) -> None:
+    """Whichever of two stores is copied last."""
+    spec = specs(catalogue, CELLS[0], 1)[0]
+    elsewhere = RunStore.open(tmp_path / "elsewhere", create=True)
+    for place, moment in ((store, 2e9), (elsewhere, 1e9)):
+        seeds = tuple(range(5))
+        declare(place.root, Declaration(row=spec.row, stages=(5,), seeds=seeds, declared_at=moment))
+        publish(place, spec, 0.9)
+
+    seen = []
+    for place in (store, elsewhere, store):
+        sync(place, uri=other_uri)
+        seen.append(MlflowReader(other_uri).rows()[0].declared.declared_at)
+
+    assert [2e9, 1e9, 1e9] == seen
+
+
+def test_what_is_declared_later_reaches_a_row_that_was_copied_before(
+    store: RunStore, catalogue: Catalogue
+) -> None:
+    """A collector that copied the row already, and no run of it since, sends the declaration."""
+    spec = specs(catalogue, CELLS[0], 1)[0]
+    store.add(spec)
+    mirror = Mirror(store, own_uri(store))
+    mirror.update()
+    declare(store.root, Declaration(row=spec.row, stages=(2,), seeds=(0, 1), declared_at=2e9))
+
+    mirror.update()
+
+    rows = MlflowReader(own_uri(store)).rows()
+    assert StoreReader(store).rows() == rows
+    assert (2,) == rows[0].declared.stages
+
+
+def test_a_row_is_described_by_its_lowest_seed(
+    store: RunStore, catalogue: Catalogue, publish: Callable[..., StoredRun]
+) -> None:
+    """Of seeds whose specs differ in what is no part of the row, the first one speaks."""
+    for spec, origin in zip(
+        specs(catalogue, CELLS[1], 3), ("published", "given", "known"), strict=True
+    ):
+        publish(store, replace(spec, setting_origin=origin), 0.9)
+    sync(store)
+
+    rows = MlflowReader(own_uri(store)).rows()
+
+    assert ["published"] == [row.setting_origin for row in rows]
+    assert StoreReader(store).rows() == rows
 
 
 def test_settings_tuned_in_the_store_are_known_without_it(

@@ -1,0 +1,48 @@
+"""Showing a table that was made before, if nothing of it has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from normbench.cli.target import Drawn, draw
+from normbench.garbage import uncollected
+
+if TYPE_CHECKING:
+    from normbench.leaderboard.formats import Section
+    from normbench.leaderboard.reading import Reader
+    from normbench.plugins import Catalogue
+
+
+def remembered(
+    reader: Reader,
+    catalogue: Catalogue,
+    shape: str,
+    asked: Mapping[str, Any],
+    make: Callable[[], Sequence[Section]],
+) -> Drawn:
+    """Return what *make* makes, in a format; or what it made when all was as it is now.
+
+    Tables read from MLflow, and those of small stores, are made each time.
+
+    Args:
+        reader: What the table is made of.
+        catalogue: What the plugins offer.
+        shape: The format.
+        asked: All else that *make* depends on, as values of JSON.
+        make: Makes the sections.
+    """
+    from normbench.leaderboard.reading import StoreReader
+
+    with uncollected():
+        if not isinstance(reader, StoreReader):
+            return draw(make(), shape)
+        from normbench.leaderboard.remembered import Remembered
+
+        table = Remembered(reader, catalogue, {**asked, "shape": shape})
+        known = table.text()
+        if known is not None:
+            return Drawn(shape, known)
+        drawn = draw(make(), shape)
+        table.keep(drawn.text)
+        return drawn
