@@ -402,7 +402,7 @@ def _elsewhere(name: str, places: Mapping[str, Iterable[str]]) -> str:
     return f" Did you mean {' or '.join(found)}?" if found else ""
 
 
-def _built(kind: type[Any], base: Any, given: Mapping[str, Any], owner: str, section: str) -> Any:
+def _built(kind: type, base: Any, given: Mapping[str, Any], owner: str, section: str) -> Any:
     """Return *base* with the *given* fields checked and changed.
 
     Messages call a field by the word that sets it, and its default is the value in *base*.

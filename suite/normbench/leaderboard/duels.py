@@ -9,6 +9,7 @@ from functools import partial
 from statistics import stdev
 from typing import Any
 
+from normbench.leaderboard.against import LEAST_FOR_VERDICT
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.comparison import Assumptions, Duel, assumptions_of, seeds_missing
 from normbench.leaderboard.formats import Lines, Section
@@ -100,6 +101,8 @@ def _short(found: Duel, row: ReadRow) -> str:
 
 
 def _judgement(found: Duel) -> str:
+    if found.comparison.n < LEAST_FOR_VERDICT:
+        return f"fewer than {LEAST_FOR_VERDICT} pairs, too few for a verdict."
     if found.p < 0.05:
         return "hard to put down to chance."
     if found.comparison.equivalent:
@@ -145,7 +148,8 @@ def _assumed(found: Duel, seen: Assumptions | None) -> Iterator[str]:
     )
     low, high = seen.without_one
     yield (
-        f"No seed that decides alone: with any one left out, p is {p_text(low)} to {p_text(high)}."
+        "That no seed decides alone: with any one of them left out, p would be "
+        f"{p_text(low)} to {p_text(high)}."
     )
     yield (
         f"The exact sign-flip test assumes symmetry only: its p is {p_text(found.flip)} "

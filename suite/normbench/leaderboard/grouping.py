@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from normbench.comparable import comparable, titles
@@ -155,7 +155,10 @@ def tables_of(rows: Sequence[ReadRow]) -> dict[str, list[ReadRow]]:
 
 
 def _since(rows: Sequence[ReadRow], reader: Reader, since: float | None) -> list[ReadRow]:
-    """Return the rows with the runs that finished since then; rows without any are left out."""
+    """Return the rows with the runs that finished since then; rows without any are left out.
+
+    Runs without a result stay, so that a date never makes an incomplete row look complete.
+    """
     if since is None:
         return list(rows)
     names = [run.fingerprint for row in rows for run in row.runs.values() if run.score is not None]
@@ -164,8 +167,15 @@ def _since(rows: Sequence[ReadRow], reader: Reader, since: float | None) -> list
         for name, result in reader.results(names).items()
         if result.get("finished_at", 0) >= since
     }
-    kept = (
-        replace(row, runs={s: run for s, run in row.runs.items() if run.fingerprint in recent})
-        for row in rows
-    )
-    return [row for row in kept if row.runs]
+    kept = (_without_old(row, recent) for row in rows)
+    return [row for row in kept if row.scores]
+
+
+def _without_old(row: ReadRow, recent: Collection[str]) -> ReadRow:
+    """Return *row* without the results that are not among the *recent* ones."""
+    runs = {
+        seed: run
+        for seed, run in row.runs.items()
+        if run.score is None or run.fingerprint in recent
+    }
+    return replace(row, runs=runs, dated=len(row.runs) - len(runs))

@@ -109,9 +109,14 @@ def _verdict(board: Board, entry: Entry, compared: Comparison | None) -> Verdict
         alpha=board.terms.alpha,
         diverged=bool(entry.row.diverged),
         reference_diverged=bool(reference.diverged),
-        exploratory=board.exploratory or missing or unplanned,
+        exploratory=board.exploratory or missing or unplanned or _by_date(entry.row, reference),
     )
     return verdict_of(compared, given)
+
+
+def _by_date(row: ReadRow, reference: ReadRow) -> bool:
+    """Whether a date, perhaps chosen after looking, decides which seeds count."""
+    return bool(row.dated or reference.dated)
 
 
 def lacks_results(row: ReadRow, reference: ReadRow, compared: Comparison) -> bool:

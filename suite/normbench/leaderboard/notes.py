@@ -73,9 +73,16 @@ def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
     tuning = sum(row.tuning for row in members)
     if tuning:
         yield f"Left out: {counted(tuning, 'run')} at tuning seeds (from 100000 on)."
+    dated = [entry for entry in board.entries if entry.row.dated]
+    if dated:
+        yield (
+            f"Older results than --since are left out: {_each(dated, _dated)}. A date may be "
+            "chosen after looking, so such rows get no verdict beyond `exploratory`."
+        )
     short = [entry for entry in board.entries if entry.n == 1]
     if short:
-        yield f"Rows with one seed show a number, not a result: {len(short)}."
+        rows = counted(len(short), "row")
+        yield f"{rows[0].upper()}{rows[1:]} of one seed: a number, not a result."
 
 
 def _matters(board: Board, entry: Entry) -> bool:
@@ -128,6 +135,10 @@ def _name(entry: Entry) -> str:
 
 def _missing(entry: Entry) -> str:
     return f"{entry.row.norm_label} {entry.row.optimizer} has {entry.n} of {entry.planned}"
+
+
+def _dated(entry: Entry) -> str:
+    return f"{entry.row.norm_label} {entry.row.optimizer} {entry.row.dated}"
 
 
 def _left_out(entry: Entry) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -15,7 +15,6 @@ from normbench.store import (
     Declaration,
     Index,
     IndexedRow,
-    Outcome,
     RunState,
     RunStore,
     read_declarations,
@@ -57,6 +56,7 @@ class ReadRow:
         text: The spec of one of its runs as JSON; read when something of it is asked for.
         runs: Runs by seed; none of them was trained for tuning.
         tuning: Runs that were left out because they were trained for tuning.
+        dated: Results that were left out because they are older than was asked for.
         declared: The stages that seeds are added in, where they were declared.
         table: What rows of one table share, see :func:`normbench.comparable.comparable`; empty
             where that is still to be read from the spec.
@@ -74,6 +74,7 @@ class ReadRow:
     text: str | bytes = field(repr=False)
     runs: Mapping[int, ReadRun]
     tuning: int = 0
+    dated: int = 0
     declared: Declaration | None = None
     table: str = field(default="", repr=False)
 
@@ -177,42 +178,15 @@ class StoreReader:
             read_row(index.rows[row], own, declared.get(row)) for row, own in sorted(runs.items())
         ]
 
-    def results(self, fingerprints: Iterable[str]) -> Results:
+    def results(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return the results of runs, by fingerprint; those without one are left out."""
-        found = ((name, self.index.outcome(name)) for name in fingerprints)
-        return Results({name: outcome for name, outcome in found if outcome is not None})
+        found = ((name, self.index.result(name)) for name in fingerprints)
+        return {name: result for name, result in found if result is not None}
 
     def environments(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return where runs with a result were trained, by fingerprint, as far as it is known."""
         found = ((name, self.index.environment(name)) for name in fingerprints)
         return {name: _parsed(text) for name, text in found if text}
-
-
-class Results(Mapping[str, Mapping[str, Any]]):
-    """Results by fingerprint, each made when it is asked for: all together they are large.
-
-    Args:
-        outcomes: What the index keeps of them.
-    """
-
-    def __init__(self, outcomes: Mapping[str, Outcome]) -> None:
-        self._outcomes = outcomes
-
-    def __getitem__(self, fingerprint: str) -> Mapping[str, Any]:
-        """Return the result of a run.
-
-        Raises:
-            KeyError: If it has none.
-        """
-        return self._outcomes[fingerprint].result()
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the runs."""
-        return iter(self._outcomes)
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._outcomes)
 
 
 @lru_cache(maxsize=1024)

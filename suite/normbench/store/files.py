@@ -194,9 +194,10 @@ def _content(path: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         parts = []
-        while part := os.read(descriptor, _READ_BYTES):
+        # Of a file, unlike a pipe, less than asked for comes only at its end.
+        while len(part := os.read(descriptor, _READ_BYTES)) == _READ_BYTES:
             parts.append(part)
-        return b"".join(parts)
+        return b"".join([*parts, part]) if parts else part
     finally:
         os.close(descriptor)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from normbench.specs import RunSpec
 from normbench.store.folders import RunState
@@ -76,7 +76,8 @@ class Index:
         They are had without reading what is known of the runs. How far a run is that trains plays
         no part in them.
         """
-        shown = [(shard.digest, _shown(changed)) for shard, changed in self.parts.values()]
+        parts = [self.parts[digit] for digit in sorted(self.parts)]
+        shown = [(shard.digest, _shown(changed)) for shard, changed in parts]
         return hashlib.md5(repr(shown).encode(), usedforsecurity=False).hexdigest()
 
     @cached_property
@@ -102,16 +103,27 @@ class Index:
 
     def outcome(self, fingerprint: str) -> Outcome | None:
         """Return what tables use of the result of a run; None if it has none."""
-        shard, changed = self.parts.get(fingerprint[:1], _NOTHING)
+        part = self.parts.get(fingerprint[:1], _NOTHING)
+        shard, changed = part.shard, part.changed
         if fingerprint in changed:
             kept = changed[fingerprint]
             return kept and kept.outcome
         place = shard.places.get(fingerprint)
         return None if place is None else shard.outcomes[place]
 
+    def result(self, fingerprint: str) -> Mapping[str, Any] | None:
+        """Return what is kept of the result of a run; None if it has none."""
+        part = self.parts.get(fingerprint[:1], _NOTHING)
+        place = None if fingerprint in part.changed else part.shard.places.get(fingerprint)
+        if place is not None:
+            return part.shard.outcomes.result(place)
+        outcome = self.outcome(fingerprint)
+        return None if outcome is None else outcome.result()
+
     def environment(self, fingerprint: str) -> str:
         """Return where a run with a result was trained, as JSON; empty if that is not known."""
-        shard, changed = self.parts.get(fingerprint[:1], _NOTHING)
+        part = self.parts.get(fingerprint[:1], _NOTHING)
+        shard, changed = part.shard, part.changed
         if fingerprint in changed or fingerprint not in shard.places:
             outcome = self.outcome(fingerprint)
             return outcome.environment if outcome else ""

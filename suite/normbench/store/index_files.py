@@ -86,7 +86,7 @@ def pack(head: Mapping[str, Any], parts: Sequence[bytes]) -> bytes:
     return to_json(line) + b"\n" + body
 
 
-def read_parts(file: Path) -> tuple[dict[str, Any], list[memoryview | bytes]]:
+def read_parts(file: Path) -> tuple[dict[str, Any], list[bytes]]:
     """Return the first line and the parts of a file that :func:`pack` made.
 
     Raises:
@@ -106,14 +106,14 @@ def read_parts(file: Path) -> tuple[dict[str, Any], list[memoryview | bytes]]:
         or zlib.crc32(memoryview(data)[starts:]) != line["checksum"]
     ):
         raise ValueError(f"{file.name} is damaged")
-    parts: list[memoryview | bytes] = []
+    parts: list[bytes] = []
     for size in line["sizes"]:
         parts.append(data[starts : starts + size])
         starts += size
     return line, parts
 
 
-def numbers(kind: str, data: memoryview | bytes) -> array[Any]:
+def numbers(kind: str, data: bytes) -> array[Any]:
     """Return the array of a part.
 
     Raises:

@@ -7,7 +7,7 @@ is what no table shows, such as the hash of the weights.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby
 from math import isfinite
@@ -110,11 +110,50 @@ def encode(outcomes: Sequence[Outcome | None]) -> tuple[dict[str, Any], bytes]:
     columns["target"] = squeezed([outcome.target for outcome in there])
     for name in ("places", "environment"):
         kinds: dict[Any, int] = {}
-        values = (getattr(outcome, name) for outcome in there)
-        columns[name] = squeezed([kinds.setdefault(value, len(kinds)) for value in values])
+        found = (getattr(outcome, name) for outcome in there)
+        columns[name] = squeezed([kinds.setdefault(value, len(kinds)) for value in found])
         columns[f"{name}_kinds"] = list(kinds)
     columns["there"] = squeezed([int(outcome is not None) for outcome in outcomes])
     return columns, b"".join(outcome.numbers for outcome in there)
+
+
+class KeptResult(Mapping[str, Any]):
+    """What is kept of one result, read from the columns where it is asked for.
+
+    Args:
+        outcomes: The columns.
+        place: Where it is in them.
+    """
+
+    __slots__ = ("_outcomes", "_place")
+
+    def __init__(self, outcomes: Outcomes, place: int) -> None:
+        self._outcomes, self._place = outcomes, place
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a field.
+
+        Raises:
+            KeyError: If the result lacks it, or it was left out.
+        """
+        found = self._outcomes.field(name, self._place)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a field, or *default*."""
+        found = self._outcomes.field(name, self._place)
+        return default if found is None else found
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the fields."""
+        names = (*FACTS, _TARGET, *_MOMENTS)
+        return (name for name in names if self._outcomes.field(name, self._place) is not None)
+
+    def __len__(self) -> int:
+        """Return how many fields there are."""
+        return sum(1 for _ in self)
 
 
 class Outcomes:
@@ -134,7 +173,7 @@ class Outcomes:
         count = sum(there)
         ends = list(accumulate(there))
         self._place = [end - 1 if here else None for here, end in zip(there, ends, strict=True)]
-        self._facts = [loose(columns[name], count) for name in FACTS] if count else []
+        self._facts = {name: loose(columns[name], count) for name in FACTS} if count else {}
         self._targets = loose(columns["target"], count)
         self._kinds = [tuple(map(tuple, kind)) for kind in columns["places_kinds"]]
         self._of_kind = loose(columns["places"], count)
@@ -145,6 +184,28 @@ class Outcomes:
         self._numbers = numbers
         if self._starts[-1] != len(numbers):
             raise ValueError("the numbers do not fit their columns")
+
+    def result(self, position: int) -> KeptResult | None:
+        """Return the result of the run at *position*; None if it has none."""
+        place = self._place[position]
+        return None if place is None else KeptResult(self, place)
+
+    def field(self, name: str, place: int) -> Any:
+        """Return a field of the result at a *place* among the results; None if it lacks it."""
+        column = self._facts.get(name)
+        if column is not None:
+            return column[place]
+        if name == _TARGET:
+            target = self._targets[place]
+            return target if target is None else dict(target)
+        numbers = array("d", self._numbers[self._starts[place] : self._starts[place + 1]])
+        groups = _grouped(self._kinds[self._of_kind[place]])
+        parts = {
+            part: dict(zip(quantities, numbers[span].tolist(), strict=True))
+            for when, part, quantities, span in groups
+            if when == name
+        }
+        return parts or None
 
     def environment(self, position: int) -> str:
         """Return where the run at *position* was trained, as JSON; empty if that is not known."""
@@ -158,7 +219,7 @@ class Outcomes:
             return None
         target = self._targets[place]
         return Outcome(
-            tuple([column[place] for column in self._facts]),
+            tuple([column[place] for column in self._facts.values()]),
             target if target is None else tuple((name, value) for name, value in target),
             self._kinds[self._of_kind[place]],
             self._numbers[self._starts[place] : self._starts[place + 1]],

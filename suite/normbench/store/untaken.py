@@ -60,7 +60,10 @@ def _waits(store: RunStore, content: dict[str, Any], members: Collection[str]) -
     if not all(known[run].done for run in members):
         return False
     drawn = len(content["trials"])
-    return drawn < content["budget"] or not _is_taken(store.root, content["id"], drawn)
+    if drawn < content["budget"]:
+        return True
+    judged = content.get("concluded", 0) >= drawn
+    return not judged and not _is_taken(store.root, content["id"], drawn)
 
 
 def _is_taken(root: Path, study: str, trials: int) -> bool:

@@ -21,7 +21,7 @@ from normbench.tuning.commands import cell_words, trial_words
 from normbench.tuning.edges import Edge
 from normbench.tuning.known import Kept, keep_setting
 from normbench.tuning.plan import Specs, Tuning, plan_study, trial_specs
-from normbench.tuning.record import read_study, read_trials, write_drawn
+from normbench.tuning.record import conclude, read_study, read_trials, write_drawn
 from normbench.tuning.study import DEFAULT_NUMBER, Study, Trial
 
 
@@ -243,6 +243,8 @@ class Conduct:
             spec = drawn.specs[choice.winner.number][0]
             kept = keep_setting(store, study, choice.winner, spec, self._catalogue)
             choice = self._choice(store, study)
+        if study.complete:
+            conclude(store, study)
         return TuningReport(
             study=study,
             store=store.root,

@@ -58,13 +58,31 @@ def write_drawn(store: RunStore, plan: Plan, trials: Sequence[Trial], default: T
         kept = {trial["number"]: trial for trial in before["trials"]}
         for trial in trials:
             kept[trial.number] = _merged(path, kept.get(trial.number), trial)
-        content = {
-            **_head(plan),
+        runs = {
             "default": _merged(path, {**before["default"], "values": default.values}, default),
             "trials": [kept[number] for number in sorted(kept)],
         }
-        with explained("record the study at", path), open_folder(path.parent) as folder:
-            write_whole(path.name, to_json(content), folder=folder)
+        same = {name: before[name] for name in runs} == runs
+        concluded = before.get("concluded", 0) if same else 0
+        _write(path, {**_head(plan), **runs, "concluded": concluded})
+
+
+def conclude(store: RunStore, study: Study) -> None:
+    """Record that all trials of *study* were judged, whatever came of it.
+
+    Raises:
+        StoreError: If the store cannot be written.
+    """
+    path = _path(store, study.id)
+    with store.lock(_LOCK, wait=None):
+        content = _read(path)
+        if content is not None and content.get("concluded", 0) < len(study.trials):
+            _write(path, {**content, "concluded": len(study.trials)})
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with explained("record the study at", path), open_folder(path.parent) as folder:
+        write_whole(path.name, to_json(content), folder=folder)
 
 
 def read_study(

@@ -238,7 +238,7 @@ def test_compare_shows_every_seed_and_a_sentence(invoke, root):
     assert "The test accuracy of batch_norm with sgd is 4." in words
     assert "points higher (better) on average over 6 seeds" in words
     assert "hard to put down to chance." in words
-    assert "with any one left out, p is" in words
+    assert "with any one of them left out, p would be" in words
 
 
 def test_compare_swapped_is_the_mirror(invoke, root):

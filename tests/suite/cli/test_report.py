@@ -87,6 +87,7 @@ def test_only_and_seeds_choose_cells(invoke, study):
 def test_no_store_is_an_empty_one(invoke, tmp_path, monkeypatch):
     """Without a store the report says that nothing is trained, and is written where it is said."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NORMBENCH_STORE", raising=False)
     done = invoke("report", "deepobs_small", "--format", "html")
 
     assert 0 == done.exit_code

@@ -180,7 +180,23 @@ def test_one_seed_is_a_number_and_no_result(boards, make_row):
     entry = board.entries[0]
 
     assert (0.99, None, Verdict.TOO_FEW) == (entry.mean, entry.interval, entry.verdict)
-    assert "Rows with one seed show a number" in notes(board)
+    assert "of one seed: a number" in notes(board)
+
+
+@pytest.mark.parametrize("old", [0, 1])
+def test_a_date_confirms_nothing(boards, make_row, old):
+    """A date neither hides that seeds lack results nor chooses among a row's seeds unseen."""
+    base = make_row(scores=(*GOOD, 0.92))
+    row = make_row("batch_norm", scores=(*BETTER, 0.96), missing=() if old else (7,))
+    times = {run.fingerprint: 100.0 for each in (base, row) for run in each.runs.values()}
+    times |= dict.fromkeys([run.fingerprint for run in row.runs.values()][:old], 10.0)
+    finished = {"outcome": "finished", "score": 0.9}
+    details = {name: {**finished, "finished_at": moment} for name, moment in times.items()}
+    board = boards(base, row, details=details, since=50.0)[0]
+
+    assert "exploratory" == verdicts(board)["batch_norm"]
+    assert old == ("Older results than --since are left out" in notes(board))
+    assert old != ("Seeds without a result" in notes(board))
 
 
 def test_unpaired_seeds_are_flagged(boards, make_row):

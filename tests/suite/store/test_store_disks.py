@@ -82,7 +82,7 @@ def test_a_checkpoint_beyond_the_file_size_limit_leaves_the_old_one(run, remote)
 def test_errors_name_path_cause_and_fix(store, make_spec, monkeypatch, number, cause):
     """Whatever the system refuses, the error says which path, why, and what to do."""
     run = store.add(make_spec())
-    monkeypatch.setattr(os, "open", lambda *_, **__: _fail(number))
+    monkeypatch.setattr(os, "open", _reading_only(os.open, number))
 
     with pytest.raises(StoreError, match=f"cannot write {run.path}: {cause}"):
         run.claim({})
@@ -102,6 +102,16 @@ def test_closing_lets_go_even_if_the_reason_cannot_be_written(run, monkeypatch):
 
     assert RunState.INTERRUPTED is run.state()
     assert 2 == run.claim({}).number
+
+
+def _reading_only(real, number):
+    """Return an ``os.open`` that opens files to read, and fails at all else."""
+    reading = os.O_RDONLY | os.O_CLOEXEC
+
+    def open_file(path, flags, *rest, **named):
+        return real(path, flags, *rest, **named) if flags == reading else _fail(number)
+
+    return open_file
 
 
 def _fail(number):
