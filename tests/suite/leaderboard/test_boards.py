@@ -190,7 +190,7 @@ def test_a_date_confirms_nothing(boards, make_row, old):
     row = make_row("batch_norm", scores=(*BETTER, 0.96), missing=() if old else (7,))
     times = {run.fingerprint: 100.0 for each in (base, row) for run in each.runs.values()}
     times |= dict.fromkeys([run.fingerprint for run in row.runs.values()][:old], 10.0)
-    finished = {"outcome": "finished", "score": 0.9}
+    finished = {"outcome": "finished", "train_seconds": 1.0, "time_to_target": {"target": None}}
     details = {name: {**finished, "finished_at": moment} for name, moment in times.items()}
     board = boards(base, row, details=details, since=50.0)[0]
 
