@@ -122,9 +122,17 @@ def test_tags_say_how_far_rows_and_experiments_are(
 
     held = contents(store)
     expected = {
-        ROW: ("1 of 6", "2 queued, 1 done, 2 failed, 1 cancelled", "2.5 s of one device"),
+        ROW: (
+            "1 of 6",
+            "2 queued, 1 done, 1 failed, 1 timed out, 1 cancelled",
+            "2.5 s of one device",
+        ),
         f"{EXPERIMENT}/batch_norm+adam": ("1 of 1", "1 done", "none"),
-        EXPERIMENT: ("2 of 7", "2 queued, 2 done, 2 failed, 1 cancelled", "2.5 s of one device"),
+        EXPERIMENT: (
+            "2 of 7",
+            "2 queued, 2 done, 1 failed, 1 timed out, 1 cancelled",
+            "2.5 s of one device",
+        ),
     }
     for name, words in expected.items():
         tags = held[name] if name == EXPERIMENT else held[name]["tags"]
