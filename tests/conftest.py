@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -15,6 +16,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Set by libraries on first use: pytest, scikit-learn, torch.
 _NOT_OURS = ("PYTEST_", "KMP_", "TORCHINDUCTOR_", "TRITON_")
+
+
+def pytest_collection_finish() -> None:
+    """Take what modules hold out of garbage collection, which looks at all of it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -20,6 +20,7 @@ from normbench.planning import check_resumable, plan
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.report import Row, rows_of
 from normbench.resolve import Request
+from normbench.rungs import check_engine
 from normbench.specs import ComponentSpec, RunSpec
 from normbench.store import RunStore, StoredRun, store_path
 
@@ -41,6 +42,7 @@ class Report:
         trained: Runs that ended with a result during the call; the others had one before, or have
             none yet.
         tracking: What was sent to MLflow, in words; empty if nothing was.
+        behind: What MLflow lacks of the store, in a sentence; empty if nothing that is known of.
         observed: Runs that had a result before and got series during the call.
         lacking: The series that were asked for and are not there, in a sentence for each run.
         going_on: How to go on, if the launcher was told not to wait for the runs; else empty.
@@ -51,6 +53,7 @@ class Report:
     store: Path
     trained: int = 0
     tracking: str = ""
+    behind: str = ""
     observed: int = 0
     lacking: tuple[str, ...] = ()
     going_on: str = ""
@@ -67,6 +70,8 @@ class Report:
             "store": str(self.store),
             "trained": self.trained,
             "observed": self.observed,
+            "tracking": self.tracking,
+            "behind": self.behind,
             "rows": [row.to_dict() for row in self.rows],
             "lacking": list(self.lacking),
             "going_on": self.going_on,
@@ -99,6 +104,7 @@ class Launching:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         slots: Runs trained at once on the processor or on each GPU; None for one on each core or
             GPU, ``auto`` for as many on each GPU as its memory allows.
+        engine: ``auto``, ``eager``, ``graph`` or ``compile``; how steps are carried out.
         data_dir: Data folder; None for the default place.
         launcher: Who starts the workers.
         launcher_options: Words for that launcher alone.
@@ -114,6 +120,7 @@ class Launching:
     store: Path | None = None
     device: str = "auto"
     slots: Slots = None
+    engine: str = "auto"
     data_dir: Path | None = None
     launcher: str = "local"
     launcher_options: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +151,7 @@ def run(
     data_dir: str | Path | None = None,
     device: str = "auto",
     slots: Slots = None,
+    engine: str = "auto",
     launcher: str = "local",
     launcher_options: Mapping[str, str] | None = None,
     time_limit: float | None = None,
@@ -180,6 +188,8 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         slots: Runs trained at once on the processor or on each GPU; ``"auto"`` for as many on each
             GPU as its memory allows.
+        engine: ``auto`` for the fastest way to carry out steps that holds on the device,
+            ``eager``, ``graph`` (CUDA only) or ``compile``; kept on resume.
         launcher: Who starts the workers.
         launcher_options: Words for that launcher alone, such as ``{"partition": "gpu"}``.
         time_limit: Seconds that a run may take.
@@ -213,6 +223,7 @@ def run(
         store=root,
         device=device,
         slots=slots,
+        engine=engine,
         launcher=launcher,
         launcher_options=launcher_options or {},
         time_limit=time_limit,
@@ -260,13 +271,15 @@ def check_launching(launching: Launching, catalogue: Catalogue) -> None:
     """Check what can be known of a launch before anything is written.
 
     Raises:
-        UsageError: If there is no such launcher, or no such device where this machine trains.
+        UsageError: If there is no such launcher, or no such device where this machine trains, or
+            that device cannot have the engine.
     """
     launcher = catalogue.get(Launcher, launching.launcher).load()()
     if hasattr(launcher, "check"):
         launcher.check(launching.launcher_options)
     if launching.launcher == "local":
-        devices(launching.device, launching.slots)
+        chosen = devices(launching.device, launching.slots)
+        check_engine(launching.engine, chosen[0])
         if launching.launcher_options:
             names = ", ".join(sorted(launching.launcher_options))
             raise UsageError(
@@ -319,13 +332,14 @@ def _train(
     with collector or nullcontext():
         if fingerprints:
             going_on = _launch(store, fingerprints, catalogue, launching)
-    tracking = str(collector.stop()) if collector else ""
+    sent = collector.stop() if collector else None
     after = store.indexed(names)
     return Report(
         rows=tuple(rows_of(runs, after)),
         store=store.root,
         trained=sum(after[name].done and not before[name].done for name in names),
-        tracking=tracking,
+        tracking=str(sent) if sent else "",
+        behind=sent.behind if sent else "",
         observed=sum(before[name].lacking and not after[name].lacking for name in names),
         lacking=tuple(_lacking(run) for run in runs if after[run.fingerprint].lacking),
         going_on=going_on or "",
@@ -364,6 +378,7 @@ def _launch(
         fingerprints=fingerprints,
         device=launching.device,
         slots=launching.slots,
+        engine=launching.engine,
         data_folder=data_folder(launching.data_dir),
         plugin_files=catalogue.files,
         keep_weights=launching.keep_weights,

@@ -108,7 +108,7 @@ class Optimizer(Component):
         decoupled_weight_decay: Weight decay acts on the weights, not through the gradient; the
             optimizer then keeps its own default instead of the problem's L2 coefficient.
         needs_closure: ``step`` evaluates the loss itself, through a closure.
-        capturable: ``step`` may be captured in a CUDA graph.
+        capturable: ``step`` may be captured in a CUDA graph, with learning rates in tensors.
         elementwise: The update of each number depends on that number's history alone.
         averages_weights: The weights to evaluate are an average, reached by the optimizer's
             ``eval()`` and left by its ``train()``.

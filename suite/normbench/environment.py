@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from normbench.engine.precision import computed_in
 from normbench.forecast.hardware import processor_name
 from normbench.plugins import Catalogue
 
@@ -29,6 +30,7 @@ def environment(device: torch.device, catalogue: Catalogue) -> dict[str, Any]:
         "platform": platform.platform(),
         "command": sys.argv,
         "threads": torch.get_num_threads(),
+        "computed_in": {"tf32": computed_in("tf32", device)},
         "plugins": [f"{plugin.name} ({plugin.origin})" for plugin in catalogue.plugins],
     }
 

@@ -29,6 +29,10 @@ class StoreError(NormbenchError):
     """The run store cannot be read or written; nothing in it was damaged."""
 
 
+class NoStoreError(StoreError, UsageError):
+    """The folder is no run store, and none can be made in it; exit code 2."""
+
+
 class BusyError(StoreError):
     """Another process is doing the same work on the store, and will complete it."""
 

@@ -6,7 +6,9 @@ Bare words (``lr=0.02``) are the optimizer's; others carry a prefix (``protocol.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +80,21 @@ def _value(word: str) -> Any:
     """Return the value of ``NAME=VALUE`` in the type that YAML gives it."""
     _, _, text = word.partition("=")
     try:
-        parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=True)
+        # What refers to something else may come to another value next time.
+        return _parsed(text) if "${" in text else deepcopy(_remembered(text))
     except (OmegaConfBaseException, YAMLError) as error:
         raise UsageError(f"the word {word!r} could not be read: {error}.") from None
+
+
+@lru_cache(maxsize=4096)
+def _remembered(text: str) -> Any:
+    """Return the same as :func:`_parsed`; suites say the same words thousands of times."""
+    return _parsed(text)
+
+
+def _parsed(text: str) -> Any:
+    """Return the value that YAML reads in *text*."""
+    parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=True)
     return parsed["value"] if isinstance(parsed, dict) else None
 
 
@@ -129,11 +143,29 @@ def read_yaml(path: Path) -> Mapping[Any, Any]:
         raise UsageError("it does not exist. Give an existing file.") from None
     except MarkedYAMLError as error:
         raise UsageError(f"it cannot be read: {_in_a_line(error)}. Mend its YAML.") from None
-    except (OSError, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"it cannot be read: {' '.join(str(error).split())}.") from None
-    if not isinstance(content, dict):
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise UsageError(
+            f"it is not text in UTF-8: its byte {error.start + 1} is {byte:#x}. "
+            "Expected YAML in UTF-8: check that it is the right file, or save it so."
+        ) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"it cannot be read: {reason}. Give a YAML file.") from None
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise UsageError(
+            f"it cannot be read: {' '.join(str(error).split())}. Expected YAML."
+        ) from None
+    if not isinstance(content, dict) or _is_prose(content):
         raise UsageError("it holds no mapping: expected lines NAME: VALUE.")
     return content
+
+
+def _is_prose(content: Mapping[Any, Any]) -> bool:
+    """Whether a file was one sentence, which OmegaConf takes for a key without a value."""
+    return len(content) == 1 and all(
+        value is None and " " in str(key) for key, value in content.items()
+    )
 
 
 def _in_a_line(error: MarkedYAMLError) -> str:

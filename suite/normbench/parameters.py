@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, cast
 
 from normbench.errors import UsageError, unknown_name
@@ -199,6 +200,7 @@ def rule(default: Value, summary: str, **details: Any) -> Any:
     return dataclasses.field(default=default, metadata={"summary": summary, **details})
 
 
+@cache
 def rules_of(rules: type) -> tuple[Parameter, ...]:
     """Return the parameters that the fields of a dataclass of :func:`rule` fields declare."""
     return tuple(

@@ -48,13 +48,15 @@ def _plan(
     dataset = catalogue.get(Dataset, specs[0].problem.dataset.name)
     if _unusual(specs[0], problem) or _depends_on_parameters(specs[0]):
         # Only a built network knows its sites; torch is imported for nothing else before a launch.
-        from normbench.build import build_network, try_shapes
+        from normbench.build import build_network, sketch_network, try_shapes
 
-        built = build_network(specs[0], catalogue)
         if _depends_on_parameters(specs[0]):
             from normbench.engine.session import build_optimizer
 
+            built = build_network(specs[0], catalogue)
             build_optimizer(specs[0], built, catalogue)
+        else:
+            built = sketch_network(specs[0], catalogue)
         if dataset.content == "images":
             try_shapes(built, dataset.shape, specs[0].problem.training.batch_size)
     _check_rules(specs[0], dataset)
@@ -120,9 +122,9 @@ def check_built(specs: Iterable[RunSpec], catalogue: Catalogue) -> None:
     """
     for spec in specs:
         if spec.ablation.sites is not None:
-            from normbench.build import build_network
+            from normbench.build import sketch_network
 
-            build_network(spec, catalogue)
+            sketch_network(spec, catalogue)
 
 
 def check_resumable(specs: Iterable[RunSpec], catalogue: Catalogue, folder: Path | None) -> None:

@@ -12,6 +12,8 @@ from normbench.specs import RunSpec
 from normbench.store import IndexedRun, RunState, StoredRun, index_run
 
 _DONE = (RunState.FINISHED, RunState.DIVERGED)
+# What the message says of them is all that there is to say.
+_LIMITS = (RunState.TIMED_OUT, RunState.OUT_OF_MEMORY)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -123,5 +125,6 @@ def _message(run: StoredRun) -> str:
     if not attempts:
         return ""
     traceback = attempts[-1].folder / "traceback.txt"
-    where = f" (traceback: {traceback})" if traceback.is_file() else ""
+    told = attempts[-1].outcome in _LIMITS or not traceback.is_file()
+    where = "" if told else f" (traceback: {traceback})"
     return attempts[-1].message + where

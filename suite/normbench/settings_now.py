@@ -26,6 +26,20 @@ def stands_for(origin: str, kind: str) -> bool:
     return parts[0] == kind and SUPERSEDED not in parts and " + given " not in origin
 
 
+def kind_of(origin: str) -> str:
+    """Return how a setting was found, in one word.
+
+    That is ``known``, ``published``, ``default``, ``superseded``, ``given`` by hand in whole or in
+    part, or ``other`` for that of another cell.
+    """
+    if SUPERSEDED in origin.split(", "):
+        return SUPERSEDED
+    if origin == "given" or " + given " in origin:
+        return "given"
+    first = origin.partition(",")[0]
+    return "other" if first.startswith("of ") else first
+
+
 def has_settings(
     catalogue: Catalogue, problem: str, norm: str, optimizer: str, protocol: str
 ) -> bool:

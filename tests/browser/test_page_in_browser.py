@@ -183,12 +183,15 @@ def test_a_policy_stops_what_is_added(tab, path, tmp_path):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_a_phone_shows_it_without_scrolling_sideways(opened, dark):
-    """At 375 pixels the page is as wide as the screen, and the verdict of a row is in sight."""
+    """At 375 pixels page and figures fit the screen, and the verdict of a row is in sight."""
     opened.size(375, 800)
     opened.dark(dark)
 
     assert 375 == opened.evaluate("document.documentElement.scrollWidth")
     edges = f"{SHOWN}.map(row => row.querySelector('.verdict').getBoundingClientRect().right)"
+    assert max(opened.evaluate(edges)) <= 375
+    figures = "[...document.querySelectorAll('svg.figure')]"
+    edges = f"{figures}.map(drawn => drawn.getBoundingClientRect().right)"
     assert max(opened.evaluate(edges)) <= 375
 
 

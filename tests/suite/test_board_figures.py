@@ -255,6 +255,58 @@ def test_a_cell_of_several_settings_is_no_choice_of_the_best():
     assert "2 settings" in [text.get_text() for text in texts_of(heatmap(board))]
 
 
+def test_a_tile_says_which_of_several_settings_it_shows():
+    """The tuned row stands for the cell, whatever its scores; the figure names the other."""
+    rows = [
+        MADE.made_row(norm, optimizer, scores, origin=origin, setting=setting)
+        for norm in ("none", "batch_norm")
+        for optimizer in ("momentum", "sgd")
+        for origin, setting, scores in (
+            [("known", {"lr": 1}, (0.6, 0.62, 0.61)), ("default", {}, (0.9, 0.92, 0.91))]
+            if (norm, optimizer) == ("batch_norm", "sgd")
+            else [("default", {}, (0.8, 0.82, 0.84))]
+        )
+    ]
+    (board,) = make_boards(MADE.Rows(rows), load_catalogue(), Wanted())
+    texts = [text.get_text() for text in texts_of(heatmap(board))]
+    below = " ".join(next(text for text in texts if "Of several settings" in text).split())
+
+    assert ["-21.00", "lr=1, 1 of 2"] == next(t for t in texts if "1 of 2" in t).split("\n")[::2]
+    assert "batch_norm sgd: lr=1 (known), not untuned. Choose with --setting" in below
+    assert "1 row tuned, 3 rows untuned" in below
+    assert 3 == sum(text.endswith("\nuntuned") for text in texts)
+
+
+@pytest.mark.parametrize("rows", [2, 20])
+def test_times_to_the_target_are_censored(rows):
+    """A line rises by one seed's share at its time, and seeds that miss the target never count."""
+    made = [MADE.made_row(f"norm_{i}", "sgd", [0.8, 0.82, 0.81, 0.83]) for i in range(rows)]
+    epochs = {0: 2, 1: 5, 2: None, 3: 5}
+    details = {
+        run.fingerprint: {
+            "outcome": "finished",
+            "train_seconds": 1.0,
+            "time_to_target": {
+                "target": 0.8,
+                "reached": bool(epochs[seed] and row is not made[1]),
+                "epochs": epochs[seed],
+                "seconds": 1.0,
+            },
+        }
+        for row in made
+        for seed, run in row.runs.items()
+    }
+    (board,) = make_boards(MADE.Rows(made, details), load_catalogue(), Wanted())
+    lines = draw_board_figure("time_to_target", [board]).axes[0].get_lines()
+    shares = {tuple(line.get_ydata()) for line in lines}
+
+    assert {(0, 0.25, 0.5, 0.75, 0.75), (0, 0)} == shares
+    assert [0, 2, 5, 5, 5.25] == pytest.approx(list(lines[-1].get_xdata()))
+    assert rows == len(lines)
+    with pytest.raises(UsageError, match="has no target"):
+        draw_board_figure("time_to_target", boards_of(NORMS))
+
+
 def test_groups_of_ranks_are_the_longest_ones():
     """Ranks closer than the width are joined; a group within another is not drawn."""
     assert [(0, 2), (2, 3)] == _groups([1.0, 1.5, 2.4, 3.5], 1.5)
@@ -291,7 +343,7 @@ def test_what_cannot_be_drawn_is_said_with_the_fix():
 
     with pytest.raises(UsageError, match="takes 8 problems and 3 methods"):
         draw_board_figure("critical_difference", boards)
-    with pytest.raises(UsageError, match=r"these runs are of 2: .* problem=cifar10_3c3d"):
+    with pytest.raises(UsageError, match=r"these runs are of 2: .* --problem cifar10_3c3d"):
         draw_board_figure("forest", boards)
     with pytest.raises(UsageError, match="takes two problems or more"):
         draw_board_figure("profiles", boards[:1])

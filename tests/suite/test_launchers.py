@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from normbench import UsageError
 from normbench.api import Launching, check_launching
 from normbench.launchers.base import LaunchRequest
-from normbench.launchers.devices import devices, parse_slots
+from normbench.launchers.devices import cores, devices, parse_slots
 from normbench.launchers.kernel import oom_kills
 from normbench.launchers.launches import LaunchFolder, launches, read_runs
-from normbench.launchers.local import Scheduler
+from normbench.launchers.local import Scheduler, _shares
 from normbench.launchers.packing import CONTEXT_BYTES, GpuMemory, GpuSlots, slots_by_memory
 from normbench.launchers.tally import Tally
 from normbench.plugins import load_catalogue
@@ -47,6 +47,23 @@ def test_processor_has_a_slot_for_each_core_this_process_may_use():
     """Without --slots every core trains one run."""
     assert ["cpu"] * len(os.sched_getaffinity(0)) == devices("cpu", None)
     assert ["cpu"] * 5 == devices("cpu", 5)
+
+
+@pytest.mark.parametrize(
+    ("slots", "found", "shared"),
+    [
+        (None, ["cpu"] * len(cores()), False),
+        (None, ["cpu"] * (len(cores()) + 1), True),
+        (1, ["cuda:0", "cuda:1"], False),
+        (2, ["cuda:0", "cuda:0", "cuda:1", "cuda:1"], True),
+        ("auto", ["cuda:0", "cuda:1"], True),
+    ],
+)
+def test_times_count_where_each_run_has_a_core_or_gpu_to_itself(tmp_path, slots, found, shared):
+    """More runs than cores share them; a GPU is shared as soon as it may train two."""
+    request = LaunchRequest(store=tmp_path, data_folder=tmp_path, slots=slots)
+
+    assert shared == _shares(found, request)
 
 
 def test_gpus_are_pinned_one_a_slot(monkeypatch):

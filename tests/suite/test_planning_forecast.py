@@ -62,7 +62,7 @@ def store(tmp_path):
     return RunStore.open(tmp_path / "store", create=True)
 
 
-def finish(store, asked, scores, *, outcome="finished", seconds=30.0, device="cpu", shared=False):
+def finish(store, asked, scores, *, outcome="finished", seconds=30.0, device="cpu", **more):
     """Add the runs of a request and give each a result."""
     for spec, score in zip(resolve(asked, CATALOGUE), scores, strict=True):
         attempt = store.add(spec).claim({"hardware": {"device": device_name("cpu")}})
@@ -77,7 +77,8 @@ def finish(store, asked, scores, *, outcome="finished", seconds=30.0, device="cp
                     "evaluation_seconds": 3.0,
                     "peak_memory_mb": 512.0,
                     "device": device,
-                    "shared": shared,
+                    "shared": False,
+                    **more,
                 }
             )
 
@@ -227,7 +228,7 @@ def test_many_runs_are_read_from_the_index(store, monkeypatch):
 
 
 def test_share_of_an_interrupted_run_is_read_from_the_index(store, monkeypatch):
-    """One epoch of three is a third of the work, by the index as by the run's own files."""
+    """One epoch of three is a third of the work, and of a whole run's time, by file as by index."""
     attempt = store.add(resolve(request(seeds=1), CATALOGUE)[0]).claim({})
     with attempt:
         for epoch in (0, 1):
@@ -239,11 +240,13 @@ def test_share_of_an_interrupted_run_is_read_from_the_index(store, monkeypatch):
 
     assert [pytest.approx(1 / 3)] == [run.share for run in many.runs]
     assert [pytest.approx(2 / 3)] == few.left == many.left
+    whole = replace(few.runs[0], state=RunState.FINISHED, seconds=30.0)
+    assert pytest.approx(20.0) == replace(few, runs=(*few.runs, whole)).expected_seconds_left
 
 
 def test_cost_comes_from_finished_runs_of_such_a_device(store):
-    """Mean seconds of the row's finished runs; runs of another device say nothing."""
-    finish(store, request(seeds=1), (0.9,), seconds=30.0)
+    """Mean seconds and most memory of finished runs; runs of another device say nothing."""
+    finish(store, request(seeds=1), (0.9,), seconds=30.0, peak_memory_mb=256.0)
     finish(store, request(seeds=[1]), (0.1,), outcome="diverged", seconds=1.0)
     finish(store, request(seeds=[2]), (0.9,), seconds=50.0)
     (cell,) = cells_of(store, request())
@@ -425,11 +428,12 @@ def published(_name):
 
 
 def test_detection_without_any_spread_is_in_its_units(store):
-    """Where nothing is known, the effect is in standard deviations of a difference."""
-    cells = cells_of(store, request(seeds=5))
+    """Where nothing is known, it is in standard deviations, at the pairs that most rivals have."""
+    rivals = [request("adam", seeds=3), request("lion", seeds=3), request("rmsprop", seeds=4)]
+    cells = cells_of(store, request(seeds=5), *rivals)
     (found,) = detections(cells, CATALOGUE)
 
-    assert detectable_effect(5) == found.effect
+    assert (3, detectable_effect(3, comparisons=3)) == (found.pairs, found.effect)
     assert (None, None) == (found.difference, found.pairs_needed)
 
 

@@ -99,6 +99,7 @@ def test_result_is_a_plain_value():
         ((1.0, 2.0), (float("inf"), 2.0), r"base\[0\]=inf: expected finite scores"),
         ((91.7, 93.4), (91.6, 93.3), "2 pairs that all differ by 0.1"),
         ((3.0, 3.0, 3.0), (3.0, 3.0, 3.0), "3 pairs that all differ by 0"),
+        ((0.1, 0.2, 0.3), (1000.2, 1000.3, 1000.4), "3 pairs that all differ by -1000.1"),
     ],
 )
 def test_what_cannot_be_tested_is_refused(new, base, message):

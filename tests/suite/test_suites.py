@@ -96,17 +96,18 @@ def test_exclusions_and_overrides_concern_their_cells_alone(write):
 
 
 def test_words_of_an_override_win_over_those_of_cell_and_grid(write):
-    """An override replaces a choice's own value and a grid's word; a later override wins."""
+    """A choice's own value replaces the grid's word, an override both, a later override that."""
     file = write(
         "{problem: digits_cnn, optimizers: [{name: sgd, lr: 0.2}, {name: adam, lr: 0.2}],"
-        "words: {protocol.epochs: 2}, overrides: ["
+        "words: {protocol.epochs: 2, lr: 0.9, problem.augmentation: []}, overrides: ["
         "{when: {optimizer: sgd}, words: {lr: 0.5, protocol.epochs: 3}},"
         "{when: {problem: digits_cnn, optimizer: sgd}, words: {lr: 0.7}}]}"
     )
     first, second = requests(file)
 
-    assert {"lr=0.7", "protocol.epochs=3"} == set(first.words)
-    assert {"lr=0.2", "protocol.epochs=2"} == set(second.words)
+    plain = "problem.augmentation=[]"
+    assert {"lr=0.7", "protocol.epochs=3", plain} == set(first.words)
+    assert {"lr=0.2", "protocol.epochs=2", plain} == set(second.words)
 
 
 def test_included_cells_come_once(write):
@@ -133,7 +134,8 @@ CELL = "problem: digits_cnn, optimizer: sgd"
     [
         ("{problem: digits_cnn}", "", "names no optimizer"),
         ("{optimizer: sgd}", "", "names no problem"),
-        ("", "", "no mapping|names no problem"),
+        ("", "", "it is empty. Expected at least problems"),
+        ("some plain words", "", "no mapping"),
         ("[1, 2]", "", "no mapping"),
         ("{problem: [", "", "cannot be read"),
         ("{problm: digits_cnn}", "line 1, problm", "Did you mean 'problem'"),

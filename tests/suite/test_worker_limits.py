@@ -74,7 +74,9 @@ def test_time_up_to_the_checkpoint_counts():
     limit.check()
 
     assert 40.0 == pytest.approx(limit.ends - limit.began)
-    with pytest.raises(TimeLimitError, match="longer than its limit of 1 min 40 s"):
+    with pytest.raises(TimeLimitError, match=r"limit of 1 min 40 s.* It goes on after epoch 3"):
+        TimeLimit(100.0, spent=101.0).check(3)
+    with pytest.raises(TimeLimitError, match="It has no checkpoint yet and starts again"):
         TimeLimit(100.0, spent=101.0).check()
 
 

@@ -47,6 +47,8 @@ def char_rnn(
             DeepOBS's TensorFlow original; ``between_layers``, what passes between them does, as in
             its PyTorch code.
 
+    The LSTM layers and the state are float32 also where products are bfloat16.
+
     Deviations: TensorFlow's LSTM has one bias where torch's has two, 1024 numbers fewer in all.
     """
     make = partial(CharRnn, classes=classes, dropout=dropout)
@@ -79,7 +81,9 @@ class CharRnn(nn.Module):
         ends = []
         for number, layer in enumerate((self.lstm1, self.lstm2)):
             start = tuple(before[name][number : number + 1] for name in ("hidden", "cell"))
-            features, end = layer(features, start)
+            # torch's kernels differ by device in what of an LSTM they round: nothing of it here.
+            with torch.autocast(codes.device.type, enabled=False):
+                features, end = layer(features, start)
             ends.append(end)
             if number == 0:
                 features = self.dropout2(self.lstm1_norm(features))

@@ -6,6 +6,7 @@ DeepOBS (Schneider, Balles, Hennig, arXiv:1903.05499).
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from normbench import Dropout, GaussianNoise, SamePad2d, Sites
@@ -55,8 +56,8 @@ class Vae(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the images decoded from a sample, and the sample's mean and log deviation."""
         features = self.encoder(images)
-        mean = self.mean(features)
-        log_std = 0.5 * self.log_variance(features)
+        mean = _wide(self.mean(features))
+        log_std = 0.5 * _wide(self.log_variance(features))
         decoded = self.decoder(self.noise(mean, log_std.exp()))
         return decoded.view(images.shape), mean, log_std
 
@@ -81,6 +82,11 @@ class SameTranspose(nn.ConvTranspose2d):
     def forward(self, inputs: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Return (N, outputs, H, W)."""
         return super().forward(inputs, output_size)[:, :, :-1, :-1]
+
+
+def _wide(values: Tensor) -> Tensor:
+    """Return *values* in float32 at least, as what enters a loss and an exponential has to be."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _encoder(sites: Sites) -> Chain:

@@ -22,6 +22,7 @@ from normbench.engine.session import Session, assemble, build_optimizer
 from normbench.environment import hardware_name
 from normbench.errors import UsageError
 from normbench.plugins import Catalogue
+from normbench.rungs import Rung
 from normbench.specs import RunSpec
 
 Work = Callable[[], None]
@@ -88,7 +89,7 @@ def bench(
     """
     spec = _with_evaluations(spec, examples)
     data = _trimmed(data, spec, examples)
-    session = assemble(spec, catalogue, data, device)
+    session = assemble(spec, catalogue, data, device, Rung.EAGER)
     plain = _Plain(spec, catalogue, data, device)
     trained = session.source.examples
     roof = measure_roof(device, spec.protocol.rules.precision)

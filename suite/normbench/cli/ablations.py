@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from normbench.cli.boards import (
+    content,
     filter_options,
     make_terms,
     moment,
     names_of,
+    rows_of,
+    suite_options,
     terms_options,
 )
 from normbench.cli.options import Invocation, common_options
@@ -28,6 +31,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 def _options(function: _F) -> _F:
     for option in reversed(
         (
+            suite_options,
             filter_options,
             click.option("--metric", metavar="NAME", help="Judge by another number."),
             click.option("--base", metavar="NAME", help="Compare with this one."),
@@ -70,6 +74,8 @@ def _show(
     invocation: Invocation,
     factor: str,
     *,
+    suite: str | None,
+    words: tuple[str, ...],
     since: str | None,
     metric: str | None,
     base: str | None,
@@ -82,6 +88,7 @@ def _show(
 ) -> None:
     chosen = {**names_of(filters), "metric": metric, "since": moment(since)}
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
+    of_suite = rows_of(suite, words, catalogue)
 
     def make() -> list[Section]:
         from normbench.leaderboard.ablation_sheets import ablation_section
@@ -89,10 +96,10 @@ def _show(
         from normbench.leaderboard.grouping import Wanted
 
         terms = make_terms(alpha, correction, allow_incomplete=allow_incomplete)
-        wanted = Wanted(**chosen, terms=terms)
+        wanted = Wanted(**chosen, suite=of_suite, terms=terms)
         found = make_ablations(reader, catalogue, wanted, factor, base)
         return [ablation_section(each, correction) for each in found]
 
     asked = {**chosen, "factor": factor, "base": base, "alpha": alpha, "correction": correction}
-    asked |= {"allow_incomplete": allow_incomplete}
+    asked |= {"allow_incomplete": allow_incomplete, "suite": content(of_suite)}
     deliver(remembered(reader, catalogue, target.shape, asked, make), target)

@@ -1,7 +1,8 @@
-"""What the commands that show leaderboards share: filters and terms."""
+"""What the commands that show leaderboards share: filters, suites with their words, and terms."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from normbench.cli import complete
+from normbench.cli.options import Invocation
 from normbench.cli.target import target_options
 
 if TYPE_CHECKING:
     from normbench.leaderboard.board import Terms
+    from normbench.leaderboard.suites import SuiteRows
+    from normbench.plugins import Catalogue
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -29,13 +33,20 @@ def _filter(name: str, completer: complete.Completer) -> Callable[[_F], _F]:
 
 
 def filter_options(function: _F) -> _F:
-    """Add ``--problem``, ``--norm``, ``--optimizer``, ``--protocol`` and ``--since``."""
+    """Add a filter for problem, norm, optimizer, protocol and setting each, and ``--since``."""
     for option in reversed(
         (
             _filter("problem", complete.problems),
             _filter("norm", complete.norms),
             _filter("optimizer", complete.optimizers),
             _filter("protocol", complete.protocols),
+            click.option(
+                "--setting",
+                "settings",
+                multiple=True,
+                metavar="ORIGIN",
+                help="Only rows whose setting is known (tuned), published, untuned or given.",
+            ),
             click.option(
                 "--since",
                 metavar="DATE",
@@ -47,8 +58,99 @@ def filter_options(function: _F) -> _F:
     return function
 
 
+def suite_option(function: _F) -> _F:
+    """Add ``--suite``."""
+    return click.option(
+        "--suite",
+        metavar="NAME_OR_FILE",
+        shell_complete=complete.names_of("suite"),
+        help="Only the rows of a suite, against the references that it declares. Words, such as "
+        "protocol.epochs=1, are those of its suite run.",
+    )(function)
+
+
+def suite_options(function: _F) -> _F:
+    """Add ``--suite``, and the words that its runs were trained with."""
+    words = click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+    return words(suite_option(function))
+
+
+def reference_options(function: _F) -> _F:
+    """Add ``--reference`` and ``--stages``."""
+    reference = click.option(
+        "--reference",
+        metavar="ROW",
+        help="Compare with this row: the beginning of its fingerprint, or words: layer_norm+sgd.",
+    )
+    stages = click.option(
+        "--stages",
+        metavar="LIST",
+        help="Seeds of rows whose stages the store does not have were added in these: 5,10,15,20.",
+    )
+    return reference(stages(function))
+
+
+def declared_stages(stages: str | None) -> tuple[int, ...]:
+    """Return the numbers of seeds that ``--stages`` says; none where it says nothing."""
+    from normbench.cli.until_decided import parse_stages
+
+    return parse_stages(stages) or ()
+
+
+def rows_of(suite: str | None, words: Sequence[str], catalogue: Catalogue) -> SuiteRows | None:
+    """Return the rows that ``--suite`` and the *words* name; None where there is no ``--suite``.
+
+    Raises:
+        UsageError: If there are words without a suite, or the suite or a word is wrong.
+    """
+    from normbench.errors import UsageError
+
+    if suite is None:
+        if words:
+            raise UsageError(
+                f"{' '.join(words)}: words say what a suite was run with, and there is no --suite. "
+                "Add --suite NAME_OR_FILE, or choose rows with --problem, --norm, --optimizer, "
+                "--protocol or --setting."
+            )
+        return None
+    from normbench.leaderboard.suites import suite_rows
+
+    return suite_rows(suite, catalogue, words)
+
+
+def hint_table(
+    invocation: Invocation, suite: str, words: Sequence[str], training: Mapping[str, Any]
+) -> None:
+    """Print the command that shows the table of a suite that was trained now, with its words.
+
+    Args:
+        invocation: What the shared options said.
+        suite: The suite as it was named.
+        words: Words that it was run with.
+        training: The options of the launch; where they train nothing, or print JSON, nothing is
+            said.
+    """
+    if training["as_json"] or training["dry_run"] or training["enqueue"]:
+        return
+    place = ["--store", str(invocation.store)] if invocation.store else []
+    command = ["normbench", "leaderboard", "--suite", suite, *words, *place]
+    click.echo(f"Its table: {shlex.join(command)}")
+
+
+def content(suite: SuiteRows | None) -> list[object] | None:
+    """Return what tells the rows of one suite from those of another, as values of JSON."""
+    if suite is None:
+        return None
+    return [suite.title, sorted(suite.rows), sorted(suite.references)]
+
+
 def terms_options(function: _F) -> _F:
     """Add ``--alpha``, ``--correction``, ``--allow-incomplete``, and where to."""
+    return judging_options(target_options(function))
+
+
+def judging_options(function: _F) -> _F:
+    """Add ``--alpha``, ``--correction`` and ``--allow-incomplete``."""
     for option in reversed(
         (
             click.option(
@@ -56,7 +158,8 @@ def terms_options(function: _F) -> _F:
                 type=click.FloatRange(0, 0.5, min_open=True, max_open=True),
                 default=0.05,
                 show_default=True,
-                help="Probability of any false `better`, and of any false `worse`.",
+                help="Probability of any false `better`, and of any false `worse`, where "
+                "differences are normal.",
             ),
             click.option(
                 "--correction",
@@ -70,7 +173,6 @@ def terms_options(function: _F) -> _F:
                 is_flag=True,
                 help="Judge rows although some of their seeds have no result.",
             ),
-            target_options,
         )
     ):
         function = option(function)

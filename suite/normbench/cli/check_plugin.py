@@ -16,6 +16,7 @@ from normbench.cli.output import print_text, styled
 from normbench.descriptions import Component
 from normbench.errors import PluginError, UsageError, unknown_name
 from normbench.plugins import KINDS, Catalogue, PluginInfo, load_catalogue
+from normbench.quantities import counted
 
 if TYPE_CHECKING:
     from normbench.testing import Finding
@@ -122,9 +123,17 @@ def _print_progress(findings: Sequence[Finding], *, all_checks: bool) -> None:
     for finding in findings:
         if finding.outcome == "failed":
             _print_failure(finding)
-        elif all_checks or finding.outcome == "skipped":
+        elif all_checks:
             reason = f" ({finding.message})" if finding.message else ""
             print_text(f"{finding.outcome} {finding.check}{reason}", first="  ", rest="    ")
+    if not all_checks:
+        skipped = Counter(each.message for each in findings if each.outcome == "skipped")
+        for reason, count in skipped.items():
+            print_text(_skipped(count, reason), first="  ", rest="    ")
+
+
+def _skipped(count: int, reason: str) -> str:
+    return f"skipped {counted(count, 'check')}: {reason or 'as asked'}; -v names them"
 
 
 def _print_failure(finding: Finding) -> None:

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from normbench.cli.boards import filter_options, moment, names_of
+from normbench.cli.boards import (
+    content,
+    filter_options,
+    moment,
+    names_of,
+    rows_of,
+    suite_options,
+)
 from normbench.cli.options import Invocation, common_options
 from normbench.cli.remembering import remembered
 from normbench.cli.sources import open_source, source_option
@@ -19,6 +26,7 @@ if TYPE_CHECKING:
 @click.command("compare")
 @click.argument("new", metavar="A")
 @click.argument("base", metavar="B")
+@suite_options
 @filter_options
 @click.option("--metric", metavar="NAME", help="Judge by another number, such as test_loss.")
 @target_options
@@ -30,6 +38,8 @@ def command(
     /,
     new: str,
     base: str,
+    suite: str | None,
+    words: tuple[str, ...],
     since: str | None,
     metric: str | None,
     target: Target,
@@ -48,6 +58,7 @@ def command(
     """  # noqa: D301 - click reads the backspace character
     chosen = {**names_of(filters), "metric": metric, "since": moment(since)}
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
+    of_suite = rows_of(suite, words, catalogue)
 
     def make() -> list[Section]:
         from normbench.leaderboard.choosing import find_row
@@ -55,9 +66,9 @@ def command(
         from normbench.leaderboard.duels import duel_section
         from normbench.leaderboard.grouping import Wanted, chosen_rows
 
-        rows = chosen_rows(reader, catalogue, Wanted(**chosen))
+        rows = chosen_rows(reader, catalogue, Wanted(**chosen, suite=of_suite))
         found = duel(find_row(rows, new), find_row(rows, base), reader, metric, alpha=0.05)
         return [duel_section(found)]
 
-    asked = {**chosen, "compare": [new, base]}
+    asked = {**chosen, "suite": content(of_suite), "compare": [new, base]}
     deliver(remembered(reader, catalogue, target.shape, asked, make), target)

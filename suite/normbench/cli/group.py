@@ -86,6 +86,10 @@ COMMANDS: Mapping[str, Entry] = {
         "normbench.cli.bench:command",
         "Time PROBLEM against a plain DataLoader loop in DeepOBS's shape.",
     ),
+    "verify": Entry(
+        "normbench.cli.verify:command",
+        "Test whether a faster way of computing gives the same results.",
+    ),
     "new-plugin": Entry(
         "normbench.cli.new_plugin:command", "Write a plugin package to start from."
     ),

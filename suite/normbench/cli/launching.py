@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +13,8 @@ from normbench.cli import complete
 from normbench.cli.options import Invocation
 from normbench.cli.output import print_json, print_table
 from normbench.quantities import counted
+from normbench.rungs import AUTO, ENGINES
+from normbench.store import RunState
 
 if TYPE_CHECKING:
     from normbench.api import Launching, Report
@@ -70,6 +73,8 @@ def _named_values(
     return found
 
 
+_LIMITS = {RunState.TIMED_OUT: "--time-limit", RunState.OUT_OF_MEMORY: "--memory-limit"}
+_AGAIN = {*_LIMITS, RunState.FAILED, RunState.INTERRUPTED, RunState.PENDING}
 _REQUEST = (
     click.option(
         "--observe",
@@ -99,10 +104,19 @@ _LAUNCH = (
         "auto: as many as its memory allows).",
     ),
     click.option(
+        "--engine",
+        type=click.Choice(ENGINES),
+        default=AUTO,
+        show_default=True,
+        help="How steps are carried out: graph replays captured CUDA graphs, compile compiles the "
+        "forward pass as well; auto is the fastest that holds, on the processor eager.",
+    ),
+    click.option(
         "--time-limit",
         callback=_parsed("parse_seconds"),
         metavar="TIME",
-        help="Of each run, such as 90, 30m or 2h; beyond it the run ends as timed_out.",
+        help="Of each run, loading its data included, such as 90, 30m or 2h; beyond it the run "
+        "ends as timed_out.",
     ),
     click.option(
         "--memory-limit",
@@ -187,13 +201,22 @@ def make_launching(
 
 
 def show_report(invocation: Invocation, report: Report, *, as_json: bool) -> int:
-    """Print the closing table and where the results are; return the exit code."""
-    from normbench.tables import MORE_COLUMNS, NUMERIC, row_cells
+    """Print the closing table and where the results are; return the exit code.
 
-    code = 0 if report.complete or report.going_on else 1
+    It is 0 once every run has its result: that MLflow lacks some is said in the last line.
+    """
     if as_json:
         print_json(report.to_dict())
-        return code
+    else:
+        _print_report(invocation, report)
+    if report.behind:
+        click.echo(f"{report.behind} Send them with: {_sync_command(report)}", err=True)
+    return 0 if report.complete or report.going_on else 1
+
+
+def _print_report(invocation: Invocation, report: Report) -> None:
+    from normbench.tables import MORE_COLUMNS, NUMERIC, row_cells
+
     print_table(MORE_COLUMNS, [row_cells(row) for row in report.rows], right=NUMERIC)
     click.echo(f"\n{_counts(report)}. Results: {report.store}")
     place = f" --store {invocation.store}" if invocation.store else ""
@@ -207,7 +230,22 @@ def show_report(invocation: Invocation, report: Report, *, as_json: bool) -> int
         click.echo(f"MLflow: {report.tracking}", err=True)
     if report.going_on:
         click.echo(report.going_on, err=True)
-    return code
+    elif invocation.resume_hint:
+        _say_how_to_go_on(invocation, report)
+
+
+def _say_how_to_go_on(invocation: Invocation, report: Report) -> None:
+    """Print the command that trains what ended badly, with limits that let it get further."""
+    states = {state for row in report.rows for state in row.outcomes}
+    if not states & _AGAIN:
+        return
+    larger = [name for state, name in _LIMITS.items() if state in states]
+    words = "with twice the limit: " if invocation.limited(larger) else "with: "
+    click.echo(f"Go on {words}{invocation.again(larger)}", err=True)
+
+
+def _sync_command(report: Report) -> str:
+    return shlex.join(["normbench", "sync", "--store", str(report.store)])
 
 
 def _enqueue(invocation: Invocation, specs: Sequence[RunSpec], launching: Launching) -> None:
@@ -225,7 +263,7 @@ def _show_plan(
 ) -> int:
     """Print the runs that a request stands for."""
     from normbench.report import Row
-    from normbench.store import RunState, RunStore
+    from normbench.store import RunStore
     from normbench.tables import optimizer_cell
 
     path = invocation.store_path

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from normbench.cli import complete
 from normbench.cli.boards import (
+    content,
+    declared_stages,
     filter_options,
     make_terms,
     moment,
     names_of,
+    reference_options,
+    rows_of,
+    suite_options,
     terms_options,
 )
 from normbench.cli.links import links_option, links_to
@@ -25,28 +29,13 @@ from normbench.garbage import uncollected
 if TYPE_CHECKING:
     from normbench.leaderboard.board import Board
     from normbench.leaderboard.formats import Section
-    from normbench.leaderboard.suites import SuiteRows
 
 
 @click.command("leaderboard")
 @filter_options
-@click.option(
-    "--suite",
-    metavar="NAME_OR_FILE",
-    shell_complete=complete.names_of("suite"),
-    help="Only the rows of a suite, against the references that it declares.",
-)
+@suite_options
 @click.option("--metric", metavar="NAME", help="Judge by another number, such as test_loss.")
-@click.option(
-    "--reference",
-    metavar="ROW",
-    help="Compare with this row: the beginning of its fingerprint, or words: layer_norm+sgd.",
-)
-@click.option(
-    "--stages",
-    metavar="LIST",
-    help="Seeds of rows whose stages the store does not have were added in these: 5,10,15,20.",
-)
+@reference_options
 @click.option(
     "--published", is_flag=True, help="Show what others published below, never paired with ours."
 )
@@ -61,6 +50,7 @@ def command(
     /,
     since: str | None,
     suite: str | None,
+    words: tuple[str, ...],
     metric: str | None,
     reference: str | None,
     stages: str | None,
@@ -90,24 +80,27 @@ def command(
     \b
     normbench leaderboard --problem digits_cnn
     normbench leaderboard --norm batch_norm,group_norm --format md
+    normbench leaderboard --suite group_norm_study protocol.epochs=1
     normbench leaderboard --reference batch_norm+sgd
     normbench leaderboard --output board.html
     normbench leaderboard --publish
     """  # noqa: D301 - click reads the backspace character
-    from normbench.leaderboard.suites import suite_rows
-
     chosen = {**names_of(filters), "metric": metric, "reference": reference, "since": moment(since)}
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
-    of_suite = suite_rows(suite, catalogue) if suite else None
+    of_suite = rows_of(suite, words, catalogue)
 
     def make() -> tuple[list[Board], list[Section]]:
         from normbench.leaderboard.boards import make_boards
         from normbench.leaderboard.grouping import Wanted
+        from normbench.leaderboard.reading import StoreReader
         from normbench.leaderboard.sections import report_sections
+        from normbench.leaderboard.showing import note_shown
 
-        looks = _declared(stages)
+        looks = declared_stages(stages)
         terms = make_terms(alpha, correction, allow_incomplete=allow_incomplete, stages=looks)
         boards = make_boards(reader, catalogue, Wanted(**chosen, suite=of_suite, terms=terms))
+        if isinstance(reader, StoreReader):
+            note_shown(reader.store, boards)
         return boards, report_sections(boards, catalogue if published else None)
 
     if to_mlflow or server is not None:
@@ -116,20 +109,9 @@ def command(
             links = links_to(invocation, boards, server)
             deliver(draw(sections, target.shape, links), target)
     else:
-        asked = {**chosen, "suite": of_suite and _content(of_suite), "stages": stages}
+        asked = {**chosen, "suite": content(of_suite), "stages": stages}
         asked |= {"alpha": alpha, "correction": correction, "allow_incomplete": allow_incomplete}
         asked |= {"leaderboard": True, "published": published}
         deliver(remembered(reader, catalogue, target.shape, asked, lambda: make()[1]), target)
     if to_mlflow:
-        publish_boards(invocation, boards, sections, source=source, suite=suite, target=target)
-
-
-def _declared(stages: str | None) -> tuple[int, ...]:
-    from normbench.overrides import parse_seeds
-
-    found = parse_seeds(stages)
-    return (found,) if isinstance(found, int) else tuple(found or ())
-
-
-def _content(suite: SuiteRows) -> list[object]:
-    return [suite.name, sorted(suite.rows), sorted(suite.references)]
+        publish_boards(invocation, boards, sections, source=source, suite=of_suite, target=target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from normbench.build import build_network
+from normbench.build import sketch_network
 from normbench.descriptions import Optimizer
 from normbench.overrides import parse_mask
 from normbench.plugins import Catalogue
@@ -36,7 +36,7 @@ def view_network(
         words=words,
     )
     spec = resolve(request, catalogue)[0]
-    built = build_network(spec, catalogue)
+    built = sketch_network(spec, catalogue)
     return {
         "norm": spec.norm_label,
         "parameter_count": built.parameter_count,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from normbench.store import RunStore
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_NUMBER = re.compile(r"\d*\.?\d+")
+_FILES = (".yaml", ".yml", ".py")
 
 
 @dataclass
@@ -59,13 +62,25 @@ class Invocation:
 
         return store_path(self.store)
 
-    def again(self) -> str:
-        """Return the command line as it was typed, with the store where it names none."""
-        words = list(self.arguments)
+    def again(self, doubled: Sequence[str] = ()) -> str:
+        """Return the command line as it was typed, with the store where it names none.
+
+        If the store is an absolute path, so are the files: then it works in any folder.
+
+        Args:
+            doubled: Options whose quantity is twice what was typed.
+        """
+        words = _doubled(self.arguments, doubled)
+        if self.store_path.is_absolute():
+            words = [_absolute(word) for word in words]
         if self.store is None:
             end = words.index("--") if "--" in words else len(words)
             words[end:end] = ["--store", str(self.store_path)]
         return shlex.join(["normbench", *words])
+
+    def limited(self, options: Sequence[str]) -> bool:
+        """Whether any of *options* was typed."""
+        return _doubled(self.arguments, options) != list(self.arguments)
 
     def open_store(self) -> RunStore:
         """Open the run store, which must exist.
@@ -83,6 +98,36 @@ class Invocation:
                 "$NORMBENCH_STORE, or make one with: normbench run PROBLEM OPTIMIZER"
             )
         return RunStore.open(self.store_path)
+
+
+def _doubled(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return *words* with twice the number of each of *options*, in its unit."""
+    found = list(words)
+    for index, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in options and equals:
+            found[index] = f"{name}={_twice(value)}"
+        elif name in options and index + 1 < len(words):
+            found[index + 1] = _twice(words[index + 1])
+    return found
+
+
+def _twice(quantity: str) -> str:
+    """Return a time or size twice as large; of a clock time such as 1:30:00 in seconds."""
+    if ":" in quantity:
+        from normbench.quantities import parse_seconds
+
+        return f"{2 * parse_seconds(quantity):g}"
+    return _NUMBER.sub(lambda number: f"{2 * float(number[0]):g}", quantity, count=1)
+
+
+def _absolute(word: str) -> str:
+    """Return *word* with the whole path of the suite, plugin or settings file that it names."""
+    name, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
+    file = Path(value)
+    if file.suffix not in _FILES or file.is_absolute() or not file.is_file():
+        return word
+    return f"{name}{equals}{file.absolute()}"
 
 
 def common_options(*, store: bool = False, data: bool = False) -> Callable[[_F], _F]:

@@ -11,6 +11,7 @@ import click
 from normbench.cli import complete
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import print_json
+from normbench.garbage import uncollected
 
 if TYPE_CHECKING:
     from normbench.forecast.plan import Forecast
@@ -129,7 +130,8 @@ def expanded(
     from normbench.suites import expand, find_suite
 
     suite = find_suite(name, invocation.catalogue, Path())
-    plan = expand(suite, invocation.catalogue, words, seeds)
+    with uncollected():
+        plan = expand(suite, invocation.catalogue, words, seeds)
     for label in plan.repeated:
         click.echo(f"{label} is written more than once; it counts once", err=True)
     kept = [each for each in plan.requests if _wanted(each, only)]
@@ -154,7 +156,8 @@ def show_plan(
     """Plan *plan*'s cells, print what was found and return the exit code."""
     from normbench.cli.plan_view import print_forecast
 
-    forecast = _forecast(invocation, plan, devices, device, not no_probe, probe_seconds)
+    with uncollected():
+        forecast = _forecast(invocation, plan, devices, device, not no_probe, probe_seconds)
     if as_json:
         print_json(forecast.to_dict())
     else:
@@ -201,13 +204,14 @@ def _store(invocation: Invocation) -> RunStore | None:
 def _is_suite(invocation: Invocation, name: str) -> bool:
     from normbench.descriptions import Problem, Suite
     from normbench.errors import unknown_name
-    from normbench.suites.files import ENDINGS
+    from normbench.suites.files import ENDINGS, refuse_other_files
 
     suites = invocation.catalogue.names(Suite)
     problems = invocation.catalogue.names(Problem)
     if name.endswith(ENDINGS) or name in suites:
         return True
     if name not in problems:
+        refuse_other_files(name)
         raise unknown_name("suite or problem", name, {*suites, *problems})
     return False
 

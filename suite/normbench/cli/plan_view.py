@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from normbench.cli.output import print_table, print_text, size
+from normbench.live import FAILED
 from normbench.quantities import counted
 from normbench.report import Row
-from normbench.tables import duration, optimizer_cell
+from normbench.tables import duration, optimizer_cell, states_in_words
 
 if TYPE_CHECKING:
     from normbench.forecast.cells import Cell
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from normbench.forecast.plan import Forecast
 
 _NAMES = ("problem", "norm", "optimizer", "protocol")
-_STATES = ("done", "running", "failed", "cancelled")
-_COLUMNS = ("runs", *_STATES, "s/step", "memory", "time/run", "left", "from")
+_STATES = ("done", "running", "cancelled")
+_BADLY = "without result"
+_COLUMNS = ("runs", *_STATES, _BADLY, "s/step", "memory", "time/run", "left", "from")
 _NUMBERS = _COLUMNS[:-1]
 _STARTS = "starting each worker takes a few seconds more"
 _TEST = (
-    "Detected is what a one-sided paired t-test finds with probability 0.8, at 5 % for a whole "
-    "table (Holm's first step). Below 5 seeds a leaderboard gives no verdict."
+    "A difference of that size, if it is there, is called `better` or `worse` with probability 0.8 "
+    "(one-sided paired t-test, at 5 % for the whole table, corrected as for its first row by "
+    "Holm). With fewer than 5 seeds a leaderboard calls a row `exploratory` at most."
 )
 
 
@@ -86,6 +89,7 @@ def _names_of(cells: Sequence[Cell]) -> list[dict[str, str]]:
 
 def _numbers(cell: Cell) -> tuple[str, ...]:
     states = [str(cell.counts[word] or "") for word in _STATES]
+    states.append(_ended_badly([cell]))
     if cell.cost is None:
         return (str(len(cell.runs)), *states, "", "", "", "?" if cell.left else "", "")
     cost = cell.cost
@@ -100,12 +104,19 @@ def _numbers(cell: Cell) -> tuple[str, ...]:
     )
 
 
+def _ended_badly(cells: Sequence[Cell]) -> str:
+    """Return how many runs ended without a result, by how they ended; empty if none did."""
+    states = Counter(run.state for cell in cells for run in cell.runs)
+    return states_in_words({state: states[state] for state in FAILED if states[state]})
+
+
 def _step(seconds: float) -> str:
     return f"{1000 * seconds:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
 def _totals(forecast: Forecast) -> list[str]:
     states = [f"{forecast.count(word)} {word}" for word in _STATES if forecast.count(word)]
+    states += filter(None, [_ended_badly(forecast.cells)])
     lines = [f"Runs: {', '.join([str(forecast.runs), *states, f'{forecast.left} left'])}"]
     if not forecast.left:
         return lines
@@ -159,33 +170,33 @@ def _differences(detections: Sequence[Detection]) -> list[str]:
 def _difference(each: Detection) -> list[str]:
     """Return what one table detects, and on which grounds."""
     metric = each.metric
-    seeds = "1 seed detects" if each.pairs == 1 else f"{each.pairs} seeds detect"
-    head = f"{each.title}, {metric.name}: {seeds}"
+    head = f"{each.title}, {metric.name}: with {counted(each.pairs, 'seed')}"
     interest = _amount(metric.smallest_difference, metric.name)
     by = "" if each.declared else ", by default"
     rivals = f"{counted(each.rivals, 'rival')} of {each.reference}{by}"
     rivals = rivals if each.rivals else "one comparison"
     if each.effect is None:
-        return [f"{head} nothing: a test needs two pairs", f"  {rivals}"]
+        return [f"{head} no difference can be found: a test needs at least two", f"  {rivals}"]
     if each.difference is None or each.deviation is None:
         return [
-            f"{head} {each.effect:.2f} standard deviations of a difference",
-            f"  {rivals}; of interest is {interest}; the spread is not known before 3 pairs are "
-            "done",
+            f"{head} a difference can be found from {each.effect:.2f} times its standard deviation "
+            "over seeds on",
+            f"  {rivals}; of interest is {interest}; that standard deviation is not known before "
+            "3 seeds of both rows are done",
         ]
     return [
-        f"{head} {_amount(each.difference, metric.name)}; the smallest difference of "
-        f"interest is {interest}: {_needed(each)}",
+        f"{head} a difference can be found from {_amount(each.difference, metric.name)} on; the "
+        f"smallest difference of interest is {interest}: {_needed(each)}",
         f"  {rivals}; spread: {each.deviation.source}",
     ]
 
 
 def _needed(each: Detection) -> str:
     if each.pairs_needed is None:
-        return "no number of seeds shows it"
+        return "no number of seeds finds it"
     if each.pairs_needed <= each.pairs:
-        return "enough"
-    return f"about {each.pairs_needed} seeds are needed"
+        return "that is enough"
+    return f"for it about {each.pairs_needed} seeds are needed"
 
 
 def _amount(value: float, metric: str) -> str:

@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from normbench.cli.boards import (
+    declared_stages,
+    filter_options,
+    judging_options,
+    make_terms,
+    moment,
+    names_of,
+    reference_options,
+    rows_of,
+    suite_option,
+)
 from normbench.cli.logs import check_folder
 from normbench.cli.options import Invocation, common_options
 from normbench.cli.selection import find_indexed, find_runs
@@ -15,10 +26,15 @@ from normbench.errors import UsageError
 from normbench.quantities import counted
 
 if TYPE_CHECKING:
+    from normbench.leaderboard.grouping import Wanted
     from normbench.store import RunStore, StoredRun
 
 _BANDS = ("range", "interval")
 _PARAMETERS = ("gamma", "beta")
+_OF_BOARDS = frozenset(
+    {"suite", "problems", "norms", "optimizers", "protocols", "settings", "since", "metric"}
+    | {"reference", "stages", "alpha", "correction", "allow_incomplete"}
+)
 
 
 @click.command("plot")
@@ -57,6 +73,11 @@ _PARAMETERS = ("gamma", "beta")
 @click.option("--sort", is_flag=True, help="Sort channels by their last value.")
 @click.option("--quantity", default="", metavar="NAME", help="Which series of an observer to draw.")
 @click.option("--publish", is_flag=True, help="Put the figure into MLflow, too.")
+@suite_option
+@filter_options
+@click.option("--metric", metavar="NAME", help="Judge by another number, such as test_loss.")
+@reference_options
+@judging_options
 @common_options(store=True)
 @click.pass_obj
 def command(
@@ -67,7 +88,12 @@ def command(
     list_only: bool,
     out: Path,
     publish: bool,
-    **choices: Any,
+    band: str,
+    log_loss: bool,
+    parameter: str,
+    sort: bool,
+    quantity: str,
+    **asked: Any,
 ) -> None:
     """Draw a figure of the runs in a store.
 
@@ -77,9 +103,14 @@ def command(
     tuning are left out unless a fingerprint names them; normbench studies STUDY --report DIR draws
     them.
 
-    forest, heatmap, profiles and critical_difference show the rows chosen as normbench leaderboard
-    compares them, against its reference, whether that is chosen or not.
-    """
+    Figures of leaderboards (forest, heatmap, profiles, critical_difference, time_to_target) show
+    the same as normbench leaderboard with the same options, from --suite to --allow-incomplete;
+    with --suite, words are those of its suite run. These options choose nothing for other figures.
+
+    \b
+    normbench plot norm=group_norm,batch_norm
+    normbench plot --figure heatmap --suite group_norm_study protocol.epochs=1
+    """  # noqa: D301 - click reads the backspace character
     from normbench import plots
     from normbench.cli.output import print_table
 
@@ -91,10 +122,14 @@ def command(
     check_folder("--out", out)
     store = invocation.open_store()
     if figure in plots.BOARD_FIGURES:
-        _draw_boards(invocation, store, runs, figure, out, publish=publish)
+        _draw_boards(invocation, store, runs, figure, out, publish=publish, **asked)
         return
+    _refuse_board_options(figure)
     chosen = _without_trials(find_runs(store, runs), runs)
-    plots.save(plots.draw_figure(figure, chosen, plots.Look(**choices)), out)
+    look = plots.Look(
+        band=band, log_loss=log_loss, parameter=parameter, sort=sort, quantity=quantity
+    )
+    plots.save(plots.draw_figure(figure, chosen, look), out)
     click.echo(f"{out}: {_counted(chosen, plots.FIGURES[figure].observed)}")
     if publish:
         from normbench.tracking import publish_figure
@@ -110,11 +145,11 @@ def _draw_boards(
     out: Path,
     *,
     publish: bool,
+    **asked: Any,
 ) -> None:
     """Draw a figure of the leaderboards of the rows chosen."""
     from normbench import plots
     from normbench.leaderboard.boards import make_boards
-    from normbench.leaderboard.grouping import Wanted
     from normbench.leaderboard.reading import StoreReader
 
     if publish:
@@ -122,8 +157,7 @@ def _draw_boards(
             f"--publish puts figures of runs into MLflow, and {figure} is of a leaderboard, which "
             "takes its figures along: normbench leaderboard --publish"
         )
-    chosen = frozenset(run.row for run in find_indexed(store.index(), terms)) if terms else None
-    wanted = Wanted(rows=chosen or frozenset())
+    wanted = _wanted(invocation, store, terms, **asked)
     boards = make_boards(StoreReader(store), invocation.catalogue, wanted)
     if not boards:
         raise UsageError(
@@ -133,6 +167,60 @@ def _draw_boards(
     plots.save(plots.draw_board_figure(figure, boards), out)
     rows = sum(len(board.entries) for board in boards)
     click.echo(f"{out}: {counted(len(boards), 'table')}, {counted(rows, 'row')}")
+
+
+def _wanted(
+    invocation: Invocation,
+    store: RunStore,
+    words: Sequence[str],
+    *,
+    suite: str | None,
+    metric: str | None,
+    reference: str | None,
+    stages: str | None,
+    alpha: float,
+    correction: str,
+    allow_incomplete: bool,
+    since: str | None,
+    **filters: Any,
+) -> Wanted:
+    """Return what ``normbench leaderboard`` would be asked for; without a suite, words choose."""
+    from normbench.leaderboard.grouping import Wanted
+
+    rows: frozenset[str] = frozenset()
+    if words and suite is None:
+        rows = frozenset(run.row for run in find_indexed(store.index(), words))
+    terms = make_terms(
+        alpha, correction, allow_incomplete=allow_incomplete, stages=declared_stages(stages)
+    )
+    return Wanted(
+        **names_of(filters),
+        metric=metric,
+        reference=reference,
+        since=moment(since),
+        suite=rows_of(suite, words, invocation.catalogue) if suite else None,
+        rows=rows,
+        terms=terms,
+    )
+
+
+def _refuse_board_options(figure: str) -> None:
+    """Refuse what is for figures of leaderboards where *figure* is not one of them.
+
+    Raises:
+        UsageError: With the option, and how rows are chosen instead.
+    """
+    from normbench.plots import BOARD_FIGURES
+
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in _OF_BOARDS and source is not click.core.ParameterSource.DEFAULT:
+            raise UsageError(
+                f"{parameter.opts[0]} is for figures of leaderboards ({', '.join(BOARD_FIGURES)}), "
+                f"and {figure} is none of them. Choose its runs with words: normbench plot "
+                f"--figure {figure} norm=NAME optimizer=NAME"
+            )
 
 
 def _without_trials(chosen: Sequence[StoredRun], terms: Sequence[str]) -> Sequence[StoredRun]:

@@ -14,6 +14,7 @@ from normbench.cli.target import Target
 if TYPE_CHECKING:
     from normbench.leaderboard.board import Board
     from normbench.leaderboard.formats import Section
+    from normbench.leaderboard.suites import SuiteRows
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -34,7 +35,7 @@ def publish_boards(
     sections: Sequence[Section],
     *,
     source: str,
-    suite: str | None,
+    suite: SuiteRows | None,
     target: Target,
 ) -> None:
     """Publish what was shown and say where it is, on standard output if that is for people.
@@ -50,7 +51,8 @@ def publish_boards(
         boards,
         sections,
         None if mirrored and not invocation.store_path.exists() else invocation.open_store(),
-        suite=suite_name(suite) if suite else "",
+        # With words of the user's it is another board, which leaves the suite's own as it is.
+        suite=" ".join([suite_name(suite.name), *suite.words]) if suite else "",
         copy=not mirrored,
     )
     aside = target.file is None and target.shape != "table"

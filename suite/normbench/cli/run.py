@@ -66,7 +66,10 @@ def command(
     Runs that the store already has are kept; interrupted ones go on from their checkpoint. Words
     such as lr=0.02 set the optimizer's parameters; protocol.epochs=100, problem.batch_size=64,
     norm.num_groups=4, ablation.scale_init=0.1 and network.bias=always set the others'. Observers
-    never change a run; one that has its result is trained again for series that it lacks.
+    never change a run; one that has its result is trained again for series that it lacks. The exit
+    code is 0 once every run has its result in the store, 1 if some have none, 2 for a mistake in
+    the request, 130 after Ctrl-C. That MLflow lacks some is said in the last line and changes it
+    not: normbench sync sends them, and has the exit code 1 if it cannot.
 
     \b
     normbench run digits_cnn_bn sgd

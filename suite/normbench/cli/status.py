@@ -17,6 +17,7 @@ from normbench.cli.failures import Failure, print_failures
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.selection import find_indexed
 from normbench.cli.status_rows import StatusRow, TuningRow, status_rows, tuning_rows
+from normbench.garbage import uncollected
 from normbench.live import totals_in_words
 from normbench.quantities import counted
 from normbench.setting_files import SETTINGS_FOLDER
@@ -66,18 +67,26 @@ def command(
     store = invocation.open_store()
     words = [f"{name}={value}" for name, value in filters.items() if value]
     while True:
-        index = store.index()
-        rows = _as_known_now(status_rows(index, find_indexed(index, words)), invocation)
-        _warn_of(index)
-        if as_json:
-            output.print_json([row.to_dict() for row in rows])
-        else:
-            _print(index, rows, trials=trials)
-            _print_failures(rows, invocation)
-        if watch is None or not any(row.counts[state] for row in rows for state in _MOVING):
+        with uncollected():
+            moving = _show(invocation, store.index(), words, trials=trials, as_json=as_json)
+        if watch is None or not moving:
             return
         time.sleep(watch)
         click.clear()
+
+
+def _show(
+    invocation: Invocation, index: Index, words: Sequence[str], *, trials: bool, as_json: bool
+) -> bool:
+    """Show how far the runs are that *words* name; return whether one is running or pending."""
+    rows = _as_known_now(status_rows(index, find_indexed(index, words)), invocation)
+    _warn_of(index)
+    if as_json:
+        output.print_json([row.to_dict() for row in rows])
+    else:
+        _print(index, rows, trials=trials)
+        _print_failures(rows, invocation)
+    return any(row.counts[state] for row in rows for state in _MOVING)
 
 
 def _as_known_now(rows: list[StatusRow], invocation: Invocation) -> list[StatusRow]:
@@ -128,7 +137,8 @@ def _print(index: Index, rows: Sequence[StatusRow], *, trials: bool) -> None:
 
 def _names(row: StatusRow) -> tuple[str, ...]:
     entry = row.entry
-    rules = " ".join([entry.protocol, *entry.deviations])
+    label = [f"({row.label})"] if row.label else []
+    rules = " ".join([entry.protocol, *entry.deviations, *label])
     return (entry.problem, entry.norm_label, entry.optimizer, rules)
 
 

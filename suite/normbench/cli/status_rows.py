@@ -12,7 +12,14 @@ from typing import Any
 
 from normbench.cli import output
 from normbench.live import FAILED, MOVING, view_run
-from normbench.store import Index, IndexedRow, IndexedRun, RunState
+from normbench.store import (
+    Index,
+    IndexedRow,
+    IndexedRun,
+    RunState,
+    precision_label,
+    read_verifications,
+)
 from normbench.tables import duration
 
 
@@ -24,11 +31,13 @@ class StatusRow:
         entry: What the row is.
         runs: Its runs, by seed.
         pace: Seconds that a whole run takes, by one that trains; None if none tells.
+        label: What a reader must know of its precision; empty if nothing.
     """
 
     entry: IndexedRow
     runs: tuple[IndexedRun, ...]
     pace: float | None = None
+    label: str = ""
 
     @cached_property
     def seconds_left(self) -> float | None:
@@ -108,6 +117,7 @@ class StatusRow:
             "setting": dict(entry.spec.optimizer.parameters),
             "setting_origin": entry.setting_origin,
             "tuning": entry.tuning,
+            "label": self.label,
             "metric": entry.metric,
             "states": {state.value: self.counts[state] for state in RunState},
             "seconds_left": self.seconds_left,
@@ -149,9 +159,12 @@ class TuningRow(StatusRow):
 def status_rows(index: Index, runs: Iterable[IndexedRun]) -> list[StatusRow]:
     """Return the rows of *runs*, which come row by row."""
     rows = []
+    tests = read_verifications(index.root)
     for _, members in groupby(runs, key=lambda run: run.row):
         of_row = tuple(members)
-        rows.append(StatusRow(index.describe(of_row[0]), of_row, _pace(index, of_row)))
+        entry = index.describe(of_row[0])
+        label = "" if entry.tuning else precision_label(entry.table, tests)
+        rows.append(StatusRow(entry, of_row, _pace(index, of_row), label))
     return rows
 
 
@@ -177,7 +190,7 @@ def tuning_rows(trials: Sequence[StatusRow]) -> list[TuningRow]:
             found[0].entry,
             tuple(run for trial in found for run in trial.runs),
             next((trial.pace for trial in found if trial.pace is not None), None),
-            tuple(found),
+            trials=tuple(found),
         )
         for found in cells.values()
     ]

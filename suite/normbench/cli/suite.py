@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from normbench.cli import complete
+from normbench.cli.boards import hint_table
 from normbench.cli.group import NamingGroup
 from normbench.cli.launching import request_options, train
 from normbench.cli.options import Invocation, common_options, json_option
@@ -146,11 +147,15 @@ def run(
         again = ["suite", "run", *cells_again(name, words, seeds, only)]
         _refuse_observers(training.pop("observe"))
         flags = {"no_evaluate": False, "skip_failed": False}
-        return tune_suite(invocation, suite, again, {}, **flags, **training)
+        code = tune_suite(invocation, suite, again, {}, **flags, **training)
+        hint_table(invocation, name, words, training)
+        return code
     trains = not (training["dry_run"] or training["enqueue"])
     catalogue, folder = invocation.catalogue, invocation.data_dir
     specs = plan_all(suite.requests, catalogue, folder, files=trains)
-    return train(invocation, specs, **training)
+    code = train(invocation, specs, **training)
+    hint_table(invocation, name, words, training)
+    return code
 
 
 def _rows(invocation: Invocation, plan: Plan) -> list[list[RunSpec]]:

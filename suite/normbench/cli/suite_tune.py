@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from normbench.cli import complete
+from normbench.cli.boards import hint_table
 from normbench.cli.launching import hint_again, launch_options, make_launching, show_report
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import print_json, print_table, print_text
@@ -102,7 +103,10 @@ def tune(
         each = value if isinstance(value, tuple) else (value,)
         again += [w for v in each for w in (f"--{option.replace('_', '-')}", str(v))]
     again += [f"--{flag.replace('_', '-')}" for flag in _FLAGS if given[flag]]
-    return tune_suite(invocation, plan, again, changes, **given)
+    code = tune_suite(invocation, plan, again, changes, **given)
+    if not given["no_evaluate"]:
+        hint_table(invocation, name, words, given)
+    return code
 
 
 def cells_again(

@@ -28,14 +28,12 @@ def command(invocation: Invocation, source: Path | None, as_json: bool) -> int:
     Nothing is sent twice. With --from, runs trained elsewhere are merged into the store first,
     which is made if it does not exist; a published result is never overwritten.
     """
-    from normbench.store import RunStore, merge_store
+    from normbench.store import merge_into
 
-    merged = None
     if source is None:
-        store = invocation.open_store()
+        store, merged = invocation.open_store(), None
     else:
-        store = RunStore.open(invocation.store_path, create=True)
-        merged = merge_store(source, store)
+        store, merged = merge_into(invocation.store_path, source)
     from normbench.errors import BusyError
     from normbench.tracking import SyncReport, sync
 

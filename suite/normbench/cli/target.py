@@ -122,7 +122,11 @@ def draw(sections: Sequence[Section], shape: str, links: Mapping[str, str] | Non
         more = {"links": links or {}} if shape in LINKING else {}
         return Drawn(shape, FORMATS[shape](sections, **more))
     parts = [
-        {"sheets": [vars(sheet) for sheet in each.sheets if sheet.rows], "lines": dict(each.lines)}
+        {
+            "head": each.head,
+            "sheets": [vars(sheet) for sheet in each.sheets if sheet.rows],
+            "lines": dict(each.lines),
+        }
         for each in sections
     ]
     return Drawn(shape, json.dumps(parts, ensure_ascii=False))
@@ -168,10 +172,13 @@ def _write(path: Path, content: bytes) -> None:
 
 def _print_parts(parts: Sequence[Mapping[str, Any]]) -> None:
     """Print sections as tables for people."""
-    from normbench.cli.output import print_table
+    from normbench.cli.output import print_table, print_text
 
     for number, part in enumerate(parts):
         click.echo("\n" if number else "", nl=False)
+        for sentence in part["head"]:
+            print_text(sentence)
+            click.echo()
         for sheet in part["sheets"]:
             print_table(**sheet)
             click.echo()

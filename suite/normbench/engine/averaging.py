@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normbench.engine.loop import Randomness
 from normbench.engine.precision import forward_context
+from normbench.engine.randomness import Randomness
 from normbench.engine.sources import BatchSource
 from normbench.errors import PluginError
 from normbench.tasks import Task

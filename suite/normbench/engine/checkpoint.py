@@ -36,7 +36,8 @@ class Progress:
         best: The curve point that is best on validation so far.
         target_epoch: First epoch whose metric reached the target.
         target_seconds: Training seconds until then.
-        engine: The rung of the first attempt, which all later ones keep.
+        engine: The rung of the first attempt, which all later ones keep; empty as long as no
+            step could be tried on another than the plain one.
     """
 
     epoch: int = 0
@@ -77,6 +78,7 @@ def restore(path: Path, session: Session, observing: Observing) -> Progress:
 
     Raises:
         StoreError: If the checkpoint belongs to another run.
+        UsageError: If the rung that the run began on cannot be had here.
     """
     content: Mapping[str, Any] = torch.load(path, map_location=session.device, weights_only=True)
     if content["fingerprint"] != session.spec.fingerprint:
@@ -89,6 +91,8 @@ def restore(path: Path, session: Session, observing: Observing) -> Progress:
     observing.load_states(content.get("observers", {}))
     progress = Progress(**content["progress"])
     session.loop.gradient_evaluations = progress.gradient_evaluations
+    if progress.engine:
+        session.loop.keep(progress.engine)
     return progress
 
 

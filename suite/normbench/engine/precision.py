@@ -27,11 +27,24 @@ def configure(precision: str, *, deterministic: bool, device: torch.device) -> N
         raise UsageError("protocol.precision=bf16: this device has no bfloat16. Use tf32.")
 
 
+def computed_in(precision: str, device: torch.device) -> str:
+    """Return the arithmetic that a run of *precision* is computed in on *device*.
+
+    It is another one where ``tf32`` was asked for and the device has none: ``fp32``.
+    """
+    if precision != "tf32":
+        return precision
+    has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return "tf32" if has_tf32 else "fp32"
+
+
 def forward_context(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Return the context that forward passes run in.
 
     With ``bf16``, convolutions and products take bfloat16 inputs and accumulate in float32;
-    weights, gradients, norm statistics, losses and optimizer states stay float32. Weights are cast
+    weights, gradients, norm statistics, losses and optimizer states stay float32. Norms, networks
+    and tasks say themselves what they compute in float32, since torch's own lists for that differ
+    between devices; a test holds the dtypes of all built-in ones equal on both. Weights are cast
     anew in each pass, so that a captured step stays correct.
     """
     if precision != "bf16":

@@ -16,13 +16,17 @@ from normbench.data import Data, DataRequest
 from normbench.descriptions import Dataset, Optimizer, Problem
 from normbench.engine import feeding
 from normbench.engine.averaging import AveragedWeights
-from normbench.engine.loop import EagerLoop, Loop, Randomness
+from normbench.engine.ladder import choose_loop, choose_rates
+from normbench.engine.loop import Loop
 from normbench.engine.precision import configure
 from normbench.engine.probe_batch import probe_batch
+from normbench.engine.randomness import Randomness
 from normbench.engine.sources import BatchSource, EvaluationSource
+from normbench.engine.step import Step
 from normbench.errors import UsageError
 from normbench.plugins import Catalogue
 from normbench.roles import Built, parameter_groups
+from normbench.rungs import AUTO
 from normbench.specs import RunSpec
 from normbench.tasks import Batch, Task
 
@@ -63,9 +67,13 @@ class Session:
 
 
 def open_session(
-    spec: RunSpec, catalogue: Catalogue, data_folder: Path, device: torch.device
+    spec: RunSpec,
+    catalogue: Catalogue,
+    data_folder: Path,
+    device: torch.device,
+    engine: str = AUTO,
 ) -> Session:
-    """Put together what *spec* asks for.
+    """Put together what *spec* asks for, to be trained on *device* by *engine*.
 
     Raises:
         DataError: If a data file is missing or corrupt.
@@ -73,10 +81,12 @@ def open_session(
     """
     dataset = catalogue.get(Dataset, spec.problem.dataset.name)
     data = load_data(dataset, data_folder, tuple(spec.problem.dataset.parameters.items()))
-    return assemble(spec, catalogue, data, device)
+    return assemble(spec, catalogue, data, device, engine)
 
 
-def assemble(spec: RunSpec, catalogue: Catalogue, data: Data, device: torch.device) -> Session:
+def assemble(
+    spec: RunSpec, catalogue: Catalogue, data: Data, device: torch.device, engine: str = AUTO
+) -> Session:
     """Put together what *spec* asks for, on *data* that is already there.
 
     Raises:
@@ -96,15 +106,17 @@ def assemble(spec: RunSpec, catalogue: Catalogue, data: Data, device: torch.devi
     optimizer, description = build_optimizer(spec, built, catalogue)
     source = feeding.training_source(spec, dataset, data.train, training, device)
     randomness = Randomness(built.network, spec.stream_root, device)
-    loop = EagerLoop(
+    step = Step(
         built.network,
         task,
         optimizer,
         source,
-        randomness,
+        choose_rates(optimizer, description, source.steps, device),
         precision=rules.precision,
         device=device,
-        needs_closure=description.needs_closure,
+    )
+    loop = choose_loop(
+        engine, step, randomness, description, rules, device, steps=spec.epochs * source.steps
     )
     parts = feeding.evaluation_sources(
         spec, dataset, data, training, validation, built.network, device

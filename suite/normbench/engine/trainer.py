@@ -70,7 +70,7 @@ class Trainer:
         self._spec = session.spec
         self._metric = session.spec.problem.metric
         self._checkpoint_seconds = checkpoint_seconds
-        self._progress = Progress(engine=session.loop.name)
+        self._progress = Progress()
         self._last: Point = {}
 
     def run(self, resume: Path | None = None, points: Sequence[Point] = ()) -> dict[str, Any]:
@@ -118,6 +118,7 @@ class Trainer:
         elapsed = time.perf_counter() - started
         self._progress.train_seconds += elapsed - self._observing.epoch_seconds
         self._progress.gradient_evaluations = loop.gradient_evaluations
+        self._progress.engine = loop.name if loop.decided else ""
         if sums.first_bad_step is not None:
             return (epoch - 1) * steps + sums.first_bad_step + 1
         self._progress.epoch = epoch
@@ -248,7 +249,7 @@ class Trainer:
                 "seconds": progress.target_seconds,
             },
             "weights_sha256": checkpoint.weights_hash(self.network),
-            "engine": progress.engine,
+            "engine": self._session.loop.name,
             "device": str(self._session.device),
             "shared": False,
             "finished_at": time.time(),

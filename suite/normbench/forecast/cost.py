@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,12 +81,13 @@ def _evaluations(spec: RunSpec) -> int:
     return 1 + spec.epochs // every + bool(spec.epochs % every)
 
 
-def _fits(result: dict[str, object], device: str) -> bool:
+def _fits(result: Mapping[str, object], device: str) -> bool:
     """Whether a result's times are of this kind of device, and of a device of its own."""
     kind = str(result.get("device", "")).partition(":")[0]
-    return kind == device.partition(":")[0] and not result.get("shared") and bool(result["steps"])
+    return (
+        kind == device.partition(":")[0] and not result.get("shared") and bool(result.get("steps"))
+    )
 
 
 def _trained_on(run: Standing, hardware: str) -> bool:
-    environment = run.run.environment() if run.run is not None else None
-    return (environment or {}).get("hardware", {}).get("device") in (None, hardware)
+    return run.environment().get("hardware", {}).get("device") in (None, hardware)

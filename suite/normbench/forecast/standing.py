@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from normbench.live import RunView, glance_at
@@ -26,6 +27,7 @@ class Standing:
         share: Share of its work done, in [0, 1].
         score: Of a run with a result.
         seconds: Of the whole run: what it took, or will take by what it has trained; None before.
+        index: The index of the store that this was read from, if it was.
     """
 
     spec: RunSpec
@@ -34,15 +36,26 @@ class Standing:
     share: float = 0.0
     score: float | None = None
     seconds: float | None = None
+    index: Index | None = field(default=None, repr=False)
 
     @property
     def done(self) -> bool:
         """Whether it has its result."""
         return self.state in DONE
 
-    def result(self) -> dict[str, Any] | None:
-        """Return the published result, or None."""
-        return self.run.result() if self.run is not None else None
+    def result(self) -> Mapping[str, Any] | None:
+        """Return the published result, as far as the index keeps it; None if there is none."""
+        if self.run is None or self.index is None:
+            return self.run.result() if self.run is not None else None
+        return self.index.result(self.run.fingerprint)
+
+    def environment(self) -> dict[str, Any]:
+        """Return where it was trained, as far as that is known."""
+        if self.run is None:
+            return {}
+        text = self.index.environment(self.run.fingerprint) if self.index is not None else ""
+        found: dict[str, Any] = json.loads(text) if text else self.run.environment() or {}
+        return found
 
 
 class Look:
@@ -85,6 +98,7 @@ class Look:
             share=1.0 if known.done else known.epoch / spec.epochs,
             score=known.score,
             seconds=known.seconds if known.state is RunState.FINISHED else None,
+            index=index,
         )
 
 

@@ -22,6 +22,7 @@ class LaunchRequest:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         slots: Runs trained at once on the processor or on each GPU; None for one on each core or
             GPU, ``auto`` for as many on each GPU as its memory allows.
+        engine: How steps are carried out; see :mod:`normbench.rungs`.
         data_folder: Where the data files are.
         plugin_files: One-off plugin files that workers must load.
         keep_weights: Whether final weights are kept.
@@ -40,6 +41,7 @@ class LaunchRequest:
     drain: bool = False
     device: str = "auto"
     slots: Slots = None
+    engine: str = "auto"
     data_folder: Path
     plugin_files: tuple[Path, ...] = ()
     keep_weights: bool = False

@@ -15,7 +15,7 @@ from normbench.launchers.base import LaunchRequest
 from normbench.launchers.dask_hands import Hand, addresses, greet, stop_all
 from normbench.launchers.dask_options import DaskOptions
 from normbench.launchers.launches import DRAIN, LaunchFolder, launches
-from normbench.launchers.words import worker_words
+from normbench.launchers.words import resume_command, worker_words
 from normbench.store import RunStore
 from normbench.store.queue import Queue
 
@@ -110,7 +110,8 @@ class Crew:
         except OSError as error:
             raise NormbenchError(
                 f"the Dask scheduler at {self._address} is gone ({error}). What its "
-                "workers train stops at the last checkpoints. Go on with: normbench resume"
+                "workers train stops at the last checkpoints. Once there is a scheduler, go on "
+                f"with: {resume_command(self._request, 'dask')}"
             ) from None
         self._hands |= {hand.address: hand for hand in hands}
         refused = [hand.refused for hand in hands if hand.refused]
@@ -191,8 +192,9 @@ class Crew:
         elif now - self._alone_since > patience:
             raise NormbenchError(
                 f"the Dask scheduler at {address} has had no workers for {patience:g} s, and runs "
-                f"are left. Start some with `dask worker {address}` and go on with: normbench "
-                "resume. More patience: --launcher-option worker_timeout=SECONDS"
+                f"are left. Start some: dask worker {address}. Then go on with: "
+                f"{resume_command(self._request, 'dask')}. More patience: --launcher-option "
+                "worker_timeout=SECONDS"
             )
 
     def _stop(self) -> None:

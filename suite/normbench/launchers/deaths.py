@@ -58,7 +58,7 @@ class Deaths:
         """Stop if workers again and again find nothing where the launcher sees something."""
         self._in_vain += not worker.took
         if self._in_vain > _FEW:
-            _log.warning("workers find nothing to take; start again with: normbench resume")
+            _log.warning("workers find nothing to take; start the same command again")
             self.closed = True
 
     def _judge_death(self, worker: WorkerProcess, code: int) -> None:

@@ -40,6 +40,7 @@ def drain(options: argparse.Namespace) -> int:
         drain=runs is None,
         device=options.device,
         slots=options.slots,
+        engine=options.engine,
         data_folder=data_folder(options.data_dir).absolute(),
         plugin_files=tuple(file.absolute() for file in options.plugin),
         keep_weights=options.keep_weights,

@@ -96,8 +96,9 @@ class LaunchFolder:
 
         ``launcher``, ``host``, ``boot``, ``pid``, ``process_started``, ``started`` (Unix seconds),
         ``since`` (the same by the clock of the store's file system), ``store``, ``runs`` (their
-        number, None for all), ``device``, ``slots``, ``time_limit``, ``memory_limit``,
-        ``wall_time``, ``options`` and ``jobs``; later ``ended``, and what :meth:`note` added.
+        number, None for all), ``device``, ``slots``, ``engine``, ``time_limit``,
+        ``memory_limit``, ``wall_time``, ``options`` and ``jobs``; later ``ended``, and what
+        :meth:`note` added.
         """
         return read_json(self.path / LAUNCH_FILE) or {}
 
@@ -160,6 +161,7 @@ def _content(path: Path, launcher: str, request: LaunchRequest) -> dict[str, Any
         "runs": None if request.drain else len(request.fingerprints),
         "device": request.device,
         "slots": request.slots,
+        "engine": request.engine,
         "time_limit": request.time_limit,
         "memory_limit": request.memory_limit,
         "wall_time": request.wall_time,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.slurm_queue import Job, cancel_waiting, ended_as, queued
+from normbench.launchers.words import resume_command
 from normbench.quantities import counted
 from normbench.store import RunState, RunStore
 from normbench.store.queue import Queue
@@ -76,14 +76,13 @@ class _Look:
         ends = ended_as([self._number])
         states = f" sacct: {', '.join(f'{j} {s}' for j, s in ends.items())}." if ends else ""
         _log.warning(
-            "job %s is gone and %s left: %s%s.%s Go on with: normbench resume --store %s "
-            "--launcher slurm. %s",
+            "job %s is gone and %s left: %s%s.%s Go on with: %s. %s",
             self._number,
             f"{counted(len(left), 'run')} {'is' if len(left) == 1 else 'are'}",
             shown,
             more,
             states,
-            shlex.quote(str(self._request.store)),
+            resume_command(self._request, "slurm"),
             _said(self._launch.logs),
         )
 

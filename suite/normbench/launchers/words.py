@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import LaunchFolder
+from normbench.rungs import AUTO
 
 
 def worker_words(request: LaunchRequest, launch: LaunchFolder) -> list[str]:
@@ -20,4 +23,26 @@ def worker_words(request: LaunchRequest, launch: LaunchFolder) -> list[str]:
     }
     for name, value in given.items():
         words += [] if value is None else [name, str(value)]
+    words += [] if request.engine == AUTO else ["--engine", request.engine]
     return [*words, "--keep-weights"] if request.keep_weights else words
+
+
+def resume_command(request: LaunchRequest, launcher: str) -> str:
+    """Return the command that goes on with what is left of *request*, from whatever folder."""
+    words = ["normbench", "resume", "--store", str(request.store.absolute())]
+    words += ["--launcher", launcher]
+    for name, word in request.options.items():
+        words += ["--launcher-option", f"{name}={word}"]
+    given = {
+        "--data-dir": request.data_folder.absolute(),
+        "--slots": request.slots,
+        "--time-limit": request.time_limit,
+        "--memory-limit": request.memory_limit,
+    }
+    for option, value in given.items():
+        words += [] if value is None else [option, str(value)]
+    words += [] if request.engine == AUTO else ["--engine", request.engine]
+    for file in request.plugin_files:
+        words += ["--plugin", str(file.absolute())]
+    words += ["--keep-weights"] if request.keep_weights else []
+    return shlex.join(words)

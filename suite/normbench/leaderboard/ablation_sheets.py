@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from normbench.leaderboard.ablations import Ablation
 from normbench.leaderboard.factors import Effect
 from normbench.leaderboard.formats import Section
+from normbench.leaderboard.naming import row_names, setting_text
+from normbench.leaderboard.reading import ReadRow
 from normbench.leaderboard.sheets import Numbers, Sheet, p_text
 
 _DIVERGED = "div: seeds that diverged, of the row or of what it is compared with."
@@ -17,7 +20,7 @@ def ablation_section(found: Ablation, correction_name: str) -> Section:
     """Return main effects, effects within each level of the other factor, and interactions."""
     return Section(
         title=f"{found.title}: {found.factor}s against {found.base}",
-        sheets=(_grid(found), _list(found, "main"), _list(found, "interactions")),
+        sheets=(_grid(found), _list(found, "main"), _list(found, "interactions"), _settings(found)),
         lines={
             "Words": [_DIVERGED] if found.diverged else [],
             "Notes": found.left_out,
@@ -29,12 +32,23 @@ def ablation_section(found: Ablation, correction_name: str) -> Section:
             [_flat(kind, e, found) for kind, effects in _kinds(found) for e in effects],
         ),
         about=found,
+        head=found.head,
     )
 
 
 def _record(found: Ablation) -> dict[str, object]:
-    record = asdict(replace(found, rows=())) | {"diverged": _diverged_record(found)}
-    del record["rows"]
+    record = asdict(replace(found, rows=(), beside=())) | {"diverged": _diverged_record(found)}
+    del record["beside"]
+    record["rows"] = [
+        {
+            "row": row.row,
+            "norm": row.norm_label,
+            "optimizer": row.optimizer,
+            "setting": dict(row.setting),
+            "setting_origin": row.setting_origin,
+        }
+        for row in found.rows
+    ]
     return record
 
 
@@ -112,6 +126,21 @@ def _list(found: Ablation, kind: str) -> Sheet:
     return Sheet(heads, rows, ("seeds", "p", *([where] if main else [])), title)
 
 
+def _settings(found: Ablation) -> Sheet:
+    """Return the setting that each cell is shown at, and those that it has besides."""
+    rows = tuple(
+        (row.norm_label, row.optimizer, setting_text(row), _beside(found, row))
+        for row in found.rows
+    )
+    return Sheet(("norm", "optimizer", "setting", "not shown"), rows, (), "Settings of the cells")
+
+
+def _beside(found: Ablation, row: ReadRow) -> str:
+    cell = row.norm_label, row.optimizer
+    others = (each for each in found.beside if (each.norm_label, each.optimizer) == cell)
+    return ", ".join(map(setting_text, others))
+
+
 def _ends(effect: Effect, sign: int) -> tuple[float, float] | None:
     if effect.interval is None:
         return None
@@ -134,7 +163,8 @@ def _tested(found: Ablation, correction_name: str) -> Iterator[str]:
         "Main effects and interactions: the seed is the unit, so each seed is averaged over the "
         "levels first, and only seeds that all of them share count."
     )
-    staged = [f"{row.norm_label} {row.optimizer}" for row in found.rows if row.declared]
+    name = row_names(found.rows)
+    staged = [name(row) for row in found.rows if row.declared]
     if staged:
         yield (
             f"Seeds were added in declared stages to {len(staged)} of the rows "
@@ -142,5 +172,5 @@ def _tested(found: Ablation, correction_name: str) -> Iterator[str]:
             "stopped at, and seeds that no declared look has come to do not count. Intervals and "
             "differences are not corrected for stopping."
         )
-    if found.diverged:
+    if found.diverged and not math.isnan(found.metric.worst):
         yield f"Diverged seeds count with the worst score, {found.metric.worst:g}."

@@ -18,13 +18,16 @@ from normbench.leaderboard.grouping import (
     tables_of,
 )
 from normbench.leaderboard.looks import Looks
-from normbench.leaderboard.notes import seed_list
+from normbench.leaderboard.notes import other_metric, seed_list
+from normbench.leaderboard.precision_notes import about_precision
 from normbench.leaderboard.reading import Reader, ReadRow
+from normbench.leaderboard.settings_shown import unequal_tuning, which_setting
 from normbench.leaderboard.values import metric_named, values_of
 from normbench.plugins import Catalogue
 
 NORM, OPTIMIZER = "norm", "optimizer"
 _CHOSEN = "The base was chosen when this table was asked for, perhaps after looking."
+_EXPLORATORY = "Its p are exploratory."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,8 @@ class Ablation:
         diverged: Seeds that diverged, by (level, other).
         left_out: What could not be taken in, in sentences.
         rows: The rows it is made of.
+        beside: The rows with results that others of their cells stand for.
+        head: What a reader must know before the numbers, in sentences.
     """
 
     title: str
@@ -50,6 +55,8 @@ class Ablation:
     diverged: Mapping[tuple[str, str], int]
     left_out: tuple[str, ...]
     rows: tuple[ReadRow, ...] = ()
+    beside: tuple[ReadRow, ...] = ()
+    head: tuple[str, ...] = ()
 
     @property
     def sign(self) -> int:
@@ -131,6 +138,8 @@ def _ablation(
         correction(wanted.terms.correction),
         {cell: _looks(row, base=cell[0] == base) for cell, row in cells.items()},
     )
+    shown = {row.row for row in cells.values()}
+    not_verified, verified = about_precision(rows, reader)
     return Ablation(
         title=title,
         factor=factor,
@@ -138,8 +147,16 @@ def _ablation(
         metric=metric,
         table=table,
         diverged={cell: len(row.diverged) for cell, row in cells.items() if row.diverged},
-        left_out=(*([_CHOSEN] if post_hoc else []), *left_out),
+        left_out=(
+            *([_CHOSEN] if post_hoc else []),
+            *([] if metric == rows[0].metric else [f"{other_metric(metric.name)} {_EXPLORATORY}"]),
+            *which_setting(rows),
+            *verified,
+            *left_out,
+        ),
         rows=tuple(cells.values()),
+        beside=tuple(row for row in rows if row.scores and row.row not in shown),
+        head=(*not_verified, *unequal_tuning(list(cells.values()))),
     )
 
 

@@ -89,7 +89,11 @@ class Rule:
 
 
 def compare_all(
-    rows: Sequence[Scores], reference: Scores, rule: Rule, looks: Sequence[Looks] = ()
+    rows: Sequence[Scores],
+    reference: Scores,
+    rule: Rule,
+    looks: Sequence[Looks] = (),
+    own: Mapping[int, Scores] | None = None,
 ) -> list[Comparison]:
     """Compare each of *rows* with the *reference*; scores are oriented so that larger is better.
 
@@ -100,12 +104,15 @@ def compare_all(
         reference: The same of what they are compared with.
         rule: How.
         looks: When each row may be looked at; none if seeds were added to none of them.
+        own: By place in *rows*, what is compared with another reference than the others are.
     """
     looks = looks or [Looks()] * len(rows)
+    bases = [(own or {}).get(place, reference) for place in range(len(rows))]
     counted = [
-        each.counted(row.keys() & reference.keys()) for row, each in zip(rows, looks, strict=True)
+        each.counted(row.keys() & base.keys())
+        for row, base, each in zip(rows, bases, looks, strict=True)
     ]
-    columns = _measured(rows, reference, rule, counted, looks)
+    columns = _measured(rows, bases, rule, counted, looks)
     testable = columns["n"] >= LEAST_FOR_VERDICT
     for name in ("p", "flip"):
         for side in ("better", "worse"):
@@ -113,29 +120,29 @@ def compare_all(
             columns[f"{name}_{side}_adjusted"] = rule.adjust(family)
     columns["detectable"] = _detectable(columns, rule)
     return [
-        _comparison(row, reference, counted[i], looks[i].stages, columns, i, rule)
+        _comparison(row, bases[i], counted[i], looks[i].stages, columns, i, rule)
         for i, row in enumerate(rows)
     ]
 
 
 def _measured(
     rows: Sequence[Scores],
-    reference: Scores,
+    bases: Sequence[Scores],
     rule: Rule,
     counted: Sequence[tuple[int, ...]],
     looks: Sequence[Looks],
 ) -> dict[str, Floats]:
     """Return the statistics of all rows as columns, computed for rows of the same seeds at once."""
-    alike: dict[tuple[tuple[int, ...], tuple[int, ...]], list[int]] = {}
+    alike: dict[tuple[tuple[int, ...], tuple[int, ...], int], list[int]] = {}
     for place, seeds in enumerate(counted):
-        alike.setdefault((seeds, looks[place].stages), []).append(place)
+        alike.setdefault((seeds, looks[place].stages, id(bases[place])), []).append(place)
     columns: dict[str, Floats] = {name: np.full(len(rows), np.nan) for name in _COLUMNS}
-    for (seeds, stages), places in alike.items():
+    for (seeds, stages, _), places in alike.items():
         columns["n"][places] = len(seeds)
         if not seeds:
             continue
         new = np.array([[rows[place][seed] for seed in seeds] for place in places])
-        base = np.array([reference[seed] for seed in seeds])
+        base = np.array([bases[places[0]][seed] for seed in seeds])
         for name, values in _statistics(new, base, rule, stages).items():
             columns[name][places] = values
     return columns

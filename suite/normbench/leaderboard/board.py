@@ -5,7 +5,7 @@ It is made by :func:`normbench.leaderboard.making.make_board`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean, median
@@ -15,9 +15,10 @@ import numpy as np
 from normbench.descriptions import Metric
 from normbench.leaderboard.against import LEAST_FOR_INTERVAL, Comparison
 from normbench.leaderboard.censored import TimeToTarget
-from normbench.leaderboard.choosing import Reference
+from normbench.leaderboard.naming import row_names
 from normbench.leaderboard.paired import mean_interval
 from normbench.leaderboard.reading import ReadRow
+from normbench.leaderboard.references import Reference
 from normbench.leaderboard.verdicts import Verdict
 
 
@@ -155,6 +156,7 @@ class Board:
         provenance: Where the runs were trained.
         digest: Of the rows and values that the table is made of.
         notes: What a reader must know, in sentences.
+        head: What a reader must know before the numbers, in sentences.
     """
 
     title: str
@@ -167,6 +169,31 @@ class Board:
     provenance: Provenance = Provenance()
     digest: str = ""
     notes: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+
+    @cached_property
+    def name_of(self) -> Callable[[ReadRow], str]:
+        """Returns norm, optimizer and setting of a row as the table has them."""
+        return row_names([entry.row for entry in self.entries])
+
+    def reference_of(self, row: ReadRow) -> ReadRow | None:
+        """Return what *row* is compared with.
+
+        That is the reference that its stages were declared against, where the table has it and no
+        other one was asked for; else the table's.
+        """
+        if self.reference.post_hoc or not row.bound_to:
+            return self.reference.row
+        return self._measured.get(row.bound_to, self.reference.row)
+
+    def lacks_its_reference(self, row: ReadRow) -> bool:
+        """Whether *row* has another reference than the one its stages were declared against."""
+        compared = self.reference_of(row)
+        return bool(row.bound_to) and compared is not None and compared.row != row.bound_to
+
+    @cached_property
+    def _measured(self) -> dict[str, ReadRow]:
+        return {entry.row.row: entry.row for entry in self.entries if entry.values}
 
     @property
     def exploratory(self) -> bool:

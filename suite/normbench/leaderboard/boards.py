@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from normbench.leaderboard.board import Board, Entry
-from normbench.leaderboard.choosing import Reference
 from normbench.leaderboard.grouping import (
     Wanted,
     comparable_rows,
@@ -16,8 +15,12 @@ from normbench.leaderboard.grouping import (
 )
 from normbench.leaderboard.making import judged
 from normbench.leaderboard.notes import notes_of
+from normbench.leaderboard.precision_notes import about_precision
 from normbench.leaderboard.provenance import input_hash, look_up, refuse_mixed_hardware
 from normbench.leaderboard.reading import Reader, ReadRow
+from normbench.leaderboard.reference_notes import notes_about_looks, notes_about_reference
+from normbench.leaderboard.references import Reference
+from normbench.leaderboard.settings_shown import unequal_tuning
 from normbench.leaderboard.stage_notes import notes_about_stages
 from normbench.leaderboard.values import COSTS, metric_named, values_of
 from normbench.plugins import Catalogue
@@ -49,12 +52,14 @@ def _board(
     title: str,
     members: Sequence[ReadRow],
     reference: Reference,
-    kept: Collection[str],
+    kept: Set[str],
     reader: Reader,
     wanted: Wanted,
 ) -> Board:
     base = reference.row.row if reference.row else ""
-    chosen = [row for row in members if row.row in kept or row.row == base]
+    bound = {row.bound_to for row in members if row.row in kept}
+    shown = {*kept, *bound, base}
+    chosen = [row for row in members if row.row in shown]
     own = chosen[0].metric
     metric = metric_named(wanted.metric, own)
     values = values_of(chosen, metric, reader)
@@ -75,5 +80,12 @@ def _board(
             digest=input_hash(entries),
         )
     )
-    notes = (*notes_of(board, members), *notes_about_stages(board))
-    return replace(board, notes=notes)
+    head, below = about_precision(chosen, reader, provenance)
+    notes = (
+        *notes_of(board, members),
+        *notes_about_reference(board),
+        *notes_about_stages(board),
+        *notes_about_looks(board),
+        *below,
+    )
+    return replace(board, notes=notes, head=(*head, *unequal_tuning(chosen)))

@@ -20,12 +20,14 @@ class TimeToTarget:
         n: Seeds that were trained.
         median: Time by which half of the seeds have reached it; infinite if fewer have.
         range: Shortest and longest time of those that reached it; None if none has.
+        times: Time of each seed in their order, infinite where it was missed.
     """
 
     reached: int
     n: int
     median: float
     range: tuple[float, float] | None
+    times: tuple[float, ...] = ()
 
 
 def time_to_target(times: Mapping[int, float | None]) -> TimeToTarget | None:
@@ -43,6 +45,7 @@ def time_to_target(times: Mapping[int, float | None]) -> TimeToTarget | None:
         n=len(ordered),
         median=ordered[(len(ordered) - 1) // 2],
         range=(finite[0], finite[-1]) if finite else None,
+        times=tuple(ordered),
     )
 
 

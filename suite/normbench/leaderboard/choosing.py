@@ -1,21 +1,18 @@
-"""Which rows a table is about: by option, by words that name a row, and which is the reference."""
+"""Which rows a table is about: by option, by words that name a row, and one for each cell."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from normbench.comparable import comparable
 from normbench.descriptions import Problem
 from normbench.errors import UsageError, unknown_name
 from normbench.leaderboard.reading import ReadRow
-from normbench.leaderboard.suites import SuiteRows
 from normbench.parameters import typed
 from normbench.plugins import Catalogue
-from normbench.settings_now import SUPERSEDED, stands_for
+from normbench.settings_now import kind_of, stands_for
 
-REFERENCE_OPTIMIZERS = ("momentum", "sgd")
 _ORIGINS = ("known", "published", "default")
 _UNTUNED = {"default": ("untuned",)}
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
@@ -24,8 +21,13 @@ _NAMES: Mapping[str, Callable[[ReadRow], tuple[str, ...]]] = {
     "norm": lambda row: (row.norm, row.norm_label),
     "optimizer": lambda row: (row.optimizer,),
     "protocol": lambda row: (row.protocol,),
-    "setting": lambda row: (row.setting_origin, *_UNTUNED.get(row.setting_origin, ())),
+    "setting": lambda row: _setting_words(row.setting_origin),
 }
+
+
+def _setting_words(origin: str) -> tuple[str, ...]:
+    kind = kind_of(origin)
+    return (*dict.fromkeys((kind, origin)), *_UNTUNED.get(kind, ()))
 
 
 def choose(
@@ -148,75 +150,6 @@ def one_spelling(text: str) -> str:
         return text
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reference:
-    """What the other rows of a table are compared with.
-
-    Attributes:
-        row: The row; None if there is none.
-        why: Where the choice comes from, or why there is none.
-        post_hoc: Whether it was chosen when the table was asked for.
-    """
-
-    row: ReadRow | None
-    why: str
-    post_hoc: bool = False
-
-
-def declared_reference(
-    rows: Sequence[ReadRow],
-    catalogue: Catalogue,
-    asked: Sequence[str] = (),
-    suite: SuiteRows | None = None,
-) -> Reference:
-    """Return the row of the problem's default norm with ``momentum``, else with ``sgd``.
-
-    Where the problem without a norm has no such row, the norm of its twin ``X_bn`` counts as the
-    default. Scores play no part in the choice.
-
-    Args:
-        rows: The rows of one table.
-        catalogue: Knows the problems' default norms.
-        asked: Problems by the names they were asked for.
-        suite: The suite that the table is of; what it declares comes first.
-    """
-    for row in rows:
-        if suite is not None and row.row in suite.references and row.scores:
-            return Reference(row=row, why=f"declared by suite {suite.name}")
-    tried = []
-    for norm in _default_norms(rows[0].problem, catalogue, asked):
-        for optimizer in REFERENCE_OPTIMIZERS:
-            tried.append(f"{norm} with {optimizer}")
-            cell = [
-                row
-                for row in rows
-                if row.plain and (row.norm, row.optimizer) == (norm, optimizer) and row.scores
-            ]
-            if cell:
-                return _setting_of(cell, tried[-1])
-    return Reference(row=None, why=f"no results of {', '.join(tried)}")
-
-
-def _default_norms(problem: str, catalogue: Catalogue, asked: Sequence[str]) -> list[str]:
-    if problem not in catalogue.names(Problem):
-        return ["none"]
-    described = [catalogue.get(Problem, name) for name in catalogue.names(Problem)]
-    named = [other for other in described if other.name in asked and other.base == problem]
-    family = [other for other in described if other.name == problem or other.base == problem]
-    first = sorted(family, key=lambda other: bool(other.base))
-    return list(dict.fromkeys(other.norm for other in [*named, *first]))
-
-
-def _setting_of(cell: Sequence[ReadRow], words: str) -> Reference:
-    row = one_setting(cell)
-    if row is None:
-        return Reference(row=None, why=f"{words} has {no_setting(cell)}")
-    older = [each for each in cell if SUPERSEDED in each.setting_origin]
-    known = stands_for(row.setting_origin, "known")
-    lacking = "; what was tuned last there has no results here" if older and not known else ""
-    return Reference(row=row, why=f"declared: {words}{lacking}")
-
-
 def no_setting(cell: Sequence[ReadRow]) -> str:
     """Return why no row stands for a cell, and what to do."""
     return (
@@ -236,15 +169,3 @@ def one_setting(cell: Sequence[ReadRow]) -> ReadRow | None:
         if len(found) == 1:
             return found[0]
     return cell[0] if len(cell) == 1 else None
-
-
-def post_hoc_reference(rows: Sequence[ReadRow], text: str, declared: Reference) -> Reference:
-    """Return the row that *text* names; it is post hoc unless it is the declared one.
-
-    Raises:
-        UsageError: If *text* does not name one row.
-    """
-    row = find_row(rows, text)
-    if declared.row is not None and declared.row.row == row.row:
-        return declared
-    return Reference(row=row, why="chosen with --reference", post_hoc=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.families import unadjusted
 from normbench.leaderboard.looks import Looks, looks_together
 from normbench.leaderboard.paired import Floats, t_test
+from normbench.leaderboard.precision_notes import about_precision
 from normbench.leaderboard.provenance import target_times
 from normbench.leaderboard.reading import Reader, ReadRow
 from normbench.leaderboard.values import metric_named, values_of
@@ -40,6 +42,7 @@ class Duel:
         comparison: All statistics, positive where *new* is better.
         target: Share of seeds in which *new* reaches the target sooner, two-sided p of the sign
             test, and pairs; None without a target.
+        precision: What a reader must know of the precision of both, in sentences.
     """
 
     new: ReadRow
@@ -48,6 +51,7 @@ class Duel:
     values: tuple[dict[int, float], dict[int, float]]
     comparison: Comparison
     target: tuple[float, float, int] | None = None
+    precision: tuple[str, ...] = ()
 
     @property
     def sign(self) -> int:
@@ -101,6 +105,7 @@ def duel(new: ReadRow, base: ReadRow, reader: Reader, metric: str | None, alpha:
         values=(values[0], values[1]),
         comparison=compare_all(oriented[:1], oriented[1], rule, [_looks(new, base)])[0],
         target=sooner(_times(new, reader), _times(base, reader)),
+        precision=tuple(chain.from_iterable(about_precision([new, base], reader))),
     )
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.naming import row_names
 from normbench.leaderboard.sheets import Numbers, p_text
 from normbench.leaderboard.verdicts import Verdict
 from normbench.quantities import counted
@@ -23,7 +24,9 @@ def conclusion(board: Board) -> str:
         return f"Nothing was compared: {board.reference.why}. {_best(board, measured[0])}"
     others = [entry for entry in measured if entry is not reference]
     if not others:
-        return f"Only the reference has results, {_name(reference)}. {_best(board, reference)}"
+        return (
+            f"Only the reference has results, {_name(board, reference)}. {_best(board, reference)}"
+        )
     better = _with(Verdict.BETTER, others)
     if better:
         return " ".join(_winner(board, better, others, reference))
@@ -33,33 +36,33 @@ def conclusion(board: Board) -> str:
 def _winner(
     board: Board, better: Sequence[Entry], others: Sequence[Entry], reference: Entry
 ) -> Iterator[str]:
-    first, count = better[0], len(better)
+    first, count, beaten = better[0], len(better), _name(board, reference)
     if count == 1:
         yield (
-            f"{_name(first)} is better than the reference, {_name(reference)}, the only one of "
+            f"{_name(board, first)} is better than the reference, {beaten}, the only one of "
             f"{len(others)} rows that is: it differs by {_difference(board, first)}."
         )
     else:
         yield (
-            f"{count} of {len(others)} rows are better than the reference, {_name(reference)}. The "
-            f"best of them, {_name(first)}, differs by {_difference(board, first)}."
+            f"{count} of {len(others)} rows are better than the reference, {beaten}. The best of "
+            f"them, {_name(board, first)}, differs by {_difference(board, first)}."
         )
     # Seeds that diverged spread so widely that such rows are told apart from nothing.
     calm = [entry for entry in others if entry is not first and not entry.row.diverged]
     tied = [entry for entry in calm if set(entry.letters) & set(first.letters)]
     if tied:
         verb = "is" if len(tied) == 1 else "are"
-        yield f"{_names(tied)} {verb} not told apart from it."
+        yield f"{_names(board, tied)} {verb} not told apart from it."
     yield (
-        f"The probability of any false `better` in this table is at most "
-        f"{100 * board.terms.alpha:g} %."
+        "Where differences are normal, the probability of any false `better` in this table is at "
+        f"most {100 * board.terms.alpha:g} %."
     )
 
 
 def _none(board: Board, others: Sequence[Entry], reference: Entry) -> Iterator[str]:
     worse = _with(Verdict.WORSE, others)
     beaten = f"; {len(worse)} of {len(others)} are worse" if worse else ""
-    yield f"No row is shown to be better than the reference, {_name(reference)}{beaten}."
+    yield f"No row is shown to be better than the reference, {_name(board, reference)}{beaten}."
     if board.exploratory:
         yield "Nothing in this table is confirmed: its verdicts are exploratory, see the notes."
     if reference.row.diverged:
@@ -71,7 +74,7 @@ def _none(board: Board, others: Sequence[Entry], reference: Entry) -> Iterator[s
     if best.comparison is None or math.isnan(best.comparison.interval[0]):
         yield _best(board, best)
         return
-    yield f"The best of the others, {_name(best)}, differs by {_difference(board, best)}."
+    yield f"The best of the others, {_name(board, best)}, differs by {_difference(board, best)}."
     detectable = best.comparison.detectable
     if not math.isnan(detectable):
         numbers = Numbers(board.metric.name)
@@ -104,8 +107,8 @@ def _best(board: Board, entry: Entry) -> str:
     metric = board.metric.name.replace("_", " ")
     seeds = counted(entry.n, "seed")
     return (
-        f"The best mean {metric} is {numbers.value(entry.mean)}{numbers.unit}, of {_name(entry)} "
-        f"over {seeds}."
+        f"The best mean {metric} is {numbers.value(entry.mean)}{numbers.unit}, of "
+        f"{_name(board, entry)} over {seeds}."
     )
 
 
@@ -119,12 +122,12 @@ def _with(verdict: Verdict, entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.verdict is verdict]
 
 
-def _name(entry: Entry) -> str:
-    return f"{entry.row.norm_label} with {entry.row.optimizer}"
+def _name(board: Board, entry: Entry) -> str:
+    return row_names([each.row for each in board.entries], " with ")(entry.row)
 
 
-def _names(entries: Sequence[Entry]) -> str:
-    shown = [_name(entry) for entry in entries[:_SHOWN]]
+def _names(board: Board, entries: Sequence[Entry]) -> str:
+    shown = [_name(board, entry) for entry in entries[:_SHOWN]]
     more = len(entries) - len(shown)
     if more:
         return f"{', '.join(shown)} and {more} more"

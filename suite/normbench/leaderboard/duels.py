@@ -23,7 +23,7 @@ def duel_section(found: Duel) -> Section:
     """Return every seed, what the test assumes, and what it comes to."""
     title = f"{row_label(found.new)} against {row_label(found.base)}"
     lines = {
-        "In words": [in_words(found), *seeds_missing(found), *_more(found)],
+        "In words": [in_words(found), *found.precision, *seeds_missing(found), *_more(found)],
         "What the test assumes": list(_assumed(found, assumptions_of(found))),
         "What was tested": list(_tested(found)),
     }

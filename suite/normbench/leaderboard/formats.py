@@ -38,6 +38,7 @@ class Section:
         flat: Returns headings and lines of the same for CSV.
         about: What it shows, such as a board; pages draw figures of it.
         commands: Command lines to copy, which reports show below the rest.
+        head: Sentences above the tables.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Section:
     flat: Callable[[], Lines]
     about: object = None
     commands: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:
@@ -101,6 +103,7 @@ def as_markdown(sections: Sequence[Section], links: Mapping[str, str] | None = N
         rows = [entry.row.row for entry in getattr(section.about, "entries", ())]
         addresses = [(links or {}).get(row, "") for row in rows]
         parts.append(f"## {markdown_text(section.heading)}")
+        parts += map(markdown_text, section.head)
         parts += [markdown_table(sheet, addresses) for sheet in section.shown]
         for introduction, lines in section.lines.items():
             if lines:
@@ -144,8 +147,8 @@ def as_latex(sections: Sequence[Section]) -> str:
 
 def _latex_table(sheet: Sheet, section: Section) -> str:
     spec = "".join("r" if column in sheet.right else "l" for column in sheet.columns)
-    lines = [" & ".join(map(_latex, line)) + r" \\" for line in (sheet.columns, *sheet.rows)]
-    notes = [line for lines_ in section.lines.values() for line in lines_]
+    body = [" & ".join(map(_latex, line)) + r" \\" for line in (sheet.columns, *sheet.rows)]
+    notes = [*section.head, *(line for lines in section.lines.values() for line in lines)]
     return "\n".join(
         [
             *(f"% {note}" for note in notes),
@@ -153,9 +156,9 @@ def _latex_table(sheet: Sheet, section: Section) -> str:
             rf"\caption{{{_latex(sheet.title or section.heading)}}}",
             rf"\begin{{tabular}}{{{spec}}}",
             r"\toprule",
-            lines[0],
+            body[0],
             r"\midrule",
-            *lines[1:],
+            *body[1:],
             r"\bottomrule",
             r"\end{tabular}",
             r"\end{table}",

@@ -8,13 +8,9 @@ from dataclasses import dataclass, field, replace
 from normbench.comparable import comparable, titles
 from normbench.errors import UsageError
 from normbench.leaderboard.board import Terms
-from normbench.leaderboard.choosing import (
-    Reference,
-    choose,
-    declared_reference,
-    post_hoc_reference,
-)
+from normbench.leaderboard.choosing import choose
 from normbench.leaderboard.reading import Reader, ReadRow
+from normbench.leaderboard.references import Reference, declared_reference, post_hoc_reference
 from normbench.leaderboard.suites import SuiteRows
 from normbench.plugins import Catalogue
 from normbench.settings_now import has_settings, origin_now
@@ -25,10 +21,11 @@ class Wanted:
     """What a user asks of the leaderboard.
 
     Attributes:
-        problems: Problems by name; empty for all. This and the next three are filters.
+        problems: Problems by name; empty for all. This and the next four are filters.
         norms: Norms.
         optimizers: Optimizers.
         protocols: Protocols.
+        settings: Where hyper-parameters come from, such as ``known`` or ``untuned``.
         metric: What to judge by; None for each problem's own metric.
         reference: Words that name the row to compare with; None for the declared one.
         suite: Only the rows of a suite, which may declare references.
@@ -41,6 +38,7 @@ class Wanted:
     norms: Sequence[str] = ()
     optimizers: Sequence[str] = ()
     protocols: Sequence[str] = ()
+    settings: Sequence[str] = ()
     metric: str | None = None
     reference: str | None = None
     suite: SuiteRows | None = None
@@ -102,21 +100,22 @@ def _of_suite(rows: Sequence[ReadRow], place: str, suite: SuiteRows | None) -> S
     found = [row for row in rows if row.row in suite.rows]
     if not found:
         raise UsageError(
-            f"{place} has none of the {len(suite.rows)} rows of suite {suite.name} as it is "
-            f"written. Train them: normbench suite run {suite.name}; rows that were trained with "
-            "words of yours, such as protocol.epochs=1, are others."
+            f"{place} has none of the {len(suite.rows)} rows of suite {suite.title}. Train them: "
+            f"{suite.training}. Rows that were trained with other words are others: give the words "
+            "of the suite run, such as protocol.epochs=1, here, too."
         )
     return found
 
 
 def narrowed(rows: Sequence[ReadRow], catalogue: Catalogue, wanted: Wanted) -> list[ReadRow]:
-    """Return the rows of the norms and optimizers wanted, those of trials left out.
+    """Return the rows of the norms, optimizers and settings wanted, those of trials left out.
 
     Raises:
         UsageError: If there are none; with what there is.
     """
     run = [row for row in rows if row.runs and (not wanted.rows or row.row in wanted.rows)]
-    return choose(run, {"norm": wanted.norms, "optimizer": wanted.optimizers}, catalogue)
+    own = {"norm": wanted.norms, "optimizer": wanted.optimizers, "setting": wanted.settings}
+    return choose(run, own, catalogue)
 
 
 def references_of(tables: Tables, catalogue: Catalogue, wanted: Wanted) -> dict[str, Reference]:

@@ -54,7 +54,7 @@ def _verdicts(board: Board) -> Iterator[tuple[Verdict, str]]:
     yield (
         Verdict.EQUIVALENT,
         f"the {interval} interval of the difference lies within ± {interest}, the smallest "
-        "difference of interest.",
+        "difference of interest; tested row by row, without correction for many rows.",
     )
     yield (
         Verdict.NO_EVIDENCE,

@@ -83,8 +83,11 @@ def _comparisons(board: Board, oriented: Oriented) -> dict[int, Comparison]:
     chosen = board.reference.row
     if chosen is None:
         return {}
-    at = next(i for i, entry in enumerate(board.entries) if entry.row.row == chosen.row)
+    place = {entry.row.row: i for i, entry in enumerate(board.entries)}
+    at = place[chosen.row]
     others = [i for i in range(len(oriented)) if i != at]
+    against = ((i, board.reference_of(board.entries[k].row)) for i, k in enumerate(others))
+    own = {i: oriented[place[row.row]] for i, row in against if row is not None}
     rule = Rule(
         alpha=board.terms.alpha,
         adjust=correction(board.terms.correction),
@@ -92,24 +95,27 @@ def _comparisons(board: Board, oriented: Oriented) -> dict[int, Comparison]:
     )
     looks = looks_of(board)
     found = compare_all(
-        [oriented[i] for i in others], oriented[at], rule, [looks[i] for i in others]
+        [oriented[i] for i in others], oriented[at], rule, [looks[i] for i in others], own
     )
     return dict(zip(others, found, strict=True))
 
 
 def _verdict(board: Board, entry: Entry, compared: Comparison | None) -> Verdict | None:
-    reference = board.reference.row
+    reference = board.reference_of(entry.row)
     if reference is None:
         return None
     if compared is None:
         return Verdict.REFERENCE
+    unbound = board.lacks_its_reference(entry.row)
     missing = lacks_results(entry.row, reference, compared) and not board.terms.allow_incomplete
     unplanned = not at_declared_look(entry.row, compared, board.terms.stages)
     given = Circumstances(
         alpha=board.terms.alpha,
         diverged=bool(entry.row.diverged),
         reference_diverged=bool(reference.diverged),
-        exploratory=board.exploratory or missing or unplanned or _by_date(entry.row, reference),
+        exploratory=(
+            board.exploratory or missing or unplanned or unbound or _by_date(entry.row, reference)
+        ),
     )
     return verdict_of(compared, given)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from normbench.leaderboard.against import LEAST_FOR_INTERVAL
 from normbench.leaderboard.board import Board, Entry
-from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.making import lacks_results
 from normbench.leaderboard.paired import divergence_bound
 from normbench.leaderboard.reading import ReadRow
@@ -37,8 +36,8 @@ def _about_choices(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
         )
     if not board.primary:
         yield (
-            f"{board.metric.name} is not what this problem is judged by: verdicts are exploratory, "
-            "and diverged seeds have no value."
+            f"{other_metric(board.metric.name)} Verdicts are exploratory, and none can be "
+            "`equivalent`."
         )
     if not board.terms.confirmatory:
         yield (
@@ -56,8 +55,8 @@ def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
     missing = [entry for entry in board.entries if entry.row.missing and _matters(board, entry)]
     if missing and not board.terms.allow_incomplete:
         yield (
-            f"Seeds without a result: {_each(missing, _missing)}. Such rows get no verdict beyond "
-            "`exploratory` until the seeds are trained: normbench resume."
+            f"Seeds without a result: {_each(board, missing, _missing)}. Such rows get no verdict "
+            "beyond `exploratory` until the seeds are trained: normbench resume."
         )
     if missing and board.terms.allow_incomplete:
         yield (
@@ -67,8 +66,8 @@ def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
     unpaired = [e for e in board.entries if e.comparison and e.comparison.left_out]
     if unpaired:
         yield (
-            f"Only seeds that both have are compared; left out: {_each(unpaired, _left_out)}. "
-            "Means are over all seeds of a row."
+            "Only seeds that both have are compared; left out: "
+            f"{_each(board, unpaired, _left_out)}. Means are over all seeds of a row."
         )
     tuning = sum(row.tuning for row in members)
     if tuning:
@@ -76,8 +75,8 @@ def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
     dated = [entry for entry in board.entries if entry.row.dated]
     if dated:
         yield (
-            f"Older results than --since are left out: {_each(dated, _dated)}. A date may be "
-            "chosen after looking, so such rows get no verdict beyond `exploratory`."
+            f"Older results than --since are left out: {_each(board, dated, _dated)}. A date may "
+            "be chosen after looking, so such rows get no verdict beyond `exploratory`."
         )
     short = [entry for entry in board.entries if entry.n == 1]
     if short:
@@ -98,11 +97,12 @@ def _about_divergence(board: Board) -> Iterator[str]:
     if diverged and board.primary:
         yield (
             f"Diverged seeds count with the worst score, {board.metric.worst:g}: "
-            f"{_each(diverged, _diverged)}."
+            f"{_each(board, diverged, _diverged)}."
         )
     lost = [entry for entry in board.entries if entry.n and len(entry.row.diverged) == entry.n]
     if lost:
-        yield f"Every seed diverged in {counted(len(lost), 'row')}: {_each(lost, _name)}."
+        rows = counted(len(lost), "row")
+        yield f"Every seed diverged in {rows}: {_each(board, lost, lambda _: '')}."
     calm = [entry.n for entry in board.entries if entry.n >= LEAST_FOR_INTERVAL]
     if calm and min(calm) < 10:
         bound = divergence_bound(min(calm))
@@ -122,33 +122,35 @@ def _about_machines(board: Board) -> Iterator[str]:
         yield f"The runs were trained with different versions: {kinds}."
 
 
-def _each(entries: Sequence[Entry], words: Callable[[Entry], str]) -> str:
-    shown = "; ".join(words(entry) for entry in entries[:_SHOWN])
-    return shown + (
+def _each(board: Board, entries: Sequence[Entry], words: Callable[[Entry], str]) -> str:
+    """Return the names of rows as the table has them, each with what *words* say of it."""
+    named = (f"{board.name_of(entry.row)} {words(entry)}".rstrip() for entry in entries[:_SHOWN])
+    return "; ".join(named) + (
         f"; and {counted(len(entries) - _SHOWN, 'row')} more" if len(entries) > _SHOWN else ""
     )
 
 
-def _name(entry: Entry) -> str:
-    return row_label(entry.row)
-
-
 def _missing(entry: Entry) -> str:
-    return f"{entry.row.norm_label} {entry.row.optimizer} has {entry.n} of {entry.planned}"
+    return f"has {entry.n} of {entry.planned}"
 
 
 def _dated(entry: Entry) -> str:
-    return f"{entry.row.norm_label} {entry.row.optimizer} {entry.row.dated}"
+    return str(entry.row.dated)
 
 
 def _left_out(entry: Entry) -> str:
-    seeds = entry.comparison.left_out if entry.comparison else ()
-    return f"{entry.row.norm_label} {entry.row.optimizer} {seed_list(seeds)}"
+    return seed_list(entry.comparison.left_out if entry.comparison else ())
 
 
 def _diverged(entry: Entry) -> str:
+    return f"{len(entry.row.diverged)} of {entry.planned}"
+
+
+def other_metric(name: str) -> str:
+    """Return what is to be said of a metric that a problem is not judged by."""
     return (
-        f"{entry.row.norm_label} {entry.row.optimizer} {len(entry.row.diverged)} of {entry.planned}"
+        f"{name} is not what this problem is judged by: it has no smallest difference of interest "
+        "and no worst score, so that diverged seeds have no value."
     )
 
 

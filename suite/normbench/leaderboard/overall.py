@@ -21,6 +21,7 @@ from normbench.leaderboard.families import holm
 from normbench.leaderboard.new_problems import LEAST_TO_TEST, Friedman, friedman
 from normbench.leaderboard.paired import Floats, sign_flip, signed_ranks
 from normbench.leaderboard.ranks import average_ranks
+from normbench.leaderboard.settings_shown import which_setting
 
 # Close to the reference's mean they lie closer together: that is where methods differ.
 LEVELS = (
@@ -70,7 +71,7 @@ class Overall:
         standings: The methods, the best interquartile mean first.
         test: Friedman's test; None where the number of problems or methods allows none.
         tested: The methods that were run on every problem, in the order of the test's.
-        left_out: What was left out, in sentences.
+        left_out: What was left out, and which settings stand for their cells, in sentences.
     """
 
     protocol: str
@@ -145,6 +146,8 @@ def _methods(boards: Sequence[Board]) -> tuple[dict[Method, dict[str, Floats]], 
     methods: dict[Method, dict[str, Floats]] = {}
     left_out = []
     for board in boards:
+        told = which_setting([entry.row for entry in board.entries])
+        left_out += [f"{board.title}: {sentence}" for sentence in told]
         base = float(_reference_scores(board, raw=True).mean())
         cells: dict[Method, list[Entry]] = {}
         for entry in board.entries:
@@ -153,7 +156,6 @@ def _methods(boards: Sequence[Board]) -> tuple[dict[Method, dict[str, Floats]], 
         for method, entries in cells.items():
             row = one_setting([entry.row for entry in entries])
             if row is None:
-                left_out.append(f"{' '.join(method)} has {len(entries)} settings on {board.title}.")
                 continue
             values = next(entry.values for entry in entries if entry.row.row == row.row)
             scores = normalised(np.array(list(values.values())), board.metric.worst, base)

@@ -25,15 +25,20 @@ def look_up(entries: Sequence[Entry], reader: Reader) -> tuple[Provenance, list[
     device, they are left out.
     """
     environments = reader.environments([run for entry in entries for run in _scored(entry)])
-    kinds = _Kinds(environments.values())
-    provenance = Provenance(
+    provenance = provenance_of(environments.values())
+    alone = len(provenance.hardware.keys() - {""}) <= 1
+    return provenance, [_costs(entry, reader, times=alone) for entry in entries]
+
+
+def provenance_of(environments: Iterable[Mapping[str, Any]]) -> Provenance:
+    """Return what *environments*, one a run, say of hardware, versions and commits."""
+    kinds = _Kinds(environments)
+    return Provenance(
         known=True,
         hardware=kinds.counted(_device),
         versions=kinds.counted(_versions),
         commits=kinds.counted(_commit),
     )
-    alone = len(provenance.hardware.keys() - {""}) <= 1
-    return provenance, [_costs(entry, reader, times=alone) for entry in entries]
 
 
 class _Kinds:
@@ -79,7 +84,9 @@ def input_hash(entries: Iterable[Entry]) -> str:
 
 def _declared(entry: Entry) -> list[object]:
     declared = entry.row.declared
-    return [[declared.stages, declared.seeds, declared.late]] if declared else []
+    if declared is None:
+        return []
+    return [[declared.stages, declared.seeds, declared.late, declared.reference]]
 
 
 def _scored(entry: Entry) -> list[str]:

@@ -17,7 +17,11 @@ from normbench.store import (
     IndexedRow,
     RunState,
     RunStore,
+    Shown,
+    Verification,
     read_declarations,
+    read_shown,
+    read_verifications,
 )
 
 SCORED = (RunState.FINISHED, RunState.DIVERGED)
@@ -58,6 +62,7 @@ class ReadRow:
         tuning: Runs that were left out because they were trained for tuning.
         dated: Results that were left out because they are older than was asked for.
         declared: The stages that seeds are added in, where they were declared.
+        shown: The tables that first gave it verdicts, as far as that is known.
         table: What rows of one table share, see :func:`normbench.comparable.comparable`; empty
             where that is still to be read from the spec.
     """
@@ -76,6 +81,7 @@ class ReadRow:
     tuning: int = 0
     dated: int = 0
     declared: Declaration | None = None
+    shown: tuple[Shown, ...] = ()
     table: str = field(default="", repr=False)
 
     @cached_property
@@ -121,6 +127,11 @@ class ReadRow:
         """Whether norm and ablation are as they come."""
         return self.norm_label == self.norm
 
+    @property
+    def bound_to(self) -> str:
+        """The row that its stages were declared against; empty if none was named."""
+        return self.declared.reference if self.declared is not None else ""
+
     def _seeds(self, state: RunState) -> tuple[int, ...]:
         return tuple(seed for seed, run in self.runs.items() if run.state is state)
 
@@ -144,6 +155,9 @@ class Reader(Protocol):
 
     def environments(self, fingerprints: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return where runs were trained, by fingerprint, as far as it is known."""
+
+    def verifications(self) -> Sequence[Verification] | None:
+        """Return the tests of a precision, see ``normbench verify``; None if they are not known."""
 
 
 class StoreReader:
@@ -173,9 +187,10 @@ class StoreReader:
         for run in index.runs.values():
             found = ReadRun(run.fingerprint, run.state, run.score, run.seconds)
             runs.setdefault(run.row, {})[run.seed] = found
-        declared = read_declarations(self.store.root)
+        declared, shown = read_declarations(self.store.root), read_shown(self.store.root)
         return [
-            read_row(index.rows[row], own, declared.get(row)) for row, own in sorted(runs.items())
+            read_row(index.rows[row], own, declared.get(row), shown.get(row, ()))
+            for row, own in sorted(runs.items())
         ]
 
     def results(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
@@ -188,6 +203,10 @@ class StoreReader:
         found = ((name, self.index.environment(name)) for name in fingerprints)
         return {name: _parsed(text) for name, text in found if text}
 
+    def verifications(self) -> list[Verification]:
+        """Return the tests of a precision that were made in the store."""
+        return read_verifications(self.store.root)
+
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Mapping[str, Any]:
@@ -196,7 +215,10 @@ def _parsed(text: str) -> Mapping[str, Any]:
 
 
 def read_row(
-    entry: IndexedRow, runs: Mapping[int, ReadRun], declared: Declaration | None = None
+    entry: IndexedRow,
+    runs: Mapping[int, ReadRun],
+    declared: Declaration | None = None,
+    shown: tuple[Shown, ...] = (),
 ) -> ReadRow:
     """Return the row that *entry* describes; of runs at tuning seeds only the number.
 
@@ -204,6 +226,7 @@ def read_row(
         entry: What the spec says of the row.
         runs: All of its runs by seed.
         declared: The stages that its seeds are added in.
+        shown: The tables that first gave it verdicts.
     """
     own = {seed: run for seed, run in sorted(runs.items()) if seed < FIRST_TUNING_SEED}
     return ReadRow(
@@ -220,5 +243,6 @@ def read_row(
         runs=own,
         tuning=len(runs) - len(own),
         declared=declared,
+        shown=shown,
         table=entry.table,
     )

@@ -29,6 +29,7 @@ def board_record(board: Board) -> dict[str, Any]:
             "row": reference.row.row if reference.row else None,
             "why": reference.why,
             "post_hoc": reference.post_hoc,
+            "others": [row.row for row in reference.others],
         },
         "alpha": board.terms.alpha,
         "correction": board.terms.correction,
@@ -36,6 +37,7 @@ def board_record(board: Board) -> dict[str, Any]:
         "family": board.family,
         "exploratory": board.exploratory,
         "entries": [entry_record(board, entry) for entry in board.entries],
+        "head": list(board.head),
         "notes": list(board.notes),
         "what_was_tested": what_was_tested(board),
         "provenance": asdict(board.provenance),
@@ -47,11 +49,13 @@ def board_record(board: Board) -> dict[str, Any]:
 def entry_record(board: Board, entry: Entry) -> dict[str, Any]:
     """Return all of an entry; differences are new minus reference in the metric's unit."""
     row, found = entry.row, entry.comparison
+    reference = board.reference_of(row)
     comparison = None
     if found is not None:
         comparison = {
             **asdict(found),
             "n": found.n,
+            "reference": reference.row if reference else None,
             "difference": board.sign * found.difference,
             "interval": sorted(board.sign * end for end in found.interval),
         }

@@ -1,10 +1,11 @@
 """Tables that were made before, kept beside the index of a run store and never older than it.
 
-What a table shows depends on what the index holds of the runs, on the stages and settings that the
-store declares, on what was asked, on what plugins offer, and on the code that makes it. Each table
-is kept under a hash of all of these; so a table is found again exactly if nothing of it has
-changed, and there is nothing to invalidate. The hash is taken again once a table is made: if
-something has changed meanwhile, the table is shown and not kept.
+What a table shows depends on what the index holds of the runs, on the stages, settings and verified
+precisions that the store has, on which tables were shown before, on what was asked, on what plugins
+offer, and on the code that makes it. Each table is kept under a hash of all of these; so a table is
+found again exactly if nothing of it has changed, and there is nothing to invalidate. The hash is
+taken again once a table is made: if something has changed meanwhile, the table is shown and not
+kept.
 
 Files appear whole, and several processes may write at once. What is missing, damaged or unwritable
 is made anew. The newest few are kept. numpy and scipy are not imported here.
@@ -28,11 +29,14 @@ from normbench.plugins import Catalogue
 from normbench.setting_files import SETTINGS_FOLDER
 from normbench.store import index_files
 from normbench.store.index_files import INDEX_FOLDER
-from normbench.store.layout import STAGES_FOLDER
+from normbench.store.layout import STAGES_FOLDER, VERIFIED_FOLDER
+from normbench.store.shown import SHOWN_FILE
 
 TABLES_FOLDER = "tables"
 MOST_FILES = 8
 MOST_BYTES = 32_000_000
+# Folders of what tables are made of besides runs.
+_SAID = (STAGES_FOLDER, SETTINGS_FOLDER, VERIFIED_FOLDER)
 _PACKAGES = (
     *("normbench", "normbench_plugins", "normbench_problems", "normbench_baselines"),
     *("numpy.version", "scipy.version"),
@@ -85,8 +89,8 @@ class Remembered:
         made_of = {
             "runs": self._index.digest,
             "asked": self._asked,
-            "stages": list(_stamps(self._root / STAGES_FOLDER)),
-            "settings": list(_stamps(self._root / SETTINGS_FOLDER)),
+            "said": [list(_stamps(self._root / name)) for name in _SAID],
+            "shown": _stamp(self._root / SHOWN_FILE),
             "plugins": [[each.name, each.origin, each.error] for each in self._catalogue.plugins],
             "files": [[str(file), *_stamp(file)] for file in self._catalogue.files],
             "code": [*_packages(), *((name, *_stamp(Path(name))) for name in self._modules)],

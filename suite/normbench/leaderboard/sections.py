@@ -47,4 +47,5 @@ def board_section(board: Board) -> Section:
         record=partial(board_record, board),
         flat=partial(flat_records, board),
         about=board,
+        head=board.head,
     )

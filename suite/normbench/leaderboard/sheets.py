@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,8 +10,7 @@ from normbench.descriptions import Metric
 from normbench.leaderboard.against import LEAST_FOR_INTERVAL, Comparison
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.censored import TimeToTarget
-from normbench.leaderboard.reading import ReadRow
-from normbench.parameters import typed
+from normbench.leaderboard.naming import setting_text, setting_words
 from normbench.tables import duration
 
 
@@ -158,29 +156,6 @@ def smallest_difference(metric: Metric) -> str:
     """Return the smallest difference of interest with its unit."""
     numbers = Numbers(metric.name)
     return f"{numbers.value(metric.smallest_difference)}{numbers.unit}"
-
-
-def setting_words(rows: Sequence[ReadRow]) -> Callable[[ReadRow], list[str]]:
-    """Return a function that gives the hyper-parameters that tell a row from others alike."""
-    seen: dict[tuple[str, str], list[ReadRow]] = {}
-    for row in rows:
-        seen.setdefault((row.norm_label, row.optimizer), []).append(row)
-
-    def words(row: ReadRow) -> list[str]:
-        alike = seen[row.norm_label, row.optimizer]
-        if len(alike) == 1:
-            return []
-        values = [f"{name}={typed(value)}" for name, value in row.setting.items()]
-        return values or [setting_text(row)]
-
-    return words
-
-
-def setting_text(row: ReadRow) -> str:
-    """Return the hyper-parameters that differ from their defaults, and where they come from."""
-    values = [f"{name}={typed(value)}" for name, value in row.setting.items()]
-    origin = "untuned" if row.setting_origin == "default" else f"({row.setting_origin})"
-    return " ".join([*values, origin])
 
 
 def p_text(p: float | None) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.notes import seed_list
+from normbench.leaderboard.reference_notes import day_of
+from normbench.leaderboard.sheets import p_text
+from normbench.quantities import counted
 from normbench.store import Declaration
 
 _SHOWN = 3
@@ -18,17 +21,22 @@ def notes_about_stages(board: Board) -> Iterator[str]:
         ("has seeds from before its stages were declared", _before),
         ("has seeds that no declared look has come to", _after),
     ):
-        if found := [text for entry, own in staged if (text := what(entry, own))]:
+        if found := [text for entry, own in staged if (text := what(board, entry, own))]:
             yield (
                 f"Seeds that do not count, since a row {words}: {_some(found)}. They are in its "
                 "mean alone."
             )
-    if early := [text for entry, own in staged if (text := _early(entry, own))]:
+    if early := [text for entry, own in staged if (text := _early(board, entry, own))]:
         yield (
             f"Rows before their first declared look are exploratory: {_some(early)}. Go on with "
             "normbench run PROBLEM OPTIMIZER --until-decided."
         )
-    if late := [_name(entry) for entry, own in staged if own.late]:
+    if changed := [text for entry, own in staged if (text := _changed(board, entry, own))]:
+        yield (
+            f"Decided at a declared look, and otherwise in this table: {_some(changed)}. The "
+            "decision holds for the rows that were there then, the table for all of its rows."
+        )
+    if late := [board.name_of(entry.row) for entry, own in staged if own.late]:
         yield (
             "Rows whose stages were declared in another store, while results of theirs were here "
             f"already, are exploratory: {_some(late)}."
@@ -38,7 +46,7 @@ def notes_about_stages(board: Board) -> Iterator[str]:
 def tested_in_stages(board: Board) -> Iterator[str]:
     """Yield what the p values of *board* mean where seeds were added in stages."""
     stages = board.terms.stages
-    staged = [_standing(entry, own) for entry, own in _declared(board)]
+    staged = [_standing(board, entry, own) for entry, own in _declared(board)]
     if stages:
         whose = "Other rows' seeds" if staged else "Seeds"
         at = ", ".join(map(str, stages))
@@ -66,28 +74,38 @@ def _declared(board: Board) -> Iterator[tuple[Entry, Declaration]]:
             yield entry, entry.row.declared
 
 
-def _before(entry: Entry, declared: Declaration) -> str:
+def _before(board: Board, entry: Entry, declared: Declaration) -> str:
     had = sorted(set(declared.before) & entry.values.keys())
-    return f"{_name(entry)} {seed_list(had)}" if had else ""
+    return f"{board.name_of(entry.row)} {seed_list(had)}" if had else ""
 
 
-def _after(entry: Entry, declared: Declaration) -> str:
+def _after(board: Board, entry: Entry, declared: Declaration) -> str:
     seeds = set(entry.comparison.uncounted if entry.comparison else ()) - set(declared.before)
-    return f"{_name(entry)} {seed_list(sorted(seeds))}" if seeds else ""
+    return f"{board.name_of(entry.row)} {seed_list(sorted(seeds))}" if seeds else ""
 
 
-def _early(entry: Entry, declared: Declaration) -> str:
+def _early(board: Board, entry: Entry, declared: Declaration) -> str:
     n = entry.comparison.n if entry.comparison else 0
-    return f"{_name(entry)} has {n} of {declared.stages[0]} pairs" if n < declared.stages[0] else ""
+    if n >= declared.stages[0]:
+        return ""
+    return f"{board.name_of(entry.row)} has {n} of {declared.stages[0]} pairs"
 
 
-def _standing(entry: Entry, declared: Declaration) -> str:
+def _changed(board: Board, entry: Entry, declared: Declaration) -> str:
+    then, now = declared.decision, entry.verdict
+    if then is None or now is None or board.exploratory or now.value == then.verdict:
+        return ""
+    p = f", p {p_text(then.p)}" if then.p is not None else ""
+    return (
+        f"{board.name_of(entry.row)} was `{then.verdict}` on {day_of(then.decided_at)} at stage "
+        f"{then.stage}{p} ({counted(len(then.family), 'row')} in the family) and is `{now}` here "
+        f"({board.family})"
+    )
+
+
+def _standing(board: Board, entry: Entry, declared: Declaration) -> str:
     n = entry.comparison.n if entry.comparison else 0
-    return f"{_name(entry)} at {n} of {', '.join(map(str, declared.stages))}"
-
-
-def _name(entry: Entry) -> str:
-    return f"{entry.row.norm_label} {entry.row.optimizer}"
+    return f"{board.name_of(entry.row)} at {n} of {', '.join(map(str, declared.stages))}"
 
 
 def _some(texts: Sequence[str]) -> str:

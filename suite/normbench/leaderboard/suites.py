@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,27 +20,40 @@ class SuiteRows:
         name: The suite.
         rows: Fingerprints of its rows.
         references: Those of the rows that it declares to compare with.
+        words: Words of the user's that hold for all of them, as for ``normbench suite run``.
     """
 
     name: str
     rows: frozenset[str]
     references: frozenset[str]
+    words: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The suite and its words."""
+        return f"{self.name} with {' '.join(self.words)}" if self.words else self.name
+
+    @property
+    def training(self) -> str:
+        """The command that trains the rows."""
+        return shlex.join(["normbench", "suite", "run", self.name, *self.words])
 
 
-def suite_rows(name: str, catalogue: Catalogue) -> SuiteRows:
-    """Return the rows that ``normbench suite run NAME`` trains, without words of the user's.
+def suite_rows(name: str, catalogue: Catalogue, words: Sequence[str] = ()) -> SuiteRows:
+    """Return the rows that ``normbench suite run NAME WORDS`` trains.
 
     Raises:
-        UsageError: If there is no such suite, or it cannot be read.
+        UsageError: If there is no such suite, it cannot be read, or a word fits no cell of it.
     """
     # Imported here: tables that are of no suite resolve nothing.
     from normbench.suites import as_known_now, expand, find_suite
 
-    plan = as_known_now(expand(find_suite(name, catalogue), catalogue), catalogue)
+    plan = as_known_now(expand(find_suite(name, catalogue), catalogue, words), catalogue)
     return SuiteRows(
         name=name,
         rows=_rows(plan.requests, catalogue),
         references=_rows(plan.references, catalogue),
+        words=tuple(words),
     )
 
 

@@ -11,6 +11,7 @@ from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.making import MOST_FOR_LETTERS, MOST_FOR_RANKS
 from normbench.leaderboard.notes import seed_list
 from normbench.leaderboard.stage_notes import tested_in_stages
+from normbench.leaderboard.verdicts import Verdict
 from normbench.tables import score
 
 _DRIVEN = "initial values, data order, augmentation"
@@ -20,7 +21,7 @@ def what_was_tested(board: Board) -> list[str]:
     """Return what was measured, compared and corrected for, in sentences."""
     return [
         *_measured(board),
-        *(_compared(board) if board.reference.row else ()),
+        *(_compared(board) if board.reference.row and len(board.entries) > 1 else ()),
         *_ordered(board),
         *_made(board),
     ]
@@ -39,7 +40,9 @@ def _measured(board: Board) -> Iterator[str]:
     rest = ", dropout and the train/validation split" if split else " and dropout"
     seeds = {seed for entry in board.entries for seed in entry.values}
     if seeds:
-        yield f"Seeds {seed_list(sorted(seeds))} drive {_DRIVEN}{rest}."
+        drives = "drives" if len(seeds) == 1 else "drive"
+        seed = "Seed" if len(seeds) == 1 else "Seeds"
+        yield f"{seed} {seed_list(sorted(seeds))} {drives} {_DRIVEN}{rest}."
 
 
 def _compared(board: Board) -> Iterator[str]:
@@ -55,9 +58,10 @@ def _compared(board: Board) -> Iterator[str]:
         yield "No row has five pairs that vary, so nothing is confirmed and nothing corrected for."
     elif board.terms.correction == "holm":
         yield (
-            f"`better` and `worse` are two families of {family}, each corrected by Holm: the "
-            f"probability of any false `better` in this table is at most {alpha}, that of any "
-            "false `worse` too."
+            f"`better` and `worse` are two families of {family}, each corrected by Holm: where "
+            "differences are normal, the probability of any false `better` in this table is at "
+            f"most {alpha}, that of any false `worse` too (simulated for 5 %: with heavy tails or "
+            "two modes 1 to 6 %)."
         )
     else:
         how = _CORRECTED[board.terms.correction]
@@ -104,9 +108,21 @@ def _ordered(board: Board) -> Iterator[str]:
             "how fragile the order is and tests nothing."
         )
     if any(entry.letters for entry in board.entries):
-        yield "Rows that share a letter are not told apart by two-sided all-pairs tests with Holm."
+        yield " ".join(_about_letters(board))
     elif rows > MOST_FOR_LETTERS:
         yield f"Above {MOST_FOR_LETTERS} rows there are no letters."
+
+
+def _about_letters(board: Board) -> Iterator[str]:
+    lettered = [entry for entry in board.entries if entry.letters]
+    yield "Rows that share a letter are not told apart by two-sided tests of all pairs with Holm."
+    own = {x for e in lettered if e.verdict is Verdict.REFERENCE for x in e.letters}
+    if any(e.verdict in (Verdict.BETTER, Verdict.WORSE) and own & {*e.letters} for e in lettered):
+        yield (
+            "These pairs are a larger family than the one-sided tests against the reference, "
+            f"{board.family} a side, and the reference is one row among others in it: a row may be "
+            "`better` or `worse` and share a letter with the reference."
+        )
 
 
 def _made(board: Board) -> Iterator[str]:

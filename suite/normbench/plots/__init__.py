@@ -16,6 +16,7 @@ from normbench.plots.heatmap import heatmap
 from normbench.plots.profiles import profiles
 from normbench.plots.style import COLOURS, FORMATS, check_format, save
 from normbench.plots.svg import svg
+from normbench.plots.time_to_target import time_to_target
 
 __all__ = [
     "BOARD_FIGURES",
@@ -35,4 +36,5 @@ __all__ = [
     "profiles",
     "save",
     "svg",
+    "time_to_target",
 ]

@@ -76,6 +76,10 @@ BOARD_FIGURES: Mapping[str, Kind] = {
         "difference of every row from the reference, with its interval", "forest:forest"
     ),
     "heatmap": Kind("the same by norm and optimizer, with verdicts", "heatmap:heatmap"),
+    "time_to_target": Kind(
+        "share of seeds that have reached the target against epochs",
+        "time_to_target:time_to_target",
+    ),
     "profiles": Kind(
         "share of runs above each score, over problems", "profiles:profiles", over_problems=True
     ),
@@ -112,12 +116,12 @@ def _not_one(name: str, boards: Sequence[Board], found: int) -> str:
     if not BOARD_FIGURES[name].over_problems:
         return (
             f"{name} shows one table, and these runs are of {found}: {titles}. Choose one: "
-            f"normbench plot --figure {name} problem={boards[0].problem}"
+            f"normbench plot --figure {name} --problem {boards[0].problem}"
         )
     if found:
         return (
             f"{name} shows the problems of one protocol, and these runs are of {found}. Choose "
-            f"one: normbench plot --figure {name} protocol=standard"
+            f"one: normbench plot --figure {name} --protocol standard"
         )
     return (
         f"{name} takes two problems or more under one protocol, each with a reference and one "

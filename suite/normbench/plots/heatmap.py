@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from normbench.errors import UsageError
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.choosing import one_setting
+from normbench.leaderboard.naming import UNTUNED, is_untuned, values_text
+from normbench.leaderboard.settings_shown import unequal_tuning, which_setting
 from normbench.leaderboard.sheets import Numbers
 from normbench.leaderboard.verdicts import Verdict
 from normbench.plots.marks import (
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
 
 _TILE = (1.02, 0.55)
 _FONT = 7.5
+_CHARACTER_WIDTH = 0.06  # inches, on average
+_LINE_HEIGHT = 0.14
 _LONGEST = 26
+_LONGEST_SETTING = 11
 _DARK = 0.45
 # Close to the palette's vermillion and blue, but not the same: pages change those in dark mode.
 _SHADES = ("#d35c00", "#f4f4f4", "#0070b0")
@@ -41,7 +47,9 @@ def heatmap(board: Board) -> Figure:
     """Return the figure of a board.
 
     Of several settings of a cell the tuned one is shown, else the published one, else the defaults;
-    where none of these is the only one, the tile says how many settings there are.
+    where none of these is the only one, the tile says how many settings there are. Which one a tile
+    shows of how many stands in it, and below the figure. Where some rows are tuned and others are
+    not, those that are not say so.
 
     Raises:
         UsageError: If the board has fewer than two norms or two optimizers.
@@ -67,7 +75,22 @@ def heatmap(board: Board) -> Figure:
             _tile(axis, (column, line), entries, board, found, reach)
     _add_bar(axis, board, reach, aspect=4.0 * len(norms))
     add_title(figure, visible(f"{board.title}: {board.metric.name}"))
+    _add_notes(figure, board)
     return as_written(figure)
+
+
+def _add_notes(figure: Figure, board: Board) -> None:
+    """Write below the tiles which settings they show, and that some rows were tuned more."""
+    rows = [entry.row for entry in board.entries]
+    cells = (one_setting([entry.row for entry in cell]) for cell in _cells(board).values())
+    shown = [row for row in cells if row is not None]
+    told = [*unequal_tuning(shown), *which_setting(rows, most=4)]
+    width = max(40, int(float(figure.get_figwidth()) / _CHARACTER_WIDTH))
+    lines = [line for each in told for line in textwrap.wrap(visible(each), width)]
+    if not lines:
+        return
+    figure.set_figheight(float(figure.get_figheight()) + _LINE_HEIGHT * (len(lines) + 1))
+    figure.supxlabel("\n".join(lines), fontsize=_FONT, x=0.01, ha="left", linespacing=1.3)
 
 
 def _cells(board: Board) -> dict[Cell, list[Entry]]:
@@ -131,8 +154,18 @@ def _words(board: Board, entry: Entry | None, entries: Sequence[Entry]) -> str:
     shown = numbers.value(entry.mean) + numbers.unit
     if compared is not None:
         shown = numbers.value(board.sign * compared.difference, signed=True)
-    lines = [shown] + ([worded(entry.verdict)] if entry.verdict else [])
-    return "\n".join(lines + ([f"{len(entry.row.diverged)} div"] if entry.row.diverged else []))
+    lines = [shown, worded(entry.verdict) if entry.verdict else ""]
+    lines.append(f"{len(entry.row.diverged)} div" if entry.row.diverged else "")
+    lines.append(_setting(board, entry, len(entries)))
+    return "\n".join(filter(None, lines))
+
+
+def _setting(board: Board, entry: Entry, settings: int) -> str:
+    """Return which of several settings a tile shows, and that a row is not tuned as others are."""
+    if settings > 1:
+        own = UNTUNED if is_untuned(entry.row) else " ".join(values_text(entry.row))
+        return f"{shortened(own, _LONGEST_SETTING)}, 1 of {settings}"
+    return UNTUNED if UNTUNED in board.name_of(entry.row).split() else ""
 
 
 def _colours() -> LinearSegmentedColormap:

@@ -13,7 +13,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from normbench.leaderboard.board import Board, Entry
-from normbench.leaderboard.sheets import Numbers, setting_words
+from normbench.leaderboard.naming import setting_words
+from normbench.leaderboard.sheets import Numbers
 from normbench.leaderboard.verdicts import Verdict
 from normbench.plots.style import COLOURS
 

@@ -49,11 +49,13 @@ class Document:
         title: What stands above all.
         intro: Sentences below the title.
         chapters: What follows.
+        illustrated: Whether the chapters have the figures that pages draw of sections, too.
     """
 
     title: str
     intro: tuple[str, ...]
     chapters: tuple[Chapter, ...]
+    illustrated: bool = False
 
 
 def file_name(text: str) -> str:

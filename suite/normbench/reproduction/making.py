@@ -124,7 +124,8 @@ def _boards(found: Planned, given: Input) -> list[Board]:
 
 
 def _wanted(found: Planned, given: Input) -> Wanted:
-    return Wanted(suite=found.suite_rows(given.asked.suite), terms=given.terms)
+    suite = found.suite_rows(given.asked.suite, given.asked.words)
+    return Wanted(suite=suite, terms=given.terms)
 
 
 def _sections(boards: Sequence[Board], found: Planned, given: Input) -> Iterator[Section]:

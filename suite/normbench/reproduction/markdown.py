@@ -35,7 +35,7 @@ def to_markdown(document: Document) -> str:
 def illustrated(document: Document) -> Document:
     """Return *document* with the figures that a page draws of its boards by itself."""
     chapters = tuple(replace(each, figures=tuple(_figures(each))) for each in document.chapters)
-    return replace(document, chapters=chapters)
+    return replace(document, chapters=chapters, illustrated=True)
 
 
 def _figures(chapter: Chapter) -> list[Figure]:
@@ -63,6 +63,7 @@ def _chapter(section: Section, figures: Sequence[Figure]) -> Iterator[str]:
     yield f"## {_text(section.heading)}"
     if isinstance(section.about, Board):
         yield _text(conclusion(section.about))
+    yield from map(_text, section.head)
     yield from map(markdown_table, section.shown)
     yield from map(_figure, figures)
     for introduction, lines in section.lines.items():

@@ -14,5 +14,10 @@ def to_html(document: Document) -> str:
     }
     sections = [each.section for each in document.chapters]
     return leaderboard_page(
-        sections, title=document.title, intro=document.intro, pictures=pictures, contents=True
+        sections,
+        title=document.title,
+        intro=document.intro,
+        pictures=pictures,
+        draw=not document.illustrated,
+        contents=True,
     )

@@ -11,7 +11,7 @@ from normbench.leaderboard.suites import SuiteRows
 from normbench.plugins import Catalogue
 from normbench.resolve import request_label, resolve
 from normbench.specs import RunSpec
-from normbench.store import RunState
+from normbench.store import RunState, Verification
 from normbench.suites import Plan
 
 FAILED = (RunState.FAILED, RunState.OUT_OF_MEMORY, RunState.TIMED_OUT, RunState.KILLED)
@@ -83,10 +83,11 @@ class Planned:
         """Those of them that have a result."""
         return [row for row in self.trained if row.scores]
 
-    def suite_rows(self, name: str) -> SuiteRows:
+    def suite_rows(self, name: str, words: Sequence[str]) -> SuiteRows:
         """Return which rows the suite's tables are made of."""
         rows = frozenset(each.spec.row for each in self.rows)
-        return SuiteRows(name=name, rows=rows, references=self.references)
+        own = tuple(words)
+        return SuiteRows(name=name, rows=rows, references=self.references, words=own)
 
 
 def planned(plan: Plan, catalogue: Catalogue, stored: Iterable[ReadRow]) -> Planned:
@@ -143,6 +144,10 @@ class Held:
     def environments(self, fingerprints: Iterable[str]) -> Mapping[str, Mapping[str, object]]:
         """Return where runs were trained, by fingerprint."""
         return self.reader.environments(fingerprints)
+
+    def verifications(self) -> Sequence[Verification] | None:
+        """Return the tests of a precision; None if they are not known."""
+        return self.reader.verifications()
 
 
 @dataclass(frozen=True, kw_only=True)

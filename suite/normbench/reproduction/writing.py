@@ -31,12 +31,15 @@ def write_report(document: Document, folder: Path, shape: str = "both") -> list[
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--output {folder} is a file: expected a folder, or a name for one.")
-    texts = {HTML: to_html(document)} if shape != "md" else {}
+    texts: dict[str, str] = {}
     figures: Mapping[str, str] = {}
     if shape != "html":
-        whole = illustrated(document)
-        texts = {MARKDOWN: to_markdown(whole), **texts}
-        figures = _files(whole)
+        # Both formats show the same drawings.
+        document = illustrated(document)
+        texts[MARKDOWN] = to_markdown(document)
+        figures = _files(document)
+    if shape != "md":
+        texts[HTML] = to_html(document)
     try:
         (folder / FIGURES if figures else folder).mkdir(parents=True, exist_ok=True)
         for name, text in {**figures, **texts}.items():

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.reading import StoreReader
+from normbench.leaderboard.reference_notes import day_of
 from normbench.leaderboard.verdicts import Verdict
 from normbench.plugins import Catalogue
 from normbench.quantities import counted
 from normbench.staging.decision import Decision, Look
 from normbench.staging.plan import StagePlan, Staging, plan_stages, write_declarations
-from normbench.store import RunStore, store_path
+from normbench.store import RecordedDecision, RunStore, record_decision, store_path
 
 if TYPE_CHECKING:
     from normbench.api import Launching, Report
+    from normbench.leaderboard.board import Board, Entry
 
 
 def run_staged(
@@ -75,6 +77,8 @@ class _Conduct:
         for sentence in introduction(self.planned):
             self.say(sentence)
         stages = self.planned.declaration.stages
+        if self.planned.declaration.decision is not None:
+            return self._again(self.planned.declaration.decision)
         for stage in stages[self._first_place() :]:
             report = self._train(stage)
             why = self._incomplete(report, stage) or self._look(stage)
@@ -82,6 +86,26 @@ class _Conduct:
                 return self._result(report, why or self._undecided())
             self.say(f"Stage {stage} of {_listed(stages)}: {self._words()}; going on.")
         raise AssertionError("there is always a stage")
+
+    def _again(self, then: RecordedDecision) -> Report:
+        """Return what was decided in an earlier call, and what the table of today says."""
+        report = self._train(then.stage)
+        look = Look.recorded(then)
+        self.looks.append(look)
+        why = self._decided(look) if look.decided else self._undecided()
+        board, entry = self._table()
+        own = board.reference_of(entry.row)
+        if own is None or own.row != then.reference or entry.comparison is None:
+            return self._result(report, why)
+        today = Look.at(board, entry, then.stage)
+        names = self.planned.label, self.planned.opponent.label
+        if look.between(*names) == today.between(*names):
+            return self._result(report, why)
+        why += (
+            f" That was on {day_of(then.decided_at)} and stays. The table of today, corrected over "
+            f"all of its rows, says: {today.between(*names)}."
+        )
+        return self._result(report, why, today)
 
     def _first_place(self) -> int:
         """Return the last stage that is trained already, else the first one, by its place."""
@@ -120,23 +144,31 @@ class _Conduct:
 
     def _look(self, stage: int) -> str:
         """Look at the row in its table; return why to stop, if so."""
-        spec, opponent = self.planned.spec, self.planned.opponent
-        wanted = Wanted(problems=(self.problem,), protocols=(spec.protocol.name,))
-        boards = make_boards(StoreReader(self.store), self.catalogue, wanted)
-        entries = ((board, entry) for board in boards for entry in board.entries)
-        board, entry = next(found for found in entries if found[1].row.row == spec.row)
-        if board.reference.row is None or board.reference.row.row != opponent.spec.row:
+        opponent, (board, entry) = self.planned.opponent.spec.row, self._table()
+        own = board.reference_of(entry.row)
+        if own is None or own.row != opponent:
             return (
                 f"The reference of the table has changed meanwhile ({board.reference.why}). Give "
                 "the same command again: it trains what the new one lacks."
             )
         look = Look.at(board, entry, stage)
         self.looks.append(look)
+        last = stage == self.planned.declaration.stages[-1]
+        if look.decided or (last and look.verdict is not Verdict.EXPLORATORY):
+            record_decision(self.store.root, entry.row.row, look.record(board, opponent))
         if look.decided:
             return self._decided(look)
         if look.verdict is Verdict.EXPLORATORY:
             return f"Stopped at stage {stage}: the row stays exploratory. {' '.join(board.notes)}"
         return ""
+
+    def _table(self) -> tuple[Board, Entry]:
+        """Return the row and its table as they are now."""
+        spec = self.planned.spec
+        wanted = Wanted(problems=(self.problem,), protocols=(spec.protocol.name,))
+        boards = make_boards(StoreReader(self.store), self.catalogue, wanted)
+        entries = ((board, entry) for board in boards for entry in board.entries)
+        return next(found for found in entries if found[1].row.row == spec.row)
 
     def _decided(self, look: Look) -> str:
         stages = self.planned.declaration.stages
@@ -152,7 +184,7 @@ class _Conduct:
     def _words(self) -> str:
         return self.looks[-1].between(self.planned.label, self.planned.opponent.label)
 
-    def _result(self, report: Report, why: str) -> Report:
+    def _result(self, report: Report, why: str, today: Look | None = None) -> Report:
         planned = self.planned
         decision = Decision(
             row=planned.spec.row,
@@ -163,6 +195,7 @@ class _Conduct:
             before=planned.declaration.before,
             looks=tuple(self.looks),
             why=why,
+            today=today,
             decided=bool(self.looks) and self.looks[-1].decided,
         )
         return replace(report, decision=decision, trained=self.trained, observed=self.observed)

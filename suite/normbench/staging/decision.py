@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.sheets import Numbers, p_text
 from normbench.leaderboard.verdicts import Verdict
+from normbench.store import RecordedDecision
 
 DECISIVE = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT)
 _BETWEEN = {
@@ -63,6 +65,37 @@ class Look:
             metric=board.metric.name,
         )
 
+    @classmethod
+    def recorded(cls, then: RecordedDecision) -> Look:
+        """Return the look that was recorded."""
+        return cls(
+            stage=then.stage,
+            verdict=Verdict(then.verdict),
+            p=then.p,
+            n=then.n,
+            difference=then.difference,
+            interval=then.interval or (math.nan, math.nan),
+            family=len(then.family),
+            metric=then.metric,
+        )
+
+    def record(self, board: Board, reference: str) -> RecordedDecision:
+        """Return what is to be recorded of this look at *board*."""
+        compared = ((e.row.row, e.comparison) for e in board.entries)
+        return RecordedDecision(
+            reference=reference,
+            stage=self.stage,
+            verdict=self.verdict.value,
+            p=self.p,
+            n=self.n,
+            difference=self.difference,
+            interval=None if math.isnan(self.interval[0]) else self.interval,
+            family=tuple(row for row, c in compared if c and not math.isnan(c.p_adjusted[0])),
+            metric=self.metric,
+            alpha=board.terms.alpha,
+            decided_at=time.time(),
+        )
+
     @property
     def decided(self) -> bool:
         """Whether no more seeds are needed."""
@@ -102,6 +135,8 @@ class Decision:
         before: Seeds that do not count, since they had results before the stages were declared.
         looks: The looks of this call, the last one last.
         why: Why there was no further one, in a sentence.
+        today: What the table of today says of a row that was decided in an earlier call, where that
+            is something else.
         decided: Whether the last verdict is better, worse or equivalent.
     """
 
@@ -113,6 +148,7 @@ class Decision:
     before: tuple[int, ...] = ()
     looks: tuple[Look, ...] = ()
     why: str = ""
+    today: Look | None = None
     decided: bool = False
 
     @property

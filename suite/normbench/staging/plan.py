@@ -74,15 +74,16 @@ def plan_stages(
     stages = chosen_stages(asked.stages, asked.max_seeds)
     _refuse_seeds(asked.request)
     spec = plan(replace(asked.request, seeds=1), catalogue, data_dir)[0]
-    opponent = find_opponent(asked.request, spec, store, catalogue)
-    check_resumable([opponent.spec], catalogue, data_dir)
     there = read_declaration(store.root, spec.row) if store is not None else None
+    bound = there.reference if there is not None else ""
+    opponent = find_opponent(asked.request, spec, store, catalogue, bound)
+    check_resumable([opponent.spec], catalogue, data_dir)
     if there is not None:
         _refuse_another(there, asked, stages, short_label(spec))
     return StagePlan(
         spec=spec,
         opponent=opponent,
-        declaration=there or _new_declaration(spec, stages, store),
+        declaration=there or _new_declaration(spec, stages, store, opponent),
         declared=there is not None,
     )
 
@@ -96,7 +97,11 @@ def write_declarations(store: RunStore, planned: StagePlan) -> StagePlan:
     """
     ours = replace(planned.declaration, declared_at=time.time())
     stands = planned.declaration if planned.declared else declare(store.root, ours)
-    if (stands.stages, stands.seeds) != (ours.stages, ours.seeds):
+    theirs, wanted = (
+        (each.stages, each.seeds, each.reference or planned.opponent.spec.row)
+        for each in (stands, ours)
+    )
+    if theirs != wanted:
         raise UsageError(
             f"another process has declared stages of {planned.label} meanwhile: "
             f"{_listed(stands.stages)}. Give the command again, without --stages and --max-seeds."
@@ -126,11 +131,17 @@ def _given_to_reference(planned: StagePlan, now: float) -> Declaration | None:
     )
 
 
-def _new_declaration(spec: RunSpec, stages: tuple[int, ...], store: RunStore | None) -> Declaration:
+def _new_declaration(
+    spec: RunSpec, stages: tuple[int, ...], store: RunStore | None, opponent: Opponent
+) -> Declaration:
     before = _with_result(spec, store)
     seeds = islice(_unseen(spec.protocol.rules.first_seed, before), stages[-1])
     return Declaration(
-        row=spec.row, stages=stages, seeds=tuple(seeds), before=tuple(sorted(before))
+        row=spec.row,
+        stages=stages,
+        seeds=tuple(seeds),
+        before=tuple(sorted(before)),
+        reference=opponent.spec.row,
     )
 
 

@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 
 from normbench.comparable import comparable, mixture
 from normbench.errors import UsageError
-from normbench.leaderboard.choosing import (
-    REFERENCE_OPTIMIZERS,
-    base_problem,
-    declared_reference,
-)
+from normbench.leaderboard.choosing import base_problem
 from normbench.leaderboard.grouping import as_known_now
 from normbench.leaderboard.reading import ReadRow, ReadRun, StoreReader
+from normbench.leaderboard.references import REFERENCE_OPTIMIZERS, declared_reference
 from normbench.overrides import read_overrides
 from normbench.parameters import typed
 from normbench.plugins import Catalogue
@@ -54,9 +51,15 @@ def short_label(spec: RunSpec) -> str:
 
 
 def find_opponent(
-    request: Request, spec: RunSpec, store: RunStore | None, catalogue: Catalogue
+    request: Request,
+    spec: RunSpec,
+    store: RunStore | None,
+    catalogue: Catalogue,
+    bound: str = "",
 ) -> Opponent:
     """Return the reference of the table that the row of *spec* will stand in.
+
+    Where stages of the row are declared already, it is the row *bound* to them.
 
     That is the declared one of the rows in the store, as ``normbench leaderboard`` with this
     problem chooses it. Where the store has none beside the row itself, it is the problem's default
@@ -66,15 +69,36 @@ def find_opponent(
         UsageError: If the row is that reference itself, or no row can be the reference.
     """
     rows = _table(spec, store, catalogue)
+    for row in rows:
+        if row.row == bound:
+            why = "its stages were declared against it"
+            return _stored(row, why, stored=bool(row.scores))
+    found = _by_rule(request, spec, rows, catalogue)
+    if bound and found.spec.row != bound:
+        raise UsageError(
+            f"the stages of {short_label(spec)} were declared against the row {bound[:8]}, of "
+            f"which this store has nothing; now it would be {found.label}. Bring its runs here "
+            "with: normbench sync --from DIR, or use another store."
+        )
+    return found
+
+
+def _by_rule(
+    request: Request, spec: RunSpec, rows: Sequence[ReadRow], catalogue: Catalogue
+) -> Opponent:
     own = next((row for row in rows if row.row == spec.row), None) or _unmade(spec)
     others = [row for row in rows if row.row != spec.row]
     # What counts is the table with this row in it, so it is taken to have results.
     table = [_with_results(own), *others]
     found = declared_reference(table, catalogue, (request.problem,))
     if found.row is not None and found.row.row != spec.row:
-        first = RunSpec.from_json(_text(found.row))
-        return Opponent(spec=first, why=found.why, seeds=tuple(found.row.runs), stored=True)
+        return _stored(found.row, found.why, stored=True)
     return _to_train(request, spec, table, catalogue)
+
+
+def _stored(row: ReadRow, why: str, *, stored: bool) -> Opponent:
+    first = RunSpec.from_json(_text(row))
+    return Opponent(spec=first, why=why, seeds=tuple(row.runs), stored=stored)
 
 
 def _table(spec: RunSpec, store: RunStore | None, catalogue: Catalogue) -> list[ReadRow]:

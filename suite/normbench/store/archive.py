@@ -12,13 +12,19 @@ from normbench.errors import StoreError
 from normbench.setting_files import SETTINGS_FOLDER
 from normbench.store.files import explained
 from normbench.store.folders import CANCEL_FILE
-from normbench.store.layout import RUNS_FOLDER, STAGES_FOLDER, STORE_FILE, TUNING_FOLDER
+from normbench.store.layout import (
+    RUNS_FOLDER,
+    STAGES_FOLDER,
+    STORE_FILE,
+    TUNING_FOLDER,
+    VERIFIED_FOLDER,
+)
 from normbench.store.series import SERIES_FOLDER
 
 # What a store consists of; locks, logs and the tracking database stay where they are.
 _WANTED = re.compile(
     rf"{re.escape(STORE_FILE)}"
-    rf"|({TUNING_FOLDER}|{STAGES_FOLDER})/[^/]+\.json|{SETTINGS_FOLDER}/[^/]+\.toml"
+    rf"|({TUNING_FOLDER}|{STAGES_FOLDER}|{VERIFIED_FOLDER})/[^/]+\.json|{SETTINGS_FOLDER}/[^/]+\.toml"
     rf"|{RUNS_FOLDER}/[0-9a-f]{{2}}/[0-9a-f]{{32}}/"
     rf"(spec\.json|result\.json|{CANCEL_FILE}|{SERIES_FOLDER}/[^/]+|"
     r"attempts/\d{4,}(\.superseded|\.merged-[0-9a-f]{8})?(/[^/]+)+)"
@@ -48,7 +54,8 @@ def extract_store(archive: Path, folder: Path) -> None:
     except Exception as error:
         # Each decompressor raises errors of its own for what it cannot read.
         raise StoreError(
-            f"{archive} is no readable tar archive ({error}). Make or copy it again."
+            f"{archive} is no readable tar archive ({' '.join(str(error).split())}). Make or copy "
+            "it again."
         ) from error
 
 

@@ -99,6 +99,11 @@ class Attempt:
         """The newest checkpoint: what to continue from, later what this attempt saved."""
         return self._checkpoint.file if self._checkpoint else None
 
+    @property
+    def checkpoint_epoch(self) -> int | None:
+        """Epochs trained up to :attr:`checkpoint`; None if there is none."""
+        return self._checkpoint.epoch if self._checkpoint else None
+
     def __enter__(self) -> Self:
         """Start the heartbeat."""
         self._heartbeat.start()

@@ -1,18 +1,19 @@
-"""Declared stages: how many seeds a row gets before each look at it, written before the first look.
+"""Declared stages: how many seeds a row gets before each look, and what it is compared with.
 
-A declaration is a file of its own, ``stages/ROW.json``. Once it is there it stands: whoever changed
-the stages after looking could look until chance says yes.
+A declaration is a file of its own, ``stages/ROW.json``, written before the first look. Once it is
+there it stands: whoever changed stages or reference after looking could look until chance says yes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import normbench
 from normbench.errors import NewerStoreError, StoreError
+from normbench.store.decisions import RecordedDecision, read_decision
 from normbench.store.files import explained, open_folder, read_json, to_json, write_once
 from normbench.store.layout import FINGERPRINT, STAGES_FOLDER, list_names
 
@@ -36,6 +37,9 @@ class Declaration:
             were asked for.
         late: Whether seeds that count had results in this store before the declaration came along
             from another one.
+        reference: Row that this one is compared with, whatever the reference of its table becomes;
+            empty where that is not declared.
+        decision: What the last look came to, kept in a file of its own; None before it.
     """
 
     row: str
@@ -45,9 +49,11 @@ class Declaration:
     declared_at: float = 0.0
     reference_of: str = ""
     late: bool = False
+    reference: str = ""
+    decision: RecordedDecision | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of its file."""
+        """Return all of it as values of JSON."""
         return {
             "schema": SCHEMA,
             "written_by": normbench.__version__,
@@ -58,6 +64,8 @@ class Declaration:
             "declared_at": self.declared_at,
             "reference_of": self.reference_of,
             "late": self.late,
+            "reference": self.reference,
+            **({"decision": self.decision.to_dict()} if self.decision else {}),
         }
 
     @classmethod
@@ -76,6 +84,8 @@ class Declaration:
                 declared_at=float(content["declared_at"]),
                 reference_of=str(content.get("reference_of", "")),
                 late=bool(content.get("late", False)),
+                reference=str(content.get("reference", "")),
+                decision=_decision(content.get("decision")),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
@@ -98,7 +108,8 @@ def declare(root: Path, declaration: Declaration) -> Declaration:
     with explained("write", path):
         path.parent.mkdir(exist_ok=True)
         with open_folder(path.parent) as folder:
-            write_once(path.name, to_json(declaration.to_dict()), folder=folder)
+            content = replace(declaration, decision=None).to_dict()
+            write_once(path.name, to_json(content), folder=folder)
     return read_declaration(root, declaration.row) or declaration
 
 
@@ -126,7 +137,7 @@ def read_declaration(root: Path, row: str) -> Declaration | None:
         ) from error
     if found.row != row:
         raise StoreError(f"{path} declares the stages of row {found.row}. Delete that file.")
-    return found
+    return replace(found, decision=read_decision(root, row))
 
 
 def read_declarations(root: Path) -> dict[str, Declaration]:
@@ -142,6 +153,10 @@ def read_declarations(root: Path) -> dict[str, Declaration]:
 def _declared(root: Path) -> Iterable[str]:
     names = (name.removesuffix(_ENDING) for name in list_names(root / STAGES_FOLDER))
     return (name for name in names if FINGERPRINT.fullmatch(name))
+
+
+def _decision(content: dict[str, Any] | None) -> RecordedDecision | None:
+    return None if content is None else RecordedDecision.from_dict(content)
 
 
 def _numbers(values: Iterable[Any]) -> tuple[int, ...]:

@@ -18,12 +18,11 @@ from normbench.errors import StoreError
 TEMPORARY_SUFFIX = ".tmp"
 _READ_BYTES = 65536
 _ACCESS = "Get access from its owner, or choose another store with --store DIR or $NORMBENCH_STORE"
+_SAME = "What is stored stays valid, and the same command goes on from there"
 _CAUSES: Mapping[int, str] = {
-    errno.ENOSPC: "the disk is full. Free some space, then resume; what is stored stays valid",
-    errno.EDQUOT: "your disk quota is used up. Free some space, then resume; what is stored stays "
-    "valid",
-    errno.EFBIG: "the file-size limit of this process is reached. Raise it (ulimit -f), then "
-    "resume; what is stored stays valid",
+    errno.ENOSPC: f"the disk is full. Free some space. {_SAME}",
+    errno.EDQUOT: f"your disk quota is used up. Free some space. {_SAME}",
+    errno.EFBIG: f"the file-size limit of this process is reached. Raise it (ulimit -f). {_SAME}",
     errno.EROFS: f"the file system is read-only. {_ACCESS}",
     errno.EACCES: f"permission is denied. {_ACCESS}",
     errno.EPERM: f"the operation is not permitted. {_ACCESS}",

@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from normbench.garbage import uncollected
 from normbench.specs import RunSpec
 from normbench.store.folders import RunState
 from normbench.store.index_results import Outcome
@@ -59,15 +60,16 @@ class Index:
     @cached_property
     def runs(self) -> Mapping[str, IndexedRun]:
         """What is known of each run, by fingerprint."""
-        runs: dict[str, IndexedRun] = {}
-        for shard, changed in self.parts.values():
-            runs.update(zip(shard.names, shard.runs, strict=True))
-            for name, kept in changed.items():
-                if kept is None:
-                    runs.pop(name, None)
-                else:
-                    runs[name] = kept.run
-        return runs
+        with uncollected():
+            runs: dict[str, IndexedRun] = {}
+            for shard, changed in self.parts.values():
+                runs.update(zip(shard.names, shard.runs, strict=True))
+                for name, kept in changed.items():
+                    if kept is None:
+                        runs.pop(name, None)
+                    else:
+                        runs[name] = kept.run
+            return runs
 
     @cached_property
     def digest(self) -> str:

@@ -48,7 +48,8 @@ class Shard:
     Args:
         names: Their fingerprints, sorted.
         stamps: When the folders of each changed: a sequence for each field of :class:`Stamps`.
-        columns: The rest as JSON; empty if there are no runs.
+        columns: What is known of each run, as JSON; empty if there are no runs.
+        results: What is kept of their results but for the numbers, as JSON.
         numbers: The numbers of their results.
         digest: What tells this content from any other, whatever the stamps.
     """
@@ -58,11 +59,12 @@ class Shard:
         names: list[str],
         stamps: Sequence[Sequence[int]],
         columns: bytes,
+        results: bytes,
         numbers: bytes,
         digest: str,
     ) -> None:
         self.names, self.stamps, self.digest = names, stamps, digest
-        self._columns, self._numbers = columns, numbers
+        self._columns, self._results, self._numbers = columns, results, numbers
 
     @classmethod
     def of(cls, kept: Iterable[Kept]) -> Shard:
@@ -70,23 +72,24 @@ class Shard:
         ordered = sorted(kept, key=attrgetter("run.fingerprint"))
         names = [each.run.fingerprint for each in ordered]
         stamps = [[each.stamps[place] for each in ordered] for place in range(len(Stamps._fields))]
-        columns, numbers = _encoded(ordered)
-        text = index_files.to_json(columns)
-        content = b"".join((*map(str.encode, names), text, numbers))
+        results, numbers = encode([each.outcome for each in ordered])
+        parts = (_encoded([each.run for each in ordered]), index_files.to_json(results), numbers)
+        content = b"".join((*map(str.encode, names), *parts))
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        return cls(names, stamps, text, numbers, digest)
+        return cls(names, stamps, *parts, digest)
 
     @classmethod
     def read(cls, folder: Path, digit: str) -> Shard:
         """Return what the index in *folder* has; an empty shard if it is missing or damaged."""
         try:
             head, parts = index_files.read_parts(index_files.shard_file(folder, digit))
-            packed, columns, numbers, *stamps = parts
+            packed, columns, results, numbers, *stamps = parts
             joined = packed.hex()
             names = [joined[i : i + 32] for i in range(0, len(joined), 2 * _NAME_BYTES)]
             found = [index_files.numbers("q", data).tolist() for data in stamps]
             sound = {len(names)} == set(map(len, found)) and len(found) == len(Stamps._fields)
-            return cls(names, found, columns, numbers, str(head["digest"])) if sound else EMPTY
+            digest = str(head["digest"])
+            return cls(names, found, columns, results, numbers, digest) if sound else EMPTY
         except (KeyError, OSError, TypeError, ValueError):
             return EMPTY
 
@@ -98,9 +101,8 @@ class Shard:
         """
         packed = bytes.fromhex("".join(self.names))
         stamps = [array("q", column).tobytes() for column in self.stamps]
-        data = index_files.pack(
-            {"digest": self.digest}, [packed, self._columns, self._numbers, *stamps]
-        )
+        parts = [packed, self._columns, self._results, self._numbers, *stamps]
+        data = index_files.pack({"digest": self.digest}, parts)
         index_files.write_file(index_files.shard_file(folder, digit), data)
 
     def span(self, bucket: str) -> slice:
@@ -131,7 +133,8 @@ class Shard:
     @cached_property
     def outcomes(self) -> Outcomes:
         """What is kept of the results, by the place of the run."""
-        return Outcomes(self._content["results"], self._numbers, len(self.names))
+        # Most commands show none of them.
+        return Outcomes(json.loads(self._results), self._numbers, len(self.names))
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -149,11 +152,10 @@ class Shard:
         return found
 
 
-EMPTY = Shard([], ([], [], []), b"", b"", "")
+EMPTY = Shard([], ([], [], []), b"", b"", b"", "")
 
 
-def _encoded(kept: Sequence[Kept]) -> tuple[dict[str, Any], bytes]:
-    runs = [each.run for each in kept]
+def _encoded(runs: Sequence[IndexedRun]) -> bytes:
     digests: dict[str, int] = {}
     rows: dict[str, str] = {}
     for run in runs:
@@ -167,5 +169,4 @@ def _encoded(kept: Sequence[Kept]) -> tuple[dict[str, Any], bytes]:
     }
     for name in ("seed", *_PLAIN):
         content[name] = squeezed(getattr(run, name) for run in runs)
-    results, numbers = encode([each.outcome for each in kept])
-    return {**content, "results": results}, numbers
+    return index_files.to_json(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import NewerStoreError, StoreError, UsageError
+from normbench.errors import NewerStoreError, NoStoreError, StoreError, UsageError
 from normbench.specs import RunSpec
 from normbench.store.files import (
     explain,
@@ -31,6 +32,7 @@ RUNS_FOLDER = "runs"
 LOCKS_FOLDER = "locks"
 TUNING_FOLDER = "tuning"
 STAGES_FOLDER = "stages"
+VERIFIED_FOLDER = "verified"
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _MAY_BE_THERE = {RUNS_FOLDER, LOCKS_FOLDER, "lost+found"}
@@ -55,18 +57,32 @@ def create_store(root: Path) -> None:
         write_once(STORE_FILE, to_json(content), folder=folder)
 
 
+def unmake_store(root: Path) -> None:
+    """Take back :func:`create_store`, unless something was added to the store since."""
+    if set(list_names(root)) - {STORE_FILE, RUNS_FOLDER, LOCKS_FOLDER}:
+        return
+    with contextlib.suppress(OSError):
+        # Fails, and ends it here, if somebody has added a run.
+        (root / RUNS_FOLDER).rmdir()
+        (root / STORE_FILE).unlink()
+        for lock in (root / LOCKS_FOLDER).iterdir():
+            lock.unlink()
+        (root / LOCKS_FOLDER).rmdir()
+
+
 def is_vacant(root: Path) -> bool:
     """Whether the folder *root* is empty, but for what a store that was not finished leaves.
 
     False if it is a store.
 
     Raises:
-        StoreError: If *root* holds something else, or cannot be read.
+        NoStoreError: If *root* holds something else.
+        StoreError: If it cannot be read.
     """
     names = [name for name in list_names(root) if not is_temporary(name)]
     strange = sorted(set(names) - _MAY_BE_THERE)
     if strange and STORE_FILE not in strange:
-        raise StoreError(
+        raise NoStoreError(
             f"{root} is neither empty nor a run store: it holds {strange[0]!r}. {_OTHER}."
         )
     return not strange
@@ -76,7 +92,7 @@ def check_store(root: Path, content: Mapping[str, Any] | None) -> None:
     """Raise :class:`StoreError` unless *content* is that of a store which this version reads."""
     if content is None:
         problem = "is not a run store" if root.exists() else "does not exist"
-        raise StoreError(
+        raise NoStoreError(
             f"{root} {problem}: {root / STORE_FILE} is missing. {_OTHER}, or make a store with: "
             "normbench run PROBLEM OPTIMIZER"
         )
@@ -95,7 +111,7 @@ def check_store(root: Path, content: Mapping[str, Any] | None) -> None:
 
 def run_path(root: Path, fingerprint: str) -> Path:
     """Return the folder of a run."""
-    return root / RUNS_FOLDER / fingerprint[:2] / fingerprint
+    return root.joinpath(RUNS_FOLDER, fingerprint[:2], fingerprint)
 
 
 def prepare_run(folder: Path, spec: RunSpec) -> None:

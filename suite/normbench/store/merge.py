@@ -3,8 +3,9 @@
 Attempts keep their numbers and arrive as ``NNNN.merged-TAG``, where TAG names the attempt in every
 store. They never count for leases, so runs may be at work on either side meanwhile. That a run was
 cancelled comes along only with a run that is new here; what was decided here about others stands.
-Studies and known settings come along where there is none of the name. So do declared stages; of a
-row that had results here by then, which may have been looked at, they say so.
+Studies, known settings and tests of a precision come along where there is none of the name. So do
+declared stages, with what was decided; of a row that had results here by then, which may have been
+looked at, they say so.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from normbench.quantities import counted
 from normbench.setting_files import SETTINGS_FOLDER
 from normbench.store.archive import extract_store
 from normbench.store.checkpoints import find_checkpoint
+from normbench.store.decisions import record_decision
 from normbench.store.declarations import Declaration, declare, read_declarations
 from normbench.store.files import (
     explain,
@@ -45,14 +47,17 @@ from normbench.store.folders import (
 from normbench.store.journal import JOURNAL_FILE
 from normbench.store.layout import (
     TUNING_FOLDER,
+    VERIFIED_FOLDER,
     install_run,
     list_names,
     prepare_run,
     run_path,
+    unmake_store,
 )
 from normbench.store.leases import HEARTBEAT_FILE, Lease
 from normbench.store.run import StoredRun
 from normbench.store.series import bring_series
+from normbench.store.shown import bring_shown
 from normbench.store.store import RunStore
 
 _WORK_FOLDER = ".merge-"
@@ -76,6 +81,27 @@ class MergeReport:
     def __str__(self) -> str:
         """Return the counts in one line."""
         return f"{counted(self.added, 'run')} added, {self.updated} updated, {self.kept} kept"
+
+
+def merge_into(root: Path, source: Path) -> tuple[RunStore, MergeReport]:
+    """Do what :func:`merge_store` does, in the store *root*; make it if need be.
+
+    Nothing is left of a store that was made only for a merge that failed.
+
+    Raises:
+        StoreError: As :func:`merge_store`.
+        UsageError: If both are the same store.
+    """
+    there, there_before = RunStore.open_if_there(root), root.exists()
+    store = there or RunStore.open(root, create=True)
+    try:
+        return store, merge_store(source, store)
+    except Exception:
+        if there is None:
+            unmake_store(root)
+            if not there_before and not list_names(root):
+                root.rmdir()
+        raise
 
 
 def merge_store(source: Path, target: RunStore) -> MergeReport:
@@ -105,8 +131,10 @@ def merge_store(source: Path, target: RunStore) -> MergeReport:
             # Before the runs, as where they were made: no result of theirs comes first.
             for declaration in declared:
                 declare(target.root, declaration)
+            _bring_decisions(folder, target.root)
+            bring_shown(folder, target.root)
             done = [_merge_run(run, target.root, work) for run in runs]
-            for name in (TUNING_FOLDER, SETTINGS_FOLDER):
+            for name in (TUNING_FOLDER, SETTINGS_FOLDER, VERIFIED_FOLDER):
                 _bring_files(folder / name, target.root / name)
     return MergeReport(done.count("added"), done.count("kept"), done.count("updated"))
 
@@ -161,6 +189,15 @@ def _new_declarations(folder: Path, target: RunStore) -> list[Declaration]:
         if run.done and run.seed in counting.get(run.row, ())
     }
     return [replace(each, late=each.late or each.row in late) for each in new]
+
+
+def _bring_decisions(source: Path, target: Path) -> None:
+    """Record what was decided about rows that both declare alike."""
+    here = read_declarations(target)
+    for row, theirs in read_declarations(source).items():
+        alike = replace(theirs, late=here[row].late, decision=here[row].decision) == here[row]
+        if alike and theirs.decision is not None:
+            record_decision(target, row, theirs.decision)
 
 
 def _bring_files(source: Path, target: Path) -> None:

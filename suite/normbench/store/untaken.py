@@ -63,15 +63,17 @@ def _waits(store: RunStore, content: dict[str, Any], members: Collection[str]) -
     if drawn < content["budget"]:
         return True
     judged = content.get("concluded", 0) >= drawn
-    return not judged and not _is_taken(store.root, content["id"], drawn)
+    seeds = min(len(entry["runs"]) for entry in _entries(content))
+    return not judged and not _is_taken(store.root, content["id"], drawn, seeds)
 
 
-def _is_taken(root: Path, study: str, trials: int) -> bool:
-    """Whether a known setting of the store was chosen from all *trials* of the study."""
+def _is_taken(root: Path, study: str, trials: int, seeds: int) -> bool:
+    """Whether a known setting of the store was chosen from all *trials* at all *seeds*."""
     for path in (root / SETTINGS_FOLDER).glob("*.toml"):
         try:
             origin = tomllib.loads(path.read_text(encoding="utf-8"))["origin"]
-            if origin["source"].endswith(f"study {study}") and origin["trials"] >= trials:
+            enough = origin["trials"] >= trials and origin["seeds"] >= seeds
+            if origin["source"].endswith(f"study {study}") and enough:
                 return True
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(

@@ -52,6 +52,10 @@ from normbench.suites.schema import AXES
 _LISTS = {f"{axis}s": axis for axis in AXES}
 _GRID_KEYS = (*_LISTS, *AXES, "seeds", "words", "setting_of")
 ENDINGS = (".yaml", ".yml")
+_EMPTY = (
+    "it is empty. Expected at least problems: [digits_cnn_bn] and optimizers: [sgd], each on a "
+    "line of its own."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,8 +187,29 @@ def find_suite(name: str, catalogue: Catalogue, folder: Path | None = None) -> S
     if name.endswith(ENDINGS):
         path = (folder or Path()) / name
         return _read(suite_name(name), path, catalogue)
+    if name not in catalogue.names(Suite):
+        refuse_other_files(name, folder)
     suite = catalogue.get(Suite, name)
     return _read(suite.name, Path(suite.file), catalogue)
+
+
+def refuse_other_files(name: str, folder: Path | None = None) -> None:
+    """Raise :class:`UsageError` if there is a *name* in *folder* that is no YAML file."""
+    path = (folder or Path()) / name
+    if path.is_dir():
+        inside = sorted(each.name for each in path.iterdir() if each.suffix in ENDINGS)
+        such = f", such as {path / inside[0]}" if inside else "; it holds none"
+        raise UsageError(f"suite {name}: it is a folder. Expected a YAML file of a suite{such}.")
+    if path.suffix == ".py" and path.is_file():
+        raise UsageError(
+            f"suite {name}: it is a Python file. Expected a YAML file of a suite, or a registered "
+            f"name; if it is a plugin that offers suites: --plugin {name}, with the suite's name."
+        )
+    if path.is_file():
+        raise UsageError(
+            f"suite {name}: it is a file whose name does not end in {' or '.join(ENDINGS)}. "
+            "Expected a YAML file of a suite; if it is one, rename it."
+        )
 
 
 def suite_name(name: str) -> str:
@@ -197,6 +222,7 @@ def _read(name: str, path: Path, catalogue: Catalogue) -> SuiteFile:
     try:
         places = _places(path)
         content = read_yaml(path)
+        _refuse_nothing(content)
         schema.check(content)
         check_names(content, catalogue)
         return replace(_suite(name, content, places), path=path)
@@ -210,6 +236,11 @@ def _read(name: str, path: Path, catalogue: Catalogue) -> SuiteFile:
         raise PluginError(f"suite {path}: {error}") from None
     except UsageError as error:
         raise UsageError(f"suite {path}: {error}") from None
+
+
+def _refuse_nothing(content: Mapping[Any, Any]) -> None:
+    if not content:
+        raise PlacedError((), _EMPTY)
 
 
 def _places(path: Path) -> Places | None:

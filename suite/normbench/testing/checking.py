@@ -80,10 +80,7 @@ class Check(Generic[T]):
                 raise
             except Exception as error:
                 raise ContractError(
-                    f"{type(error).__name__}{_place(error)}: {error}",
-                    self.fact,
-                    "let it compute that, or refuse with a normbench.UsageError that says what to "
-                    "give instead.",
+                    f"{type(error).__name__}{_place(error)}: {error}", self.fact, _change(error)
                 ) from error
 
     def __str__(self) -> str:
@@ -148,7 +145,7 @@ def _without_repetitions(found: Sequence[Finding]) -> list[Finding]:
             told.setdefault(finding.message, finding.check)
             once.append(finding)
             continue
-        reason = f"it cannot be made while {told[finding.message]} fails"
+        reason = f"cannot be made while {told[finding.message]} fails"
         once.append(replace(finding, outcome="skipped", message=reason, expected="", change=""))
     return once
 
@@ -169,6 +166,18 @@ def _finding(check: Check[T], subject: T, kind: str, name: str, skipped: bool) -
         )
     outcome: Outcome = "does not apply" if reason else "passed"
     return replace(finding, outcome=outcome, message=reason or "")
+
+
+def _change(error: Exception) -> str:
+    """Return what to change where *error* came up; of our own classes, what they do have."""
+    asked = type(getattr(error, "obj", None))
+    if isinstance(error, AttributeError) and asked.__module__.startswith("normbench."):
+        names = [*getattr(asked, "__annotations__", ()), *vars(asked)]
+        public = sorted({name for name in names if not name.startswith("_")})
+        return f"use what a {asked.__name__} has: {', '.join(public)}."
+    return (
+        "let it compute that, or refuse with a normbench.UsageError that says what to give instead."
+    )
 
 
 def _place(error: Exception) -> str:

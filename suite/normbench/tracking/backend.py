@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlparse
 
 from normbench.errors import StoreError, UsageError, install_extra
 from normbench.store import RunStore
-from normbench.tracking import faults, views
-from normbench.tracking.database import ensure_database, has_database
+from normbench.tracking import faults, moved, views
+from normbench.tracking.database import check_writable, ensure_database, has_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,21 +60,34 @@ class Backend:
         """Return where a new experiment keeps its artifacts, None for the server's choice."""
         return None if self.artifacts is None else (self.artifacts / experiment).as_uri()
 
-    def check_location(self, location: str) -> None:
-        """Check that artifacts of an experiment in the store's own database lie in the store.
+    def settle_location(self, name: str, location: str) -> None:
+        """Let artifacts of an experiment in the store's own database lie in the store.
+
+        They do not where the store was moved or copied; then the database is told where they are.
+
+        Args:
+            name: The experiment.
+            location: Where the database says that its artifacts are.
 
         Raises:
-            StoreError: If they do not: the store was moved or copied.
+            StoreError: If they were not moved or copied with it.
+            OSError: If the database cannot be written.
         """
         if not self.own or self.artifacts is None:
             return
         folder = Path(unquote(urlparse(location).path))
         if folder.is_relative_to(self.artifacts) or _same_folder(folder, self.artifacts):
             return
+        database, now = self.artifacts.parent / _DATABASE, self.artifacts.as_uri()
+        ending = (self.artifact_location(name) or now).removeprefix(now)
+        left_behind = folder.exists() and not (self.artifacts / name).exists()
+        if location.endswith(f"/{ARTIFACTS}{ending}") and not left_behind:
+            moved.follow(database, location.removesuffix(ending), now)
+            return
         raise StoreError(
-            f"the run store was moved: its MLflow database {self.artifacts.parent / _DATABASE} "
-            f"still keeps artifacts in {folder}. It is only a copy of the store: delete it and "
-            f"{self.artifacts}, then run `normbench sync`."
+            f"the run store was moved: its MLflow database {database} still keeps artifacts in "
+            f"{folder}. Move them to {self.artifacts / name}, or delete {database} and "
+            f"{self.artifacts}, which are only a copy of the store; then run `normbench sync`."
         )
 
     def answers(self) -> bool:
@@ -184,10 +197,13 @@ def connect(uri: str) -> MlflowClient:
             another schema; with the fix.
     """
     _import_mlflow()
-    if uri.startswith(_SQLITE) and "?" not in uri and not has_database(_path(uri)):
-        raise StoreError(
-            f"there is no MLflow database {_path(uri)}. Make it from a run store: normbench sync"
-        )
+    if uri.startswith(_SQLITE) and "?" not in uri:
+        if not has_database(_path(uri)):
+            raise StoreError(
+                f"there is no MLflow database {_path(uri)}. Make it from a run store: normbench "
+                "sync"
+            )
+        check_writable(_path(uri))
     try:
         return _client(uri)
     except faults.known() as error:

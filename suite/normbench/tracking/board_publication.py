@@ -32,8 +32,8 @@ _METRICS = {
 }
 _P = {"holm": f"{LB}p_holm", "bh": f"{LB}q", "none": f"{LB}p"}
 _DRAWN = ("mean", "difference")
-# True of any row compared with itself.
-_OF_ITSELF = {"difference": 0.0, "win_rate": 0.5, "p_adjusted": 1.0}
+# True of any row compared with itself; there is no test, hence no p.
+_OF_ITSELF = {"difference": 0.0, "win_rate": 0.5}
 _TEXTS = {
     "lb.ranks": ("rank", 75),
     "lb.score": ("score", 160),

@@ -10,12 +10,11 @@ from types import TracebackType
 from normbench.errors import StoreError
 from normbench.store import RunStore
 from normbench.tracking.mirror import Mirror
-from normbench.tracking.report import SyncReport, Tally
+from normbench.tracking.report import BUSY, SyncReport, Tally
 from normbench.tracking.sync import LOCK
 
 _LONGEST_PAUSE = 60.0
 _LEAST_REST = 20.0
-_BUSY = "another process copies these runs, such as an open `normbench ui`"
 _log = logging.getLogger("normbench.tracking")
 
 
@@ -78,8 +77,8 @@ class Collector:
         """Copy until stopped, if no other process does; return whether it was our turn."""
         with self._store.lock(LOCK, wait=0.0) as held:
             if not held:
-                _log.info("MLflow: %s", _BUSY)
-                self._tally.fail([], _BUSY)
+                _log.info("MLflow: %s", BUSY)
+                self._tally.fail([], BUSY)
                 return False
             mirror = Mirror(self._store, self._uri)
             pause = self._interval

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from normbench.errors import StoreError
 from normbench.store import RunStore
+from normbench.tracking import faults
 
 LOCK = "mlflow"
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -27,11 +28,7 @@ def ensure_database(store: RunStore, uri: str, path: Path, artifacts: Path) -> N
         StoreError: If it cannot be written.
     """
     if has_database(path):
-        if not os.access(path, os.W_OK):
-            raise StoreError(
-                f"the MLflow database {path} may not be written. Make it writable, or set "
-                "MLFLOW_TRACKING_URI to another one."
-            )
+        check_writable(path)
         return
     if not store.writable:
         raise StoreError(
@@ -41,6 +38,15 @@ def ensure_database(store: RunStore, uri: str, path: Path, artifacts: Path) -> N
     with store.lock(LOCK, wait=None):
         if not has_database(path):
             _create(uri, path, artifacts)
+
+
+def check_writable(path: Path) -> None:
+    """Raise :class:`StoreError` if MLflow could not use the database *path*: it reads with a lock.
+
+    SQLite keeps the lock, and what readers of a write-ahead log share, in files beside it.
+    """
+    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        raise StoreError(faults.READ_ONLY.format(uri=path))
 
 
 def has_database(path: Path) -> bool:

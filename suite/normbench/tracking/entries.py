@@ -160,8 +160,13 @@ def declaration_in(tags: Mapping[str, str]) -> Declaration | None:
 
 
 def _stands(theirs: Declaration, ours: Declaration) -> bool:
-    """Whether *theirs* is earlier, or as early and not less reserved."""
-    return (theirs.declared_at, not theirs.late) <= (ours.declared_at, not ours.late)
+    """Whether *theirs* is earlier, or as early and not less reserved, with what was decided."""
+    return standing(theirs) <= standing(ours)
+
+
+def standing(declared: Declaration) -> tuple[float, bool, bool]:
+    """Return what orders declarations of one row: the smallest stands."""
+    return declared.declared_at, not declared.late, declared.decision is None
 
 
 def entries_in(tags: Mapping[str, str]) -> Iterator[Entry]:

@@ -153,7 +153,7 @@ def named_experiment(backend: Backend, name: str) -> Experiment:
             f"experiment {name!r} was deleted in MLflow at {backend.uri}, and its name cannot be "
             f"used again. Restore it: mlflow experiments restore -x {found.experiment_id}."
         )
-    backend.check_location(found.artifact_location)
+    backend.settle_location(name, found.artifact_location)
     return Experiment(backend, str(found.experiment_id), dict(found.tags), name)
 
 

@@ -57,6 +57,11 @@ _AWAY = (
     "the MLflow server {uri} does not answer. Check that it runs and that the address is right. "
     + _LATER
 )
+READ_ONLY = (
+    "MLflow must be able to write its database {uri} and the folder around it, even to read. Copy "
+    "the run store and name the copy (cp -r STORE COPY; --store COPY), or set MLFLOW_TRACKING_URI "
+    "to a server. The run store itself can be read as it is, without MLflow."
+)
 _SENTENCES = (
     (
         "out-of-date database schema",
@@ -74,15 +79,10 @@ _SENTENCES = (
     ),
     ("disk is full", _FULL),
     ("No space left", _FULL),
-    (
-        "readonly database",
-        "the MLflow database {uri} may not be written. Make it writable, or set "
-        "MLFLOW_TRACKING_URI to another one.",
-    ),
+    ("readonly database", READ_ONLY),
     (
         "unable to open database file",
-        "the MLflow database {uri} cannot be opened. Check that its folder exists and may be "
-        "written, or set MLFLOW_TRACKING_URI to another one.",
+        "the MLflow database {uri} cannot be opened. Check that its folder exists. " + READ_ONLY,
     ),
     (
         "file is not a database",

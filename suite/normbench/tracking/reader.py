@@ -19,7 +19,7 @@ from normbench.leaderboard.reading import ReadRow, ReadRun, read_row
 from normbench.store import Declaration, IndexedRow, Outcome
 from normbench.tracking import faults, names
 from normbench.tracking.backend import connect
-from normbench.tracking.entries import Entry, declaration_in, entries_in, shared_text
+from normbench.tracking.entries import Entry, declaration_in, entries_in, shared_text, standing
 from normbench.tracking.known_settings import settings_in
 
 if TYPE_CHECKING:
@@ -110,6 +110,9 @@ class MlflowReader:
         found = ((name, self._told.get(name)) for name in fingerprints)
         results = ((name, each[0].entry.result if each else None) for name, each in found)
         return {name: Outcome.of(result).result() for name, result in results if result is not None}
+
+    def verifications(self) -> None:
+        """Return None: tests of a precision stay in the run store."""
 
     def environments(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return where runs were trained, by fingerprint, as far as it is known.
@@ -229,7 +232,7 @@ def _declaration(told: Sequence[_Told]) -> Declaration | None:
     found = [each for each in map(declaration_in, tags) if each is not None]
     if not found:
         return None
-    first = min(found, key=lambda each: (each.declared_at, not each.late))
+    first = min(found, key=standing)
     counting = [each.entry for each in told if each.entry.seed in first.seeds]
     late = any(entry.result is not None and not entry.declared for entry in counting)
     return replace(first, late=True) if late else first

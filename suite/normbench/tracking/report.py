@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from normbench.quantities import counted
+
+BUSY = "another process copies these runs, such as an open `normbench ui`"
 Done = Literal["failed", "unchanged", "updated", "created"]
 _ORDER: tuple[Done, ...] = ("unchanged", "updated", "created")
 
@@ -30,6 +33,15 @@ class SyncReport:
     unchanged: int = 0
     failed: int = 0
     problems: tuple[str, ...] = ()
+
+    @property
+    def behind(self) -> str:
+        """What MLflow lacks of the store, in a sentence; empty if nothing that is known of."""
+        if self.failed:
+            return f"MLflow lacks {counted(self.failed, 'run')}, which the run store has."
+        if any(problem != BUSY for problem in self.problems):
+            return "MLflow may lack runs, which the run store has."
+        return ""
 
     def __str__(self) -> str:
         """Return the counts and the reasons in one line."""

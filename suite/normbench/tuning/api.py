@@ -38,6 +38,7 @@ def tune(
     data_dir: str | Path | None = None,
     device: str = "auto",
     slots: Slots = None,
+    engine: str = "auto",
     launcher: str = "local",
     launcher_options: Mapping[str, str] | None = None,
     time_limit: float | None = None,
@@ -80,6 +81,7 @@ def tune(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         slots: Runs trained at once on the processor or on each GPU; ``"auto"`` for as many on each
             GPU as its memory allows.
+        engine: ``auto``, ``eager``, ``graph`` or ``compile``; see :func:`normbench.run`.
         launcher: Who starts the workers.
         launcher_options: Words for that launcher alone, such as ``{"partition": "gpu"}``.
         time_limit: Seconds that a run may take.
@@ -119,6 +121,7 @@ def tune(
         store=root,
         device=device,
         slots=slots,
+        engine=engine,
         launcher=launcher,
         launcher_options=launcher_options or {},
         time_limit=time_limit,

@@ -87,7 +87,8 @@ def choice_of(store: RunStore, study: Study, *, skip_failed: bool = False) -> Ch
     problem = why_no_winner(study, skip_failed=skip_failed)
     winner = study.best
     if problem or winner is None:
-        return Choice(problem=problem, tune="" if study.complete else tune)
+        over = study.complete and len(study.trials) >= study.budget
+        return Choice(problem=problem, tune="" if over else tune)
     run = store.get(next(iter(winner.runs.values())))
     held = None if run is None else held_setting(store, study, winner, run.spec)
     current = held is not None and held.current

@@ -13,6 +13,7 @@ from normbench.descriptions import Norm
 from normbench.errors import StoreError
 from normbench.parameters import Value, changed, typed
 from normbench.plugins import Catalogue
+from normbench.quantities import counted
 from normbench.setting_files import SETTINGS_FOLDER, setting_text
 from normbench.specs import RunSpec
 from normbench.store import RunStore
@@ -133,7 +134,7 @@ def _origin(study: Study) -> dict[str, Any]:
         "source": f"normbench tune, method {method.label}{drawn}, study {study.id}",
         "tuned_on": f"{study.problem}, {study.norm_label}, protocol {rules}; chosen by validation "
         f"{metric} of the {epoch}",
-        "budget": f"{len(study.trials)} trials of {study.space}{fixed}",
+        "budget": f"{counted(len(study.trials), 'trial')} of {study.space}{fixed}",
         "seeds": seeds,
         "trials": len(study.trials),
         **({"method": method.label} if method.sequential else {}),

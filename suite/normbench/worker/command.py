@@ -17,6 +17,7 @@ from typing import NoReturn, TypeVar
 from normbench.errors import NormbenchError, UsageError
 from normbench.launchers.devices import parse_slots
 from normbench.quantities import parse_bytes, parse_seconds
+from normbench.rungs import AUTO, ENGINES
 
 FAILED = 1
 UNABLE = 3
@@ -106,6 +107,12 @@ def _add_places(parsed: argparse.ArgumentParser) -> None:
         metavar="N|auto",
         help="with --drain: runs trained at once on the processor (default: one a core) or on each "
         "GPU (one; auto: as many as its memory allows)",
+    )
+    add(
+        "--engine",
+        default=AUTO,
+        choices=ENGINES,
+        help="how steps are carried out; default auto, the fastest that holds",
     )
     add("--data-dir", type=Path, metavar="DIR", help="data folder; default $NORMBENCH_DATA")
     add("--plugin", type=Path, action="append", default=[], metavar="FILE", help="plugin file")

@@ -52,13 +52,23 @@ class TimeLimit:
         """When it is over, on the clock ``time.monotonic``; None without limit."""
         return None if self._seconds is None else self.began + self._seconds - self._spent
 
-    def check(self) -> None:
-        """Raise :class:`TimeLimitError` if it is over."""
+    def check(self, checkpoint: int | None = None) -> None:
+        """Raise :class:`TimeLimitError` if it is over.
+
+        Args:
+            checkpoint: Epochs trained up to the checkpoint that the run goes on from, if any.
+        """
         if self.ends is not None and time.monotonic() > self.ends:
             raise TimeLimitError(
-                f"the run took longer than its limit of {duration(self._seconds or 0.0)}. "
-                "It goes on from its last checkpoint with a longer one: --time-limit"
+                f"the run took longer than its limit of {duration(self._seconds or 0.0)}, in which "
+                f"loading its data counts. {_goes_on(checkpoint)} with a longer one: --time-limit"
             )
+
+
+def _goes_on(checkpoint: int | None) -> str:
+    if checkpoint is None:
+        return "It has no checkpoint yet and starts again"
+    return f"It goes on after epoch {checkpoint}"
 
 
 def limit_memory(limit: int | None, device: torch.device) -> None:

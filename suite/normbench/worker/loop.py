@@ -12,6 +12,7 @@ from normbench.engine.precision import configure
 from normbench.engine.trainer import CHECKPOINT_SECONDS
 from normbench.errors import UsageError
 from normbench.plugins import load_catalogue
+from normbench.rungs import check_engine
 from normbench.store import RunState, RunStore, store_path
 from normbench.store.queue import Queue
 from normbench.worker.choice import chosen_runs
@@ -54,6 +55,7 @@ def work(options: argparse.Namespace) -> int:
 
 def _open_worker(store: RunStore, options: argparse.Namespace, reporter: Reporter) -> Worker:
     device = _device(options.device)
+    check_engine(options.engine, device.type)
     # Imports most of what torch imports late, so that it is no part of the first run's time.
     configure("fp32", deterministic=True, device=device)
     catalogue = load_catalogue(options.plugin)
@@ -65,6 +67,7 @@ def _open_worker(store: RunStore, options: argparse.Namespace, reporter: Reporte
         memory_limit=options.memory_limit,
         until=_until(options),
         shared=options.shared,
+        engine=options.engine,
     )
     folder = data_folder(options.data_dir)
     worker = Worker(store, catalogue, device, folder, treated, reporter)

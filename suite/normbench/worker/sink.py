@@ -57,7 +57,7 @@ class AttemptSink:
 
     def _check(self) -> None:
         self._attempt.check()
-        self._limit.check()
+        self._limit.check(self._attempt.checkpoint_epoch)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -19,6 +19,7 @@ from normbench.environment import environment
 from normbench.errors import LeaseLostError, NormbenchError, RunCancelledError, StoreError
 from normbench.observation import open_observing, publish_series
 from normbench.plugins import Catalogue
+from normbench.rungs import AUTO, Rung
 from normbench.store import Attempt, RunState, RunStore, StoredRun
 from normbench.store.queue import Queue
 from normbench.worker.limits import (
@@ -50,6 +51,7 @@ class WorkerOptions:
             :func:`normbench.worker.limits.limit_memory`.
         until: Unix seconds at which the machine goes away; None if it stays.
         shared: Whether other runs share the device, so that timings do not count.
+        engine: How steps are carried out; see :mod:`normbench.rungs`.
     """
 
     checkpoint_seconds: float = CHECKPOINT_SECONDS
@@ -59,6 +61,7 @@ class WorkerOptions:
     memory_limit: int | None = None
     until: float | None = None
     shared: bool = False
+    engine: str = AUTO
 
 
 class Worker:
@@ -177,7 +180,8 @@ class Worker:
         except StoreError:
             raise
         except TimeLimitError as error:
-            return _close(attempt, RunState.TIMED_OUT, str(error))
+            # Where the time happened to be over says nothing.
+            return _close(attempt, RunState.TIMED_OUT, str(error), trace=False)
         except NormbenchError as error:
             return _close(attempt, RunState.FAILED, str(error))
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
@@ -193,7 +197,12 @@ class Worker:
 
     def _attempt(self, run: StoredRun, attempt: Attempt, limit: TimeLimit) -> RunState:
         _log.info("%s: attempt %d", run.fingerprint[:8], attempt.number)
-        session = open_session(run.spec, self._catalogue, self._folder, self._device)
+        session = open_session(
+            run.spec, self._catalogue, self._folder, self._device, self._options.engine
+        )
+        if attempt.for_series and (result := run.result()):
+            # Its weights must become those of the result again.
+            session.loop.keep(result.get("engine", Rung.EAGER))
         observing = open_observing(run, attempt, session, self._catalogue)
         trainer = Trainer(
             session,
@@ -236,11 +245,13 @@ def _keep(network: nn.Module, path: Path) -> None:
     except OSError as error:
         raise StoreError(
             f"the final weights could not be written to {path}: {error.strerror}. Make room, or "
-            "leave out --keep-weights; the run goes on from its last checkpoint."
+            "leave out --keep-weights, and give the same command again."
         ) from error
 
 
-def _close(attempt: Attempt, outcome: RunState, message: str) -> tuple[RunState, str]:
+def _close(
+    attempt: Attempt, outcome: RunState, message: str, *, trace: bool = True
+) -> tuple[RunState, str]:
     _log.error("%s: %s", outcome, message)
-    attempt.close(outcome, message, traceback.format_exc())
+    attempt.close(outcome, message, traceback.format_exc() if trace else "")
     return outcome, message

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from normbench.engine.loop import EagerLoop
+from normbench.engine.step import Step
 
 
 def seen(observe, optimizer, *words, problem="digits_cnn_bn", **request):
@@ -29,13 +29,13 @@ def test_sphere_of_sgd_turns_at_its_effective_learning_rate(observe):
 def test_angle_is_that_between_successive_weights(observe, monkeypatch):
     """The arc cosine of the normalized weights of two moments, computed another way."""
     weights = []
-    step = EagerLoop._step
+    gradient = Step.gradient
 
-    def remember(loop, batch, state):
-        weights.append(loop._network.conv1.weight.detach().double().clone())
-        return step(loop, batch, state)
+    def remember(step, size):
+        weights.append(step.network.conv1.weight.detach().double().clone())
+        return gradient(step, size)
 
-    monkeypatch.setattr(EagerLoop, "_step", remember)
+    monkeypatch.setattr(Step, "gradient", remember)
     moments = seen(observe, "momentum", "lr=0.5")
     for index in (1, 2, 3):
         here, there = (w.flatten(1) for w in (weights[index], weights[index - 1]))

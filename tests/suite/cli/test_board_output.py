@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 
+from normbench import plots
 from normbench.cli.target import Target, target_of
 from normbench.errors import UsageError
+from normbench.leaderboard.records import board_record
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +155,60 @@ def test_figures_of_leaderboards_are_drawn_of_the_rows_chosen(invoke, trained, t
     assert (tmp_path / "f.svg").read_bytes().startswith(b"<?xml")
 
 
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """A suite whose rows with the word protocol.epochs=3 the store has, and their reference."""
+    path = tmp_path_factory.mktemp("suite") / "mine.yaml"
+    path.write_text(
+        "problem: digits_cnn\nnorms: [none, batch_norm]\noptimizers: [sgd, momentum]\n"
+        "reference: {norm: batch_norm, optimizer: sgd}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("leaderboard",), ("norms",), ("optimizers",), ("compare", "none+sgd", "batch_norm+sgd")],
+    ids=lambda command: command[0],
+)
+def test_tables_of_a_suite_take_the_words_of_its_run(invoke, trained, suite, command):
+    """With them its rows are found; without them the message says how they are."""
+    place = ("--store", trained, "--suite", suite)
+    found = invoke(*command, "protocol.epochs=3", *place, "--format", "csv")
+    lost = invoke(*command, *place)
+    loose = invoke(*command, "protocol.epochs=3", "--store", trained)
+
+    assert 0 == found.exit_code, found.stderr
+    assert "group_norm" not in found.stdout
+    assert [2, 2] == [lost.exit_code, loose.exit_code]
+    assert "give the words of the suite run, such as protocol.epochs=1, here, too" in lost.stderr
+    assert "there is no --suite. Add --suite NAME_OR_FILE" in loose.stderr
+
+
+def test_a_figure_is_of_the_same_table(invoke, trained, suite, tmp_path, monkeypatch):
+    """Suite, words, filters, reference and terms mean the same to ``plot`` as to the table."""
+    words = ("protocol.epochs=3", "--suite", suite, "--norm", "none", "--reference", "none+sgd")
+    seen = []
+
+    def remember(name, boards):
+        seen.extend(boards)
+        return draw(name, boards)
+
+    draw = plots.draw_board_figure
+    monkeypatch.setattr(plots, "draw_board_figure", remember)
+    said = drawn(invoke, trained, tmp_path, "--figure", "forest", "--alpha", "0.1", *words)
+    shown = invoke("leaderboard", *words, "--alpha", 0.1, "--store", trained, "--format", "json")
+
+    assert "1 table, 2 rows" == said
+    assert json.loads(shown.stdout)[0] == json.loads(json.dumps(board_record(seen[0])))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("--figure", "curves", "--norm", "none"), "--norm is for figures of leaderboards (forest"),
+        (("--figure", "time_to_target"), "has no target"),
         (("--figure", "profiles"), "takes two problems or more"),
         (("--figure", "critical_difference"), "takes two problems or more"),
         (("--figure", "forest", "--publish"), "normbench leaderboard --publish"),

@@ -70,10 +70,12 @@ def test_only_and_skip_choose(invoke, unsound):
     """One component may be checked alone, and a check be left out."""
     other = invoke("check-plugin", unsound, "--only", "other")
     skipped = invoke("check-plugin", unsound, "--skip", "centres_as_it_says")
+    named = invoke("check-plugin", unsound, "--skip", "centres_as_it_says", "-v")
 
     assert 0 == other.exit_code == skipped.exit_code
     assert "norm same" not in other.stdout
-    assert "skipped centres_as_it_says" in skipped.stdout
+    assert "skipped 1 check: as asked; -v names them" in skipped.stdout
+    assert "skipped centres_as_it_says" in named.stdout
 
 
 def test_json_holds_every_finding(invoke, unsound):

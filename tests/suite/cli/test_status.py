@@ -276,7 +276,7 @@ def test_folder_that_is_no_store_is_refused(invoke, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     done = invoke("status", "--store", tmp_path)
 
-    assert 1 == done.exit_code
+    assert 2 == done.exit_code
     assert str(tmp_path) in done.stderr
 
 

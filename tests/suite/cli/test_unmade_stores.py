@@ -15,6 +15,23 @@ COMMANDS = (
 )
 
 
+LOOKING = (
+    ("status",),
+    ("resume",),
+    ("cancel", "12345678"),
+    ("leaderboard",),
+    ("leaderboard", "--source", "mlflow"),
+    ("compare", "a", "b"),
+    ("norms",),
+    ("optimizers",),
+    ("plot",),
+    ("sync",),
+    ("ui",),
+    ("deepobs", "write", "out"),
+    ("suite", "cancel", "mine.yaml"),
+)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """Return an empty folder, beside a suite file in the working directory."""
@@ -50,8 +67,53 @@ def test_folder_of_something_else_is_refused(invoke, folder, words):
     (folder / "thesis.tex").touch()
     found = invoke(*words, "--store", "store")
 
-    assert 1 <= found.exit_code <= 2
+    assert 2 == found.exit_code
     assert "neither empty nor a run store: it holds 'thesis.tex'" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "words", LOOKING, ids=lambda words: "_".join(word.strip("-") for word in words)
+)
+@pytest.mark.parametrize("made", ["missing", "other folder", "file"])
+def test_wrong_store_is_a_mistake_in_the_request(invoke, folder, words, made):
+    """Whatever the command and whatever is in the place of the store, the exit code is 2."""
+    place = folder / "place"
+    if made == "other folder":
+        place.mkdir()
+        (place / "thesis.tex").touch()
+    elif made == "file":
+        place.touch()
+    found = invoke(*words, "--store", place)
+
+    assert 2 == found.exit_code, found.output
+    assert found.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("folder", "it is a folder"), ("x.py", "it is a Python file"), ("x.txt", "does not end in")],
+)
+@pytest.mark.parametrize("command", [("suite", "describe"), ("suite", "run"), ("plan",)])
+def test_what_is_no_suite_file_is_named(invoke, folder, command, name, reason):
+    """Each command that takes a suite file says what it got and what it expects; exit code 2."""
+    (folder.parent / "folder").mkdir()
+    (folder.parent / "x.py").touch()
+    (folder.parent / "x.txt").touch()
+    found = invoke(*command, name)
+
+    assert 2 == found.exit_code
+    assert f"error: suite {name}: " in found.stderr
+    assert reason in found.stderr
+    assert "Expected a YAML file of a suite" in found.stderr
+
+
+def test_failed_merge_leaves_no_store(invoke, folder):
+    """A store that was to be made for another's runs is not there if these cannot be read."""
+    (folder / "thesis.tex").touch()
+    found = invoke("sync", "--from", folder, "--store", folder.parent / "new")
+
+    assert 2 == found.exit_code
+    assert not (folder.parent / "new").exists()
 
 
 def test_tuning_completes_a_half_made_store(invoke, folder):

@@ -7,22 +7,23 @@ import pytest
 import torch
 
 from normbench import Data, Dataset, Network, Norm, Part, Problem, Sites, UsageError
-from normbench.build import build_network
 from normbench.engine.session import assemble
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
 
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
-MOST_PARAMETERS = 1_500_000
+# Deeper ones of the same kind take long and show no more.
+MOST_PARAMETERS, MOST_LAYERS = 1_500_000, 150
 
 
-def parameter_count(problem) -> int:
-    """Return the number of parameters without norm, drawing none."""
+def is_small(problem) -> bool:
+    """Return whether the network without norm can be drawn for every norm."""
     network = CATALOGUE.get(Network, problem.network)
     with torch.device("meta"):
         module = network.load()(Sites(), **network_values(problem))
-    return sum(parameter.numel() for parameter in module.parameters())
+    count = sum(parameter.numel() for parameter in module.parameters())
+    return count <= MOST_PARAMETERS and len(list(module.modules())) <= MOST_LAYERS
 
 
 def network_values(problem):
@@ -38,7 +39,7 @@ def one_of_each_network() -> list[str]:
         offer.component for offer in CATALOGUE.offers(Problem) if ":" not in offer.component.name
     ]
     found = {each.network: each for each in reversed(offers) if not each.base}
-    return [each.name for each in found.values() if parameter_count(each) <= MOST_PARAMETERS]
+    return [each.name for each in found.values() if is_small(each)]
 
 
 PROBLEMS = one_of_each_network()
@@ -51,56 +52,45 @@ def spec(problem, norm):
 
 
 def supported(problem, norm):
-    """Return a run with *norm* at every site that supports it, or None if there is none."""
+    """Return a session with *norm* at every site that supports it, or None if there is none."""
     try:
-        run = spec(problem, norm)
-        return run, build_network(run, CATALOGUE)
+        return _session(spec(problem, norm))
     except UsageError as error:
         mask = str(error).rpartition("--sites ")[2].rstrip(".")
         if "--sites " not in str(error):
             return None
         sites = tuple(int(bit) for bit in mask.split(","))
         request = Request(problem=problem, optimizer="sgd", norm=norm, sites=sites, seeds=[5])
-        run = resolve(request, CATALOGUE)[0]
-        return run, build_network(run, CATALOGUE)
+        return _session(resolve(request, CATALOGUE)[0])
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_norms_share_all_other_parameters(problem):
-    """Every parameter present with and without a norm starts from the same bits."""
-    plain = dict(build_network(spec(problem, "none"), CATALOGUE).network.named_parameters())
+def test_norms_share_all_other_parameters_order_and_augmentation(problem):
+    """Whatever the norm: the other parameters start, and batches of an epoch are, the same bits."""
+    plain = _session(spec(problem, "none"))
+    weights, batch = dict(plain.network.named_parameters()), _batch(plain)
     compared = 0
-    for norm in NORMS:
-        found = supported(problem, norm)
-        if found is None:
-            continue
-        for info in found[1].parameters:
+    for session in filter(None, (supported(problem, norm) for norm in NORMS)):
+        norm = session.spec.norm.name
+        for info in session.built.parameters:
             if not info.role.startswith("norm"):
                 name = info.name.replace(".parametrizations.weight.original", ".weight")
-                assert torch.equal(plain[name], info.parameter), (norm, info.name)
+                assert torch.equal(weights[name], info.parameter), (norm, info.name)
                 compared += 1
-    sites = build_network(spec(problem, "none"), CATALOGUE).sites
-    assert compared > 0 or not sites
+        other = _batch(session)
+        assert torch.equal(batch.inputs, other.inputs), norm
+        assert torch.equal(batch.targets, other.targets), norm
+    assert compared > 0 or not plain.built.sites
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_norms_share_order_and_augmentation(problem):
-    """Every batch of an epoch, pixels and targets, is the same under every norm."""
-    batches = []
-    for norm in ["none", *NORMS]:
-        found = (spec(problem, "none"), None) if norm == "none" else supported(problem, norm)
-        if found is not None:
-            batches.append(_batch(found[0]))
-
-    assert all(torch.equal(batches[0].inputs, batch.inputs) for batch in batches)
-    assert all(torch.equal(batches[0].targets, batch.targets) for batch in batches)
-
-
-def _batch(run):
+def _session(run):
     dataset = CATALOGUE.get(Dataset, run.problem.dataset.name)
-    opened = assemble(run, CATALOGUE, _data(dataset, run.problem.training.batch_size), CPU)
-    opened.source.start_epoch(3)
-    return opened.source.batch(torch.tensor(0), 16)
+    return assemble(run, CATALOGUE, _data(dataset, run.problem.training.batch_size), CPU)
+
+
+def _batch(session):
+    session.source.start_epoch(3)
+    return session.source.batch(torch.tensor(0), 16)
 
 
 def _data(dataset, batch_size):

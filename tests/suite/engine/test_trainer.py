@@ -49,7 +49,7 @@ def make_spec(problem="digits_cnn_bn", optimizer="momentum", words=(), seed=0, *
     return resolve(request, CATALOGUE)[0]
 
 
-def images(dataset, count=96):
+def images(dataset, count=80):
     """Return random images in place of a dataset's files."""
     generator = np.random.default_rng(0)
     shape = (count, *dataset.shape)
@@ -84,7 +84,7 @@ CASES = [
     ("digits_cnn", "rmsprop", ("problem.augmentation=pad_crop:1,flip",)),
     ("quadratic_deep", "sgd", ("lr=0.01",)),
     ("fmnist_vae", "adam", ("problem.batch_size=16",)),
-    ("cifar100_allcnnc_bn", "adamw", ("problem.batch_size=16", "protocol.epochs=2")),
+    ("cifar100_allcnnc_bn", "adamw", ("problem.batch_size=8", "protocol.epochs=2")),
 ]
 
 

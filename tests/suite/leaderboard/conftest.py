@@ -13,7 +13,7 @@ import pytest
 from normbench.descriptions import Metric
 from normbench.leaderboard.reading import ReadRow, ReadRun
 from normbench.plugins import Catalogue, load_catalogue
-from normbench.store import RunState
+from normbench.store import RunState, Verification
 
 ACCURACY = Metric(name="test_accuracy", direction="max", worst=0.1, smallest_difference=0.005)
 LOSS = Metric(name="test_loss", direction="min", worst=2.3, smallest_difference=0.01)
@@ -40,6 +40,10 @@ class Rows:
 
     def results(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         return {name: self.details[name] for name in fingerprints if name in self.details}
+
+    def verifications(self) -> list[Verification]:
+        """Return no test of a precision."""
+        return []
 
     def environments(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         return {name: self.machines[name] for name in fingerprints if name in self.machines}

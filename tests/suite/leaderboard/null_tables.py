@@ -22,12 +22,12 @@ import numpy as np
 from normbench.descriptions import Metric
 from normbench.leaderboard.against import Rule, compare_all
 from normbench.leaderboard.board import Board, Entry, Terms
-from normbench.leaderboard.choosing import Reference
 from normbench.leaderboard.families import holm
 from normbench.leaderboard.looks import Looks
 from normbench.leaderboard.making import with_verdicts
 from normbench.leaderboard.paired import t_test
 from normbench.leaderboard.reading import ReadRow, ReadRun
+from normbench.leaderboard.references import Reference
 from normbench.leaderboard.verdicts import Circumstances, Verdict, verdict_of
 from normbench.power import detectable_effect
 from normbench.staging.decision import DECISIVE

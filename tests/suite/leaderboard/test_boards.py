@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,9 +13,12 @@ from normbench.leaderboard.board import Terms
 from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.choosing import find_row
 from normbench.leaderboard.comparison import duel
+from normbench.leaderboard.duels import in_words
 from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.suites import SuiteRows
 from normbench.leaderboard.tested import what_was_tested
 from normbench.leaderboard.verdicts import Verdict
+from normbench.store import Declaration, Shown
 
 SEEDS = 6
 GOOD = (0.91, 0.93, 0.92, 0.94, 0.90, 0.92)
@@ -54,8 +58,8 @@ def test_golden_case_is_a_board_without_evidence(boards, make_row):
     assert pytest.approx((0.125, 0.7)) == (found.flip[0], found.win_rate)
 
 
-def test_order_is_by_mean_and_lower_is_better_for_losses(boards, make_row):
-    """A loss is ranked from below, and its difference keeps its own sign."""
+def test_order_is_by_mean_and_lower_is_better_for_losses(boards, make_row, reader):
+    """A loss is ranked from below, in a table and between two; differences keep their own sign."""
     loss = Metric(name="test_loss", direction="min", worst=2.3, smallest_difference=0.01)
     rows = [
         make_row("none", "momentum", GOOD, metric=loss),
@@ -66,6 +70,9 @@ def test_order_is_by_mean_and_lower_is_better_for_losses(boards, make_row):
     assert ["batch_norm", "none"] == [entry.row.norm for entry in board.entries]
     assert [1, 2] == [entry.rank for entry in board.entries]
     assert "better" == verdicts(board)["batch_norm"]
+    found = duel(rows[1], rows[0], reader(rows), None, 0.05)
+    assert board.entries[0].comparison == found.comparison
+    assert " lower (better) on average" in in_words(found)
 
 
 @pytest.mark.parametrize(
@@ -93,12 +100,61 @@ def test_twin_names_its_own_norm_as_the_default(boards, make_row):
     assert "none" == boards(*rows, problems=["digits_cnn"])[0].reference.row.norm
 
 
+@pytest.mark.parametrize("asked", [(), ("digits_cnn",)])
+def test_reference_of_the_first_table_with_verdicts_stays(boards, make_row, asked):
+    """What was trained or tuned later is named and takes its place by --reference alone."""
+    first, other = make_row("none", "sgd", GOOD), make_row("batch_norm", "sgd", BETTER[:5])
+    seen = Shown(1e9, "".join(asked), first.row, 5)
+    rows = [replace(row, shown=(seen,)) for row in (first, replace(other, runs=other.runs))]
+    later = [make_row("none", "momentum", GOOD), make_row("batch_norm", "momentum", GOOD)]
+    before, (board,) = boards(*rows, problems=asked)[0], boards(*rows, *later, problems=asked)
+    asked_for = boards(*rows, *later, problems=asked, reference=later[0].row[:8])[0]
+
+    assert first.row == before.reference.row.row == board.reference.row.row
+    assert "as in the first table with verdicts on 2001-09-09" in notes(board)
+    assert {row.row for row in later} == {row.row for row in board.reference.others}
+    assert (True, later[0].row) == (asked_for.exploratory, asked_for.reference.row.row)
+    assert "batch_norm" == boards(*rows, *later, problems=["digits_cnn_bn"])[0].reference.row.norm
+
+
+def test_pairs_added_after_a_verdict_are_said(boards, make_row):
+    """Six pairs where a table had five before: said with the day; as many as then are not."""
+    base, new = make_row("none", scores=GOOD), make_row("batch_norm", scores=BETTER)
+    said = [
+        notes(boards(base, replace(new, shown=(Shown(1e9, "", base.row, pairs),)))[0])
+        for pairs in (5, 6)
+    ]
+
+    assert "batch_norm momentum has 6, on 2001-09-09 5." in said[0]
+    assert "first gave a verdict" not in said[1]
+
+
+@pytest.mark.parametrize(("stages", "verdict"), [((5, 8), "better"), ((6, 8), "exploratory")])
+def test_a_row_between_its_looks_is_exploratory(boards, make_row, stages, verdict):
+    """Five pairs are a look only where five were declared, also against a row of its own."""
+    rows = [make_row("none", "momentum", GOOD), make_row("none", "sgd", GOOD)]
+    declared = Declaration(row="", stages=stages, seeds=tuple(range(8)), reference=rows[1].row)
+    new = make_row("batch_norm", scores=[*BETTER[:4], 0.97])
+    staged = replace(new, declared=replace(declared, row=new.row))
+    (board,) = boards(*rows, staged)
+    alone = boards(rows[0], staged)[0]
+
+    assert verdict == verdicts(board)["batch_norm"]
+    assert rows[1].row == board.reference_of(staged).row == board.reference.row.row
+    assert "exploratory" == verdicts(alone)["batch_norm"]
+    assert "declared against a row that is not here: batch_norm momentum" in notes(alone)
+
+
 def test_reference_setting_is_chosen_by_origin_never_by_score(boards, make_row):
-    """The defaults beat settings given by hand, however good; two of those are no reference."""
+    """Published ones beat defaults, and those what was given by hand, two of which are none."""
     given = [make_row(scores=BETTER, origin="given", setting={"lr": lr}) for lr in (0.2, 0.3)]
     default = make_row(scores=GOOD)
+    published = make_row(scores=GOOD, origin="published", setting={"lr": 0.4})
+    waiting = make_row(missing=(0,), origin="known", setting={"lr": 0.5})
 
     assert default.row == boards(*given, default)[0].reference.row.row
+    assert published.row == boards(*given, default, published)[0].reference.row.row
+    assert default.row == boards(*given, default, waiting)[0].reference.row.row
     board = boards(*given)[0]
     assert (None, {"none": ""}) == (board.reference.row, verdicts(board))
     assert "2 settings, and none of them is the one that is known now" in notes(board)
@@ -294,12 +350,25 @@ def test_times_of_different_hardware_are_left_out(boards, make_row, second, seco
 
 
 def test_filters_keep_the_reference_and_say_what_is_hidden(boards, make_row):
-    """Rows left out make the family smaller, which the table admits."""
+    """Rows left out by norm, or by name, make the family smaller, which the table admits."""
     rows = [make_row(norm, scores=BETTER) for norm in ("batch_norm", "group_norm", "layer_norm")]
     board = boards(make_row(scores=GOOD), *rows, norms=["group_norm"])[0]
+    named = boards(make_row(scores=GOOD), *rows, rows=frozenset({rows[1].row}))[0]
 
-    assert {"group_norm", "none"} == verdicts(board).keys()
+    assert {"group_norm", "none"} == verdicts(board).keys() == verdicts(named).keys()
     assert "Not shown: 2 comparable rows;" in notes(board)
+
+
+@pytest.mark.parametrize(("scores", "reference"), [(GOOD, "batch_norm"), ((), "none")])
+def test_a_suite_has_its_own_rows_and_reference(boards, make_row, scores, reference):
+    """Others of the store have no part; a declared row without results is no reference yet."""
+    own = [make_row(scores=GOOD), make_row("batch_norm", scores=scores, missing=(7,))]
+    names = [row.row for row in own]
+    suite = SuiteRows(name="mine", rows=frozenset(names), references=frozenset(names[1:]))
+    board = boards(*own, make_row("group_norm", scores=BETTER), suite=suite)[0]
+
+    assert {"none", "batch_norm"} == {entry.row.norm for entry in board.entries}
+    assert reference == board.reference.row.norm
 
 
 def test_filter_for_an_absent_name_says_what_there_is(boards, make_row):
@@ -311,7 +380,7 @@ def test_filter_for_an_absent_name_says_what_there_is(boards, make_row):
 
 
 def test_since_leaves_out_what_finished_before(boards, make_row):
-    """Runs count from a moment on; a row without any left is left out."""
+    """Runs count from a moment on, if it is known; a row without any left is left out."""
     rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER)]
     details = {
         run.fingerprint: {
@@ -322,9 +391,10 @@ def test_since_leaves_out_what_finished_before(boards, make_row):
         for i, row in enumerate(rows)
         for seed, run in row.runs.items()
     }
+    del details[rows[1].runs[0].fingerprint]["finished_at"]
     board = boards(*rows, details=details, since=datetime.fromtimestamp(300, UTC).timestamp())[0]
 
-    assert [6, 3] == [entry.n for entry in board.entries]
+    assert [5, 3] == [entry.n for entry in board.entries]
     assert ["batch_norm"] == [
         entry.row.norm for entry in boards(*rows, details=details, since=900.0)[0].entries
     ]

@@ -41,7 +41,10 @@ def test_a_single_winner_is_named_with_its_interval(concluded):
         "of 2 rows that is: it differs by +3.02 points (95 % interval +2.86 to +3.17; p < 0.001 "
         "after Holm's correction)."
     )
-    assert said.endswith("The probability of any false `better` in this table is at most 5 %.")
+    assert said.endswith(
+        "Where differences are normal, the probability of any false `better` in this table is at "
+        "most 5 %."
+    )
 
 
 def test_rows_that_may_equal_the_winner_are_named(concluded):

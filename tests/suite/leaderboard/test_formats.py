@@ -5,9 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy.stats import trim_mean
 
+from normbench import Metric
 from normbench.leaderboard.ablation_sheets import ablation_section
 from normbench.leaderboard.ablations import make_ablations
 from normbench.leaderboard.boards import make_boards
@@ -53,6 +57,29 @@ def test_csv_has_a_line_for_every_row(sections):
     assert [entry["mean"] for entry in entries] == [float(line["mean"]) for line in lines]
     assert [entry["verdict"] for entry in entries] == [line["verdict"] for line in lines]
     assert EVIL in [line["norm"] for line in lines]
+
+
+def test_csv_of_a_loss_has_its_signs_and_the_p_of_the_difference(make_row, reader, catalogue):
+    """A larger loss differs upwards and is worse; each number stands under its own heading."""
+    loss = Metric(name="test_loss", direction="min", worst=2.3, smallest_difference=0.01)
+    scores = {"none": GOOD, "batch_norm": BETTER, "group_norm": [v - 0.001 for v in GOOD[::-1]]}
+    rows = [make_row(norm, scores=values, metric=loss) for norm, values in scores.items()]
+    boards = make_boards(reader(rows), catalogue, Wanted())
+    lines = csv.DictReader(io.StringIO(FORMATS["csv"](report_sections(boards))))
+    found = {line["norm"]: line for line in lines}
+
+    for entry in boards[0].entries:
+        line, tested = found[entry.row.norm], entry.comparison
+        assert entry.interval == (float(line["low"]), float(line["high"]))
+        if tested is None:
+            continue
+        side = int(tested.difference < 0)
+        shown = ("p", "p_adjusted", "sign_flip", "difference", "difference_low", "difference_high")
+        numbers = (tested.p[side], tested.p_adjusted[side], tested.flip[side], -tested.difference)
+        assert (*numbers, -tested.interval[1], -tested.interval[0]) == tuple(
+            float(line[name]) for name in shown
+        )
+    assert ["group_norm", "none", "batch_norm"] == [*found]
 
 
 def test_csv_disarms_formulas(make_row, reader, catalogue):
@@ -127,17 +154,22 @@ def test_several_problems_are_summed_up(make_row, reader, catalogue):
     assert ("batch_norm", 2) == (overall.standings[0].norm, overall.standings[0].problems)
     assert pytest.approx(1.0, abs=0.01) == means["none"]
     assert None is overall.test
+    # Neither problems of other rules, nor other metrics, nor a choice among tables of one problem.
+    other = make_row("none", scores=GOOD, problem="fmnist_2c2d", precision="bf16")
+    apart = [boards[0], *make_boards(reader([other]), catalogue, Wanted())]
+    own = [replace(board, primary=False) for board in boards]
+    assert [[], [], []] == [overall_of(each) for each in (apart, own, [*boards, boards[0]])]
     text = FORMATS["md"](report_sections(boards))
     assert "2 problems allow no test, which takes 6" in text
 
 
 def test_six_problems_are_tested(make_row, reader, catalogue):
-    """With six problems and three methods there is a test, and p against the reference."""
+    """With six problems and three methods there is a test; all numbers of a method by hand."""
     problems = ("digits_cnn", "cifar10_3c3d", "fmnist_2c2d", "mnist_mlp", "svhn_3c3d", "mnist_vae")
     rows = [
         make_row(norm, scores=[v + shift + i / 1000 for v in GOOD], problem=problem)
         for i, problem in enumerate(problems)
-        for norm, shift in (("none", 0), ("batch_norm", 0.02), ("group_norm", 0.01))
+        for norm, shift in (("none", 0), ("batch_norm", 0.025), ("group_norm", 0.01))
     ]
     overall = overall_of(make_boards(reader(rows), catalogue, Wanted()))[0]
     p = {standing.norm: standing.p for standing in overall.standings}
@@ -145,6 +177,14 @@ def test_six_problems_are_tested(make_row, reader, catalogue):
     assert pytest.approx(0.0025, abs=1e-4) == overall.test.p
     assert pytest.approx(2 * 2 / 2**6) == p["batch_norm"]
     assert None is p["none"]
+    best = overall.standings[0]
+    pairs = np.subtract.outer(np.array(GOOD) + 0.025, GOOD)
+    means = [np.mean(GOOD) + i / 1000 for i in range(6)]
+    scores = [(v + 0.025 + i / 1000 - 0.1) / (means[i] - 0.1) for i in range(6) for v in GOOD]
+    assert ["batch_norm", "group_norm", "none"] == [each.norm for each in overall.standings]
+    assert [1, 2, 3] == [each.rank for each in overall.standings]
+    assert pytest.approx(trim_mean(scores, 0.25)) == best.mean
+    assert pytest.approx((pairs > 0).mean()) == best.improvement
 
 
 def test_ablation_is_a_section_like_others(make_row, reader, catalogue):

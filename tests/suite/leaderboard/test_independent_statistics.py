@@ -27,6 +27,7 @@ from normbench.leaderboard.new_problems import (
     range_quantile,
 )
 from normbench.leaderboard.ranks import rank_intervals
+from normbench.verification.equivalence import equivalence_test
 
 WHY = "an independent implementation to compare with; in the dev group of pyproject.toml"
 multitest = pytest.importorskip("statsmodels.stats.multitest", reason=WHY)
@@ -377,3 +378,20 @@ def test_hedges_g_is_cohens_d_with_the_small_sample_factor(seed, n):
     exact = np.sqrt(2 / (n - 1)) * np.exp(gammaln((n - 1) / 2) - gammaln((n - 2) / 2))
 
     assert pytest.approx(d * exact, rel=0.03) == paired.standardised(differences)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2, -0.4, 0.7])
+def test_equivalence_is_statsmodels_paired_tost(shift):
+    """Both p and the 90 % interval of two one-sided tests are those of an independent code."""
+    rng = np.random.default_rng(1)
+    base = rng.normal(size=30)
+    new = base + rng.normal(shift, 0.8, size=30)
+    p, lower, upper = weightstats.ttost_paired(new, base, -0.5, 0.5)
+    interval = weightstats.DescrStatsW(new - base).tconfint_mean(alpha=0.1)
+    found = equivalence_test(list(new), list(base), margin=0.5)
+
+    assert pytest.approx(p, rel=1e-9) == found.p
+    assert pytest.approx(max(lower[1], upper[1]), rel=1e-9) == found.p
+    assert pytest.approx(interval, rel=1e-9) == found.interval
+    assert found.equivalent == (p < 0.05)
+    assert found.different == (interval[0] > 0.5 or interval[1] < -0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -21,12 +22,12 @@ BETTER = (0.953, 0.967, 0.961, 0.979, 0.944, 0.958)
 
 @pytest.fixture
 def tuned(catalogue):
-    """Return a function that gives a catalogue with one known setting of batch_norm and sgd."""
+    """Return a function that gives a catalogue with one known setting of a norm and sgd."""
 
-    def made(**values):
+    def made(norm="batch_norm", **values):
         setting = Setting(
             problem="digits_cnn",
-            norm="batch_norm",
+            norm=norm,
             optimizer="sgd",
             protocol="quick",
             values=values,
@@ -44,9 +45,9 @@ def tuned(catalogue):
 def trained():
     """Return a function that gives the row that a request makes, as the store would."""
 
-    def made(catalogue, *words, scores=GOOD, norm="batch_norm"):
+    def made(catalogue, *words, scores=GOOD, norm="batch_norm", **more):
         request = Request(problem="digits_cnn_bn", optimizer="sgd", norm=norm, protocol="quick")
-        spec = resolve(Request(**{**vars(request), "words": words}), catalogue)[0]
+        spec = resolve(Request(**{**vars(request), "words": words, **more}), catalogue)[0]
         runs = {
             seed: ReadRun(f"{spec.row}{seed}", RunState.FINISHED, score, 1.0)
             for seed, score in enumerate(scores)
@@ -81,7 +82,9 @@ def test_an_older_winner_is_superseded_and_the_newer_is_the_reference(reader, tu
     assert ["known", "known"] == [row.setting_origin for row in rows]
     assert ["known, superseded", "known"] == [e.row.setting_origin for e in board.entries]
     assert rows[1].row == board.reference.row.row
-    assert "declared: batch_norm with sgd" == board.reference.why
+    assert "declared: batch_norm with sgd, of 2 settings the known one" == board.reference.why
+    assert (rows[0],) == tuple(replace(o, setting_origin="known") for o in board.reference.others)
+    assert f"--reference {rows[0].row[:8]}" in " ".join(board.notes)
 
 
 def test_norms_take_the_setting_that_is_known_now(reader, tuned, trained):
@@ -91,7 +94,8 @@ def test_norms_take_the_setting_that_is_known_now(reader, tuned, trained):
     rows.append(trained(now, norm="group_norm", scores=BETTER))
     (found,) = make_ablations(reader(rows), now, Wanted(), "norm", None)
 
-    assert ("batch_norm", ()) == (found.base, found.left_out)
+    assert "batch_norm" == found.base
+    assert "sgd: lr=0.2 (known), not lr=0.3 (known, superseded)" in found.left_out[0]
     assert pytest.approx(sum(BETTER) / 6 - sum(GOOD) / 6) == found.table.main[0].difference
 
 
@@ -107,13 +111,15 @@ def test_values_that_became_the_known_setting_are_called_known(reader, tuned, tr
 
 
 def test_what_no_setting_is_known_of_keeps_its_origin(reader, tuned, trained):
-    """Rows of another store keep the word they came with, and so do changed known settings."""
+    """Rows of another store keep the word they came with; so do changed and borrowed settings."""
     older = trained(tuned(lr=0.3))
     changed = trained(tuned(lr=0.3, weight_decay=0.01), "lr=0.4")
 
     assert ["known"] == origins([older], reader, tuned().without_settings())
     assert "known + given lr=0.4" == changed.setting_origin
     assert ["known + given lr=0.4"] == origins([changed], reader, tuned(lr=0.2))
+    borrowed = trained(tuned(lr=0.2), norm="group_norm", setting_of="norm=batch_norm")
+    assert ["of norm=batch_norm"] == origins([borrowed], reader, tuned("group_norm", lr=0.2))
 
 
 def test_a_known_setting_without_results_is_said(reader, tuned, trained):
@@ -142,13 +148,15 @@ def test_a_base_of_several_settings_says_so(reader, tuned, trained):
     assert "Other bases: group_norm." in str(raised.value)
 
 
-def test_words_of_a_row_mean_the_plain_norm_at_its_own_setting(tuned, trained):
+def test_words_of_a_row_mean_the_plain_norm_at_its_own_setting(reader, tuned, trained):
     """``batch_norm+sgd`` is not the ablated row, and of several settings the declared one."""
     catalogue = tuned(lr=0.2).without_settings()
     plain, given = trained(catalogue), trained(catalogue, "lr=0.3")
     ablated = trained(catalogue, "ablation.train=fixed_gamma")
 
     assert plain is find_row([ablated, plain], "batch_norm+sgd")
+    (board,) = make_boards(reader([ablated, plain]), catalogue, Wanted())
+    assert plain.row == board.reference.row.row
     assert plain is find_row([ablated, given, plain], "norm=batch_norm+sgd")
     assert ablated is find_row([ablated, plain], ablated.norm_label)
     assert given is find_row([ablated, given, plain], "batch_norm+lr=0.3")

@@ -73,12 +73,13 @@ def test_a_row_of_fixed_seeds_bounds_the_looks_at_a_pair():
 @few_examples
 @given(st.integers(0, 10_000), st.integers(5, 12))
 def test_one_look_is_the_plain_test(seed, n):
-    """A single stage costs nothing, and neither does a fixed number of seeds."""
+    """One stage or a fixed number of seeds cost nothing; a two-sided p has no direction."""
     differences = np.random.default_rng(seed).normal(0.3, 1, n)
     plain = p_of_looks(differences, ())
 
     assert plain == p_of_looks(differences, (5,)) == p_of_looks(differences, (n,))
     assert pytest.approx(2 * min(plain, 1 - plain)) == two_sided_p(differences)
+    assert two_sided_p(-differences, STAGES) == two_sided_p(differences, STAGES)
 
 
 @pytest.fixture
@@ -137,8 +138,8 @@ def test_a_side_that_the_difference_has_left_is_not_claimed(boards, make_row):
     assert "no evidence" == verdict(board, "batch_norm")
 
 
-def test_letters_pay_for_looks(boards, make_row):
-    """A pair whose plain two-sided p is below 5 % shares a letter once it was looked at twice."""
+def test_letters_pay_for_looks_and_pairs(boards, make_row):
+    """A two-sided p below 5 % is none once a pair was looked at twice, or is one of three."""
     base = scores(10, 0)
     rng = np.random.default_rng(4).normal(0, 0.01, 10)
     gains = rng - rng.mean() + 0.0075
@@ -151,6 +152,9 @@ def test_letters_pay_for_looks(boards, make_row):
     ]
 
     assert [{"a", "b"}, {"a"}] == letters
+    noise = np.random.default_rng(5).normal(0.004, 0.02, 10)
+    third = make_row("group_norm", scores=[b + more for b, more in zip(base, noise, strict=True)])
+    assert {"a"} == {entry.letters for entry in boards(*rows, third)[0].entries}
 
 
 def test_rows_declared_after_results_came_are_exploratory(boards, make_row):
@@ -186,6 +190,7 @@ def test_reference_that_got_seeds_in_stages_may_have_more_since(boards, make_row
     entry = boards(make_row("none", scores=scores(14, 0)), given)[0].entries[0]
 
     assert ((5, 10, 14), 14) == (entry.comparison.stages, entry.comparison.n)
+    assert "better" == entry.verdict
 
 
 def test_letters_and_pairs_of_staged_rows_pay_for_their_looks(make_row, reader):

@@ -201,13 +201,13 @@ def test_sections_know_their_problem(rows, reader, catalogue):
 
 
 def test_ablations_are_a_page_too(rows, reader, catalogue):
-    """Norms within and over optimizers, with the rules of their protocol, and a choice of norms."""
+    """Norms within and over optimizers, with the rules of their protocol, and choices of both."""
     found = make_ablations(reader(rows), catalogue, Wanted(), "norm", None)
     page = Page(FORMATS["html"]([ablation_section(each, "holm") for each in found]))
 
     assert EVIL in page.tables[0]
     assert "Protocol standard, version 1, tf32" in page.texts["summary"]
-    assert ["norm"] == [choice["name"] for choice in page.of("select")]
+    assert ["norm", "optimizer"] == [choice["name"] for choice in page.of("select")]
 
 
 @pytest.mark.parametrize(

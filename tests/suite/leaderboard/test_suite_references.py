@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from normbench.errors import UsageError
 from normbench.leaderboard.suites import suite_rows
 from normbench.resolve import Request, resolve
 
@@ -51,6 +52,25 @@ def test_a_declared_reference_is_its_cell_as_written(tmp_path, catalogue, more, 
 
     assert {resolve(Request(**given), catalogue)[0].row} == found.references
     assert found.references < found.rows
+
+
+def test_words_of_the_user_are_in_every_row(tmp_path, catalogue):
+    """Rows and reference are those of ``suite run`` with the words, which win over the suite's."""
+    path = tmp_path / "mine.yaml"
+    text = f"{SUITE}reference: {{norm: batch_norm, optimizer: sgd}}\nwords: {{protocol.epochs: 2}}"
+    path.write_text(text, encoding="utf-8")
+    words = ("protocol.epochs=3",)
+    request = Request(
+        problem="digits_cnn_bn", optimizer="sgd", protocol="quick", words=words, seeds=1
+    )
+    found = suite_rows(str(path), catalogue, words)
+
+    assert {resolve(request, catalogue)[0].row} == found.references
+    assert 4 == len(found.rows)
+    assert not found.rows & suite_rows(str(path), catalogue).rows
+    assert f"normbench suite run {path} protocol.epochs=3" == found.training
+    with pytest.raises(UsageError, match="unknown section 'protocl'"):
+        suite_rows(str(path), catalogue, ("protocl.epochs=3",))
 
 
 def test_no_declaration_is_no_reference(tmp_path, catalogue):

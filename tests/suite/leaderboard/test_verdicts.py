@@ -39,6 +39,7 @@ def test_published_example_is_no_evidence():
         ([-1.0, -1.1, -0.9, -1.0, -1.2], "worse"),
         ([0.02, -0.03, 0.01, 0.04, -0.02], "equivalent"),
         ([1.0, -1.1, 0.9, -1.0, 1.2], "no evidence"),
+        ([0.3, -0.3, 0.15, -0.15, 0.0], "no evidence"),  # p of equivalence 0.067
         ([1.0, 1.1, 0.9, 1.0], "exploratory"),
         ([1.0, 1.1, 0.9], "exploratory"),
         ([1.0, 1.1], "too few"),
@@ -79,6 +80,7 @@ def test_rows_of_few_pairs_do_not_count_among_rivals():
     alone, among = compare(gain)[0], compare(gain, short, short + 0.1)
 
     assert alone.p_adjusted == among[0].p_adjusted
+    assert alone.detectable == among[0].detectable
     assert np.isnan(among[1].p_adjusted).all()
 
 
@@ -120,6 +122,15 @@ def test_all_diverged_is_unstable_not_deterministic():
 
     assert "unstable" == word(found, diverged=True, reference_diverged=True)
     assert "deterministic" == word(found)
+
+
+def test_rounding_of_the_larger_scores_is_no_spread():
+    """Equal decimals differ equally, whichever of the two rows has the larger ones."""
+    small = np.array([0.1, 0.2, 0.3, 0.4, 0.7])
+    large = np.array([1000.2, 1000.3, 1000.4, 1000.5, 1000.8])
+    found = [*compare(small, base=large), *compare(large, base=small)]
+
+    assert ["deterministic"] * 2 == list(map(word, found))
 
 
 def test_only_seeds_of_both_are_compared():

@@ -12,6 +12,7 @@ import pytest
 from normbench import Publication, PublishedResult, Source
 from normbench.descriptions import Suite
 from normbench.errors import UsageError
+from normbench.plots import heatmap as draw
 from normbench.plots import svg
 from normbench.plugins import load_catalogue
 from normbench.reproduction.document import Document, Figure, chapter
@@ -119,16 +120,24 @@ def test_rows_under_words_are_others(report, specs_of, stored):
     assert "Their report: normbench report group_norm_study\n" in back
 
 
-def test_tables_of_norms_and_optimizers_where_both_vary(report, stored, tmp_path, specs_of):
-    """Two norms by two optimizers have main effects and interactions."""
+def test_tables_of_norms_and_optimizers_where_both_vary(
+    report, stored, tmp_path, specs_of, monkeypatch
+):
+    """Two norms by two optimizers have main effects and interactions; each figure is drawn once."""
     file = tmp_path / "both.yaml"
     file.write_text(
         "problem: digits_cnn\nnorms: [none, batch_norm]\noptimizers: [sgd, momentum]\nseeds: 6\n",
         encoding="utf-8",
     )
     rows = [stored(specs, around(0.9 + 0.01 * i)) for i, specs in enumerate(specs_of(str(file)))]
-    text = to_markdown(report(str(file), rows))
+    document = report(str(file), rows)
+    drawn = []
+    monkeypatch.setattr("normbench.plots.heatmap", lambda board: drawn.append(board) or draw(board))
+    write_report(document, tmp_path / "written")
+    text, page = ((tmp_path / "written" / f"report.{e}").read_text("utf-8") for e in ("md", "html"))
 
+    assert 1 == len(drawn)
+    assert page == to_html(document)
     assert "Main effects: averaged over optimizers" in text
     assert "Main effects: averaged over norms" in text
     assert "No published numbers of these cells are known" in text

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
 import normbench
-from normbench import UsageError
+from normbench import UsageError, api
 from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.reading import StoreReader
-from normbench.store import RunStore, merge_store, read_declarations
+from normbench.resolve import Request
+from normbench.staging import Staging, plan_stages
+from normbench.store import RunStore, declare, merge_store, read_declarations
 
 STAGES = {"stages": (5, 10, 15)}
 
@@ -99,7 +102,9 @@ def test_an_interrupted_call_goes_on_where_it_was(trainer, stop):
     trained = [run for launch in trainer.launches for run in launch]
 
     assert (30, 30) == (len(trained), len(set(trained)))
-    assert declared == read_declarations(trainer.store)
+    assert declared == {
+        row: replace(each, decision=None) for row, each in read_declarations(trainer.store).items()
+    }
     assert 15 == decision.stage
 
 
@@ -110,6 +115,50 @@ def test_a_decided_row_is_looked_at_again_and_nothing_more(trainer):
 
     assert [10, 0] == [len(runs) for runs in trainer.launches]
     assert first.why == second.why
+
+
+def test_what_was_decided_stays_and_the_table_of_today_says_where_it_differs(trainer):
+    """A row that joins the family and a reference trained later change the table, not the past."""
+    trainer.score = lambda spec: around(adam=0.9165)(spec) + 0.004 * (spec.seed % 2)
+    trainer.train("sgd", 5)
+    first = trainer.staged()
+    for optimizer in ("adamw", "momentum", "rmsprop", "nadam"):
+        trainer.train(optimizer, 5)
+    again = trainer.staged()
+    board, entry = entry_of(trainer)
+
+    assert ("better", "better", "batch_norm sgd") == (first.verdict, again.verdict, again.against)
+    assert (first.looks[-1:], "no evidence") == (again.looks, again.today.verdict)
+    assert first.why in again.why
+    assert "The table of today, corrected over all of its rows, says:" in again.why
+    assert ("sgd", "no evidence") == (board.reference.row.optimizer, entry.verdict)
+    assert "batch_norm adam was `better`" in " ".join(board.notes)
+
+
+def test_stages_without_a_declared_reference_notice_another_one(trainer):
+    """Such as an older normbench wrote them: what is trained meanwhile is not looked at."""
+    trainer.score = around(adam=0.99)
+    trainer.train("sgd", 5)
+    planned = plan_stages(
+        Staging(request=Request(problem="digits_cnn_bn", optimizer="adam")),
+        RunStore.open(trainer.store),
+        trainer.catalogue,
+        None,
+    )
+    declare(trainer.store, replace(planned.declaration, reference="", declared_at=1.0))
+    launch = api.launch
+
+    def with_another(*asked):
+        trainer.train("momentum", 5)
+        return launch(*asked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api, "launch", with_another)
+        changed = trainer.staged()
+
+    assert "The reference of the table has changed meanwhile" in changed.why
+    assert ((), False) == (changed.looks, changed.decided)
+    assert "batch_norm momentum" == trainer.staged().against
 
 
 def test_an_undecided_row_is_looked_at_once_more_at_its_last_stage(trainer):
@@ -334,6 +383,14 @@ def test_every_table_says_that_rows_were_staged(trainer):
 
         assert "declared stages" in text, (command, done.stderr)
         assert "corrected for stopping" in text, command
+    trainer.invoke("leaderboard")
+    (shown,) = (trainer.store / "shown.jsonl").read_text().split()
+    here = RunStore.open(trainer.store.with_name("here"), create=True)
+    for _ in range(2):
+        merge_store(trainer.store, here)
+
+    assert 10 in json.loads(shown)["rows"].values()
+    assert [shown] == (here.root / "shown.jsonl").read_text().split()
     duel = json.loads(trainer.invoke("compare", "adam", "momentum", "--format", "json").stdout)[0]
     _, entry = entry_of(trainer)
 

@@ -117,14 +117,15 @@ def test_a_run_that_was_taken_from_its_worker_is_free(run):
     assert 2 == run.claim({}).number
 
 
-def test_a_worker_of_another_machine_keeps_its_run_until_its_lease_ends(run, silence):
-    """Process numbers of other machines say nothing; only silence does."""
+@pytest.mark.parametrize("other", ["host", "boot"])
+def test_a_worker_of_another_machine_keeps_its_run_until_its_lease_ends(run, silence, other):
+    """Process numbers of other machines, even of the same name, say nothing; only silence does."""
     attempt = run.claim({})
     path = attempt.path / "lease.json"
     path.write_text(
         path.read_text()
         .replace(f'"pid": {os.getpid()}', '"pid": 4000000')
-        .replace('"host": "', '"host": "x')
+        .replace(f'"{other}": "', f'"{other}": "x')
     )
     assert run.claim({}) is None
 

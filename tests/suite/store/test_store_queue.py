@@ -135,13 +135,16 @@ def test_run_with_three_strikes_is_set_aside(store, runs, die):
 
 
 def test_newer_checkpoint_takes_strikes_back(store, run, die):
-    """A run that gets on is not what kills workers; one that stands still is."""
+    """A run that gets on is not what kills workers; one that is interrupted or stands still is."""
     counts = []
     for epoch in (None, None, 1, None, 2, 2, None):
         die(run, epoch)
         counts.append(count_strikes(list_attempts(run.path), store.now()))
+    for outcome in (RunState.INTERRUPTED, RunState.FAILED):
+        close(run, outcome)
+        counts.append(count_strikes(list_attempts(run.path), store.now()))
 
-    assert [1, 2, 0, 1, 0, 1, 2] == counts
+    assert [1, 2, 0, 1, 0, 1, 2, 2, 0] == counts
 
 
 @pytest.mark.parametrize("outcome", [RunState.FAILED, RunState.KILLED, RunState.TIMED_OUT])

@@ -131,7 +131,7 @@ def test_mlflows_old_folders_are_refused_with_the_alternative(
         ("(sqlite3.OperationalError) database is locked", "for more than 20 seconds"),
         ("(sqlite3.OperationalError) database or disk is full", "Free some space"),
         ("[Errno 28] No space left on device: '/x'", "Free some space"),
-        ("attempt to write a readonly database", "Make it writable"),
+        ("attempt to write a readonly database", "Copy the run store"),
         ("(sqlite3.OperationalError) unable to open database file", "its folder exists"),
         ("API request failed: Max retries exceeded with url: /api", "does not answer"),
         ("something new\nand its long story", "refused: something new"),
@@ -178,21 +178,41 @@ def test_a_locked_database_is_a_counted_failure(
     assert SyncReport(created=1) == sync(store)
 
 
-def test_a_moved_store_says_how_to_rebuild_the_copy(
-    store: RunStore, tmp_path: Path, template: Path, train: Train, make_spec: Spec
+def test_the_database_of_a_copied_store_follows_it(
+    store: RunStore, tmp_path: Path, train: Train, make_spec: Spec
 ) -> None:
-    """Artifacts in the old place are not used; deleting the copy and synchronising is the fix."""
+    """A copy goes on in its own folder, and nothing of the first store is touched."""
     train(make_spec(0))
     sync(store)
-    moved = RunStore.open(Path(shutil.move(store.root, tmp_path / "moved")))
+    before = sorted(store.root.rglob("*"))
+    copy = RunStore.open(Path(shutil.copytree(store.root, tmp_path / "a copy")))
+    train(make_spec(1), store=copy)
+
+    assert SyncReport(created=1, unchanged=1) == sync(copy)
+    client = open_backend(copy).client
+    experiments = [each for each in client.search_experiments() if each.name != "Default"]
+    runs = client.search_runs([each.experiment_id for each in experiments])
+    places = [each.artifact_location for each in experiments] + [r.info.artifact_uri for r in runs]
+    assert all(place.startswith((copy.root / "mlflow-artifacts").as_uri()) for place in places)
+    assert before == sorted(store.root.rglob("*"))
+
+
+def test_artifacts_left_behind_are_named_with_the_fix(
+    store: RunStore, tmp_path: Path, template: Path, train: Train, make_spec: Spec
+) -> None:
+    """A database that was copied without its artifacts is not written to: they would be lost."""
+    train(make_spec(0))
+    sync(store)
+    moved = RunStore.open(Path(shutil.copytree(store.root, tmp_path / "moved")))
+    shutil.rmtree(moved.root / "mlflow-artifacts")
     train(make_spec(1), store=moved)
 
     report = sync(moved)
 
     assert 2 == report.failed
     assert "was moved" in report.problems[0]
+    assert "MLflow lacks 2 runs, which the run store has." == report.behind
     rebuilt = RunStore.open(Path(shutil.move(moved.root, tmp_path / "rebuilt")))
-    shutil.rmtree(rebuilt.root / "mlflow-artifacts")
     for file in rebuilt.root.glob("mlflow.db*"):
         file.unlink()
     shutil.copyfile(template, rebuilt.root / "mlflow.db")
@@ -207,7 +227,8 @@ def test_a_store_reached_by_another_path_is_not_moved(
     sync(store)
     (tmp_path / "link").symlink_to(store.root)
 
-    open_backend(store).check_location((tmp_path / "link/mlflow-artifacts/digits").as_uri())
+    link = (tmp_path / "link/mlflow-artifacts/digits").as_uri()
+    open_backend(store).settle_location("digits", link)
     assert SyncReport(unchanged=1) == sync(RunStore.open(tmp_path / "link"))
 
 

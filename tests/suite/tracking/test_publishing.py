@@ -24,6 +24,7 @@ from normbench.errors import BusyError, StoreError
 from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.conclusion import conclusion
 from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.page import assembling
 from normbench.leaderboard.reading import StoreReader
 from normbench.leaderboard.records import flat_records
 from normbench.leaderboard.sections import report_sections
@@ -106,8 +107,9 @@ def filled(store: RunStore, copied: RunStore) -> RunStore:
 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave figures out: drawing takes a second."""
+    """Leave figures out, of the page too: drawing takes a second."""
     monkeypatch.setattr(board_files, "_draw", lambda *_: None)
+    monkeypatch.setattr(assembling, "pictures_of", lambda _: [])
 
 
 @pytest.fixture
@@ -193,7 +195,9 @@ def test_rows_carry_the_numbers_of_the_table(
         assert record["rank"] == metrics["lb/rank"]
         assert pytest.approx(record["mean"], rel=1e-4) == metrics["lb/score"]
         assert [1] == [p.step for p in client.get_metric_history(run.info.run_id, "lb/score")]
-        if record["verdict"] != "reference":
+        if record["verdict"] == "reference":
+            assert "lb/p_holm" not in metrics
+        else:
             assert float(f"{record['p_adjusted']:.5g}") == metrics["lb/p_holm"]
             assert float(f"{record['difference']:.5g}") == metrics["lb/delta"]
 
@@ -201,10 +205,10 @@ def test_rows_carry_the_numbers_of_the_table(
 def test_rows_carry_the_texts_of_the_terminal(
     filled: RunStore, put: Publish, catalogue: Catalogue
 ) -> None:
-    """Rank range, mean, difference, p, verdict and letters read as in the terminal's table."""
-    put()
+    """They read as in the terminal's table; what an earlier reference left there is gone."""
+    put(reference="batch_norm")
+    board = put().boards[0]
     cells = main_cells(make_boards(StoreReader(filled), catalogue, Wanted())[0])
-    ids = [run.info.run_id for run in runs(filled, "leaderboard")]
 
     for run, line in zip(runs(filled, "row"), cells, strict=True):
         said = shown(run)
@@ -215,7 +219,7 @@ def test_rows_carry_the_texts_of_the_terminal(
             "lb.p": line.p,
             "lb.verdict": line.verdict,
             "lb.letters": line.letters,
-            "lb.board_run": ids[0],
+            "lb.board_run": board.run_id,
         }
         assert {name: text for name, text in expected.items() if text} == {
             name: text for name, text in said.items() if name != "lb.board"

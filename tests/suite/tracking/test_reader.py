@@ -194,15 +194,21 @@ def test_two_stores_that_feed_one_server_are_read_as_one(
     catalogue: Catalogue,
     publish: Callable[..., StoredRun],
 ) -> None:
-    """Seeds of either store, one trained twice and one still waiting in the first: as if merged."""
+    """One seed trained twice, one still waiting, a row that others begin anew: as if merged."""
     elsewhere = RunStore.open(tmp_path / "elsewhere", create=True)
     made = specs(catalogue, CELLS[0])
     for place, trained, score in ((store, made[:3], 0.91), (elsewhere, made[2:], 0.92)):
         for spec in trained:
             publish(place, spec, score + spec.seed / 700, finished_at=1e9 * score)
     store.add(made[4])
-    for place in (store, elsewhere, store):
+    sync(store, uri=other_uri)
+    client = open_backend(store, other_uri).client
+    (begun,) = _rows_in(client)
+    for place in (elsewhere, store):
         sync(place, uri=other_uri)
+    for start in (1, 2**42):
+        tags = begun.data.tags
+        client.create_run(begun.info.experiment_id, start_time=start, tags=tags)
 
     rows = MlflowReader(other_uri).rows()
 

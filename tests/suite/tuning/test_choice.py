@@ -11,6 +11,7 @@ from normbench.cli.group import cli
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request
 from normbench.store import RunStore
+from normbench.store.untaken import untaken_studies
 from normbench.tuning import Conduct, Tuning, read_study
 from normbench.tuning.choice import choice_of
 from normbench.tuning.report import write_report
@@ -44,6 +45,14 @@ def chosen(report):
     return choice_of(store, read_study(store, report.study.id))
 
 
+def trained_elsewhere(study, trainer):
+    """Return the store in which somebody else trained all trials that can be drawn."""
+    drawn = study.draw()
+    store = study.enqueue(drawn)
+    trainer(drawn.runs, CATALOGUE, Launching(store=store.root))
+    return store
+
+
 def dry_run(command):
     """Return what a printed command does when it is typed with ``--dry-run``."""
     from click.testing import CliRunner
@@ -52,8 +61,8 @@ def dry_run(command):
     return CliRunner().invoke(cli, [*words, "--dry-run"])
 
 
-def test_an_older_winner_is_superseded(conduct):
-    """The winner is known until another study's larger budget takes the cell."""
+def test_an_older_winner_is_superseded(conduct, trainer):
+    """A larger budget takes the cell, and nobody asks again before there are other seeds."""
     first = conduct(3).run()
     assert ("known", True) == (chosen(first).known, chosen(first).held.current)
     conduct(4, draw_seed=7).run()
@@ -61,6 +70,9 @@ def test_an_older_winner_is_superseded(conduct):
     assert "superseded" == chosen(first).known
     assert any("It is not the known setting: " in line for line in chosen(first).lines)
     assert "lr=" in chosen(first).command
+    assert [] == untaken_studies(RunStore.open(first.store))
+    store = trained_elsewhere(conduct(4, draw_seed=7, tuning_seeds=2), trainer)
+    assert 1 == len(untaken_studies(store))
 
 
 def test_the_command_of_a_winner_names_what_the_known_setting_does_not(conduct):
@@ -78,15 +90,28 @@ def test_the_command_of_a_winner_names_what_the_known_setting_does_not(conduct):
 def test_trials_that_somebody_else_trained_wait_for_tune(conduct, trainer):
     """The winner is told and not kept; the printed command keeps it."""
     study = conduct(3)
-    drawn = study.draw()
-    store = study.enqueue(drawn)
-    trainer(drawn.runs, CATALOGUE, Launching(store=store.root))
+    store = trained_elsewhere(study, trainer)
     choice = choice_of(store, read_study(store, study.plan.id))
 
     assert "not kept" == choice.known
     assert "It is not kept as the known setting yet." in choice.lines
     assert choice.tune.startswith("normbench tune digits_cnn_bn sgd --protocol quick --seeds 2")
     assert 0 == dry_run(choice.tune).exit_code
+
+
+def test_a_study_that_is_not_all_drawn_has_no_winner(conduct, trainer, monkeypatch):
+    """Where others trained the first trial, the best so far is no choice and tune has to go on."""
+    monkeypatch.setattr("normbench.tuning.tpe.propose", lambda *_, **__: [{"lr": 0.5}])
+    study = conduct(3, method="tpe")
+    store = trained_elsewhere(study, trainer)
+    choice = choice_of(store, read_study(store, study.plan.id))
+
+    assert (None, "1 of 3 trials are drawn. Tune again to go on.") == (
+        choice.winner,
+        choice.problem,
+    )
+    assert f"Go on with: {choice.tune}" in choice.lines
+    assert choice.tune in untaken_studies(store)[0]
 
 
 def test_the_report_names_winner_edges_and_setting(conduct, tmp_path):
@@ -102,10 +127,13 @@ def test_the_report_names_winner_edges_and_setting(conduct, tmp_path):
 
 
 def test_a_study_that_learned_nothing_is_said_to_have_no_winner(conduct, trainer):
-    """Trials that never beat the worst score are no choice, and none is kept."""
+    """Trials that never beat the worst score are no choice; other seeds are a question anew."""
     trainer.score = lambda _spec: 0.1
     report = conduct(3).run()
+    before = untaken_studies(RunStore.open(report.store))
+    store = trained_elsewhere(conduct(3, tuning_seeds=2), trainer)
 
     assert (None, None, False) == (report.winner, report.kept, report.complete)
     assert "none of 3 trials did better than the worst score, 0.1" in report.problem
     assert "" == chosen(report).known
+    assert (0, 1) == (len(before), len(untaken_studies(store)))

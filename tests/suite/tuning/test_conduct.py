@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+from statistics import fmean
 
 import pytest
 
@@ -14,6 +15,7 @@ from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
 from normbench.store import RunStore
 from normbench.store.layout import TUNING_FOLDER
+from normbench.store.untaken import untaken_studies
 from normbench.tuning import Conduct, Tuning, read_study, studies
 
 CATALOGUE = load_catalogue()
@@ -92,14 +94,18 @@ def test_larger_budget_trains_what_is_new_alone(tune, trainer):
 
 
 def test_another_tuning_seed_adds_runs_and_means(tune, trainer):
-    """Two tuning seeds are two runs a trial, compared by their mean."""
-    one = tune(3, evaluate=False).study
+    """Two tuning seeds are two runs a trial, compared by their mean at the epoch selected."""
+    words = ("protocol.select=best",)
+    one = tune(3, words=words, evaluate=False).study
+    scores = {spec.fingerprint: trainer.score(spec) for spec in trainer.ended}
     trainer.ended.clear()
-    study = tune(3, tuning_seeds=2, evaluate=False).study
+    study = tune(3, words=words, tuning_seeds=2, evaluate=False).study
+    scores |= {spec.fingerprint: trainer.score(spec) for spec in trainer.ended}
 
     assert one.id == study.id
     assert [100_001] * 4 == [spec.seed for spec in trainer.ended]
-    assert study.trials[0].score == pytest.approx(sum(study.trials[0].scores.values()) / 2)
+    for trial in study.trials:
+        assert pytest.approx(fmean(scores[run] for run in trial.runs.values())) == trial.score
 
 
 def test_interrupted_study_ends_as_if_it_had_not_been(tune, trainer, tmp_path):
@@ -140,7 +146,7 @@ def test_equal_trials_go_to_the_lower_number(tune, trainer):
 
 
 def test_all_diverged_is_no_winner(tune, trainer, tmp_path):
-    """Nothing is kept or evaluated, and the message says what to search."""
+    """Nothing is kept or evaluated, the message says what to search, and nobody asks again."""
     trainer.outcome = lambda _spec: "diverged"
     report = tune(3)
 
@@ -148,6 +154,7 @@ def test_all_diverged_is_no_winner(tune, trainer, tmp_path):
     assert "Search smaller values" in report.problem
     assert "No winner" in str(report)
     assert not (tmp_path / "store" / "settings").exists()
+    assert [] == untaken_studies(RunStore.open(report.store))
 
 
 def test_failed_trial_is_tried_again_or_skipped(tune, trainer):

@@ -118,8 +118,10 @@ def test_trials_at_the_worst_score_make_no_known_setting(together, trainer, stor
     assert not (store / "settings").exists()
 
 
-def test_a_sequential_method_draws_for_all_cells_at_once(together, trainer, monkeypatch):
-    """After a common launch of the first trials each round has one trial of every cell."""
+def test_a_sequential_method_draws_for_all_cells_at_once(
+    together, trainer, monkeypatch, tmp_path, store
+):
+    """Each round has a trial of every cell whose trials have results; a plan counts them all."""
     from dataclasses import replace
 
     from normbench.tuning import methods
@@ -135,12 +137,22 @@ def test_a_sequential_method_draws_for_all_cells_at_once(together, trainer, monk
     assert 3 == trainer.launches
     assert [3, 3] == [len(report.study.trials) for report in found.reports]
     assert found.evaluation is None
+    trainer.outcome = lambda spec: "failed" if spec.norm.name == "group_norm" else "finished"
+    more = together(method="tpe", trials=5).run(evaluate=False)
+    assert [5, 4] == [len(report.study.trials) for report in more.reports]
+    assert "1 of 4 trials have no result yet" in more.reports[1].problem
+    plan = expand(find_suite(str(tmp_path / "mine.yaml"), CATALOGUE), CATALOGUE)
+    plan = replace(plan, trials=Trials(trials=7, method="tpe"))
+    # Trial 1 is the default setting as well.
+    cells = trial_cells(plan, CATALOGUE.with_store(store), RunStore.open(store))
+    assert [(7, 5), (7, 3)] == [(len(cell.runs), cell.counts["done"]) for cell in cells]
 
 
 def test_search_words_are_for_all_optimizers_that_have_them_or_for_one(together):
     """A word with an optimizer's name is for it alone, and a fixed word is left fixed."""
     suite = SUITE.replace("{name: adam, lr: 0.002}", "adam, {name: momentum, momentum: 0.8}")
-    found = together(suite, search=("lr=choice:0.1,0.2", "adam.lr=choice:0.3,0.4"), trials=2)
+    words = ("lr=choice:0.1,0.2", "adam.lr=choice:0.3,0.4", "momentum.momentum=choice:0.5,0.6")
+    found = together(suite, search=words, trials=2)
     spaces = {
         m.conduct.plan.base.optimizer.name: m.conduct.plan.space for m in found.members.values()
     }
@@ -163,6 +175,12 @@ def test_a_search_that_fits_no_cell_is_refused(together, search, complaint):
     """A word that no optimizer of the suite has is told before anything is trained."""
     with pytest.raises(UsageError, match=complaint):
         together(search=(search,))
+
+
+def test_seeds_that_cannot_be_trained_are_refused_before_the_trials(together):
+    """What would be wrong with the suite's own runs after the tuning is said before it."""
+    with pytest.raises(UsageError, match="kept for tuning"):
+        together(SUITE.replace("seeds: 2", "seeds: [100000]"))
 
 
 def test_two_studies_of_one_cell_are_refused(together):

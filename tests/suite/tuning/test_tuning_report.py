@@ -14,6 +14,7 @@ from normbench.parameters import Search
 from normbench.plots.budget import budget_figure
 from normbench.plots.hyperparameters import hyperparameter_figure
 from normbench.tuning.cells import Table
+from normbench.tuning.record import _score
 from normbench.tuning.report import budget_tables, report_tables, write_report
 from normbench.tuning.space import Axis, Space
 from normbench.tuning.study import Study, Trial
@@ -105,6 +106,7 @@ def test_budgets_stand_beside_the_default_setting():
     assert "90.00 % to 90.00 %" == row(lines, "11 ")[2].strip()
     assert "90.00 %" == row(lines, "5 ")[-1].strip()
     assert "expected to take 3." in lines[-1]
+    assert [5] == [budget.trials for budget in summarize(study(RISING[:5])).budgets]
 
 
 def test_a_diverged_trial_counts_as_the_worst_score():
@@ -122,6 +124,7 @@ def test_a_finished_trial_never_counts_as_worse_than_a_diverged_one():
 
     assert pytest.approx((2.3 + 2.3 + 1.0) / 3) == summary.curve[0].validation
     assert pytest.approx(1.0) == summary.curve[-1].validation
+    assert 2.3 == _score({"validation": {"loss": 5.0}}, "validation", LOSS, "a run")
 
 
 def test_trials_without_results_are_left_out_and_counted():
@@ -140,10 +143,11 @@ def test_trials_without_results_are_left_out_and_counted():
 
 def test_a_sequential_study_shows_the_best_so_far():
     """Its curve follows the order of trials and has no interval, which the report says."""
-    summary = summarize(study((0.5, 0.9, 0.7), method="tpe"))
+    summary = summarize(study((0.5, 0.9, 0.7), method="tpe", default=0.9))
     lines = budget_lines(summary.study)
 
     assert [0.5, 0.9, 0.9] == [budget.validation for budget in summary.curve]
+    assert 2 == summary.trials_to_default
     assert not any("middle" in line for line in lines)
     assert "the best so far, trial after trial" in " ".join(lines)
 

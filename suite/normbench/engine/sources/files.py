@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -47,6 +48,8 @@ class FileSource:
         device: Where batches go.
         processes: How many decode; 0 decodes in this one.
     """
+
+    from_host: ClassVar[bool] = True
 
     def __init__(
         self,

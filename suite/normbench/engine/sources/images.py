@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,6 +24,8 @@ class ImageSource:
     H runs of W·C bytes, wherever they start; the result is (B, H, W, C), which is channels_last
     without a copy. Normalization is one multiply-add.
     """
+
+    from_host: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -23,8 +23,10 @@ class BatchSource(Protocol):
         batch_size: Examples in a batch.
         examples: Examples trained on in an epoch.
         last_size: Examples in the last batch of an epoch.
+        from_host: Whether each batch comes from the host; then no device can fetch it by itself.
     """
 
+    from_host: ClassVar[bool]
     steps: int
     batch_size: int
     examples: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from normbench.tasks import Batch
 
 class TableSource:
     """Batches from a table of float examples."""
+
+    from_host: ClassVar[bool] = False
 
     def __init__(self, part: Part, order: Order, batch_size: int, device: torch.device) -> None:
         self.batch_size = batch_size

@@ -8,6 +8,7 @@ next always belongs to the text just before. Nothing is drawn: there is no order
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ class TokenSource:
         length: T.
         device: Where the text lies.
     """
+
+    from_host: ClassVar[bool] = False
 
     def __init__(
         self, part: Part, indices: Indices, streams: int, length: int, device: torch.device

@@ -37,6 +37,7 @@ def leaderboard_page(
     title: str = "Leaderboard",
     intro: Sequence[str] = (),
     pictures: Mapping[str, Sequence[Picture]] | None = None,
+    draw: bool = True,
     contents: bool = False,
 ) -> str:
     """Return one HTML file that shows *sections* and loads nothing else.
@@ -53,12 +54,19 @@ def leaderboard_page(
         title: Title of the page.
         intro: Sentences below it.
         pictures: Figures beside those that sections have by themselves, by the section's title.
+        draw: Whether those of their own are drawn; else all are among *pictures*.
         contents: Whether a list of the sections stands above them.
     """
     more = pictures or {}
     problems = problems_of(sections)
     shown = (
-        _section(section, problem, links or {}, more.get(section.title, ()), f"part-{number}")
+        _section(
+            section,
+            problem,
+            links or {},
+            [*(pictures_of(section.about) if draw else ()), *more.get(section.title, ())],
+            f"part-{number}",
+        )
         for number, (section, problem) in enumerate(zip(sections, problems, strict=True), 1)
     )
     body = [
@@ -99,17 +107,17 @@ def _contents(sections: Sequence[Section]) -> Markup:
 
 
 def _section(
-    section: Section, problem: str, links: Links, more: Sequence[Picture], name: str
+    section: Section, problem: str, links: Links, pictures: Sequence[Picture], name: str
 ) -> Markup:
     board = section.about if isinstance(section.about, Board) else None
     first, *rest = _tables(section, board, links) or [Markup("")]
-    found = [*pictures_of(section.about), *more]
     return element(
         "section",
         element("h2", section.heading),
         element("p", prose(conclusion(board)), class_="conclusion") if board else Markup(""),
+        *(element("p", prose(line)) for line in section.head),
         first,
-        element("div", *map(_figure, found), class_="figures") if found else Markup(""),
+        element("div", *map(_figure, pictures), class_="figures") if pictures else Markup(""),
         *rest,
         *(
             _lines(introduction, lines, folded=not isinstance(section.about, Overall))

@@ -33,11 +33,21 @@ def pictures_of(about: object) -> list[Picture]:
 
 def _of_board(board: Board) -> Iterator[Picture]:
     # Imported here: drawing takes a second to import, and not every page has figures.
+    from normbench.plots import svg, time_to_target
+
+    if any(entry.comparison and entry.comparison.n for entry in board.entries):
+        yield from _compared(board)
+    if any(entry.costs.target is not None for entry in board.entries):
+        caption = (
+            "Share of the seeds that have reached the target by each epoch; a seed that misses it "
+            "never counts, so that a line ends where the share of those that reach it is."
+        )
+        yield Picture(svg(time_to_target(board), f"{board.title}: {caption}"), caption)
+
+
+def _compared(board: Board) -> Iterator[Picture]:
     from normbench.plots import forest, heatmap, svg
 
-    compared = [entry for entry in board.entries if entry.comparison and entry.comparison.n]
-    if not compared:
-        return
     caption = "Difference of each row from the reference, seed by seed, with its 95 % interval."
     yield Picture(svg(forest(board), f"{board.title}: {caption}"), caption)
     norms = {entry.row.norm_label for entry in board.entries if entry.values}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.page.keys import sort_keys
 from normbench.leaderboard.page.markup import Markup, element, prose
-from normbench.leaderboard.sheets import Numbers, Sheet
+from normbench.leaderboard.sheets import Numbers, Sheet, main_cells
 from normbench.leaderboard.verdicts import Verdict
 
 Links = Mapping[str, str]
@@ -44,8 +44,8 @@ def seed_table(board: Board, links: Links) -> Markup:
     seeds = sorted({seed for entry in board.entries for seed in entry.row.runs})
     runs = [entry.row.runs for entry in board.entries]
     rows = tuple(
-        (entry.row.norm_label, entry.row.optimizer, *(_seed(entry, s, numbers) for s in seeds))
-        for entry in board.entries
+        (cells.norm, cells.optimizer, *(_seed(entry, s, numbers) for s in seeds))
+        for entry, cells in zip(board.entries, main_cells(board), strict=True)
     )
 
     def wrap(place: int, column: str, cell: str) -> str:

@@ -1,0 +1,99 @@
+"""The choice of the rung that trains a run, on the device at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+
+from normbench.descriptions import Optimizer
+from normbench.engine.agreement import TOLERANCES, Agreement
+from normbench.engine.compiled import CompiledTask
+from normbench.engine.graph import LadderLoop
+from normbench.engine.randomness import Randomness
+from normbench.engine.rates import NumberRates, Rates, TensorRates
+from normbench.engine.recording import CudaRecorder
+from normbench.engine.step import Step
+from normbench.rules import Rules
+from normbench.rungs import AUTO, Rung, check_engine
+
+# Estimates, until a GPU has measured them: what compiling takes, and what it saves of a step.
+COMPILE_SECONDS = 60.0
+COMPILE_GAIN = 0.2
+COMPILE_MARGIN = 3.0
+
+
+def choose_loop(
+    engine: str,
+    step: Step,
+    randomness: Randomness,
+    description: Optimizer,
+    rules: Rules,
+    device: torch.device,
+    *,
+    steps: int,
+) -> LadderLoop:
+    """Return the loop that trains a run.
+
+    Args:
+        engine: ``auto`` for the highest rung that holds on *device*, or a rung.
+        step: What is done on each batch.
+        randomness: Streams of the layers.
+        description: Says what the optimizer allows.
+        rules: The protocol's.
+        device: Where it trains.
+        steps: Steps in the whole run.
+
+    Raises:
+        UsageError: If *device* cannot have *engine*.
+    """
+    check_engine(engine, device.type)
+    on_cuda = device.type == "cuda"
+    return LadderLoop(
+        step,
+        randomness,
+        rungs=rungs_to_try(engine, description, on_cuda=on_cuda),
+        recorder=CudaRecorder(device, randomness.generators) if on_cuda else None,
+        compiled=CompiledTask(step.task),
+        agreement=Agreement(
+            rules.deterministic, TOLERANCES[rules.precision if on_cuda else "fp32"]
+        ),
+        pays=partial(compiling_pays, steps) if engine == AUTO and on_cuda else None,
+        needs_closure=description.needs_closure,
+    )
+
+
+def choose_rates(
+    optimizer: torch.optim.Optimizer, description: Optimizer, steps: int, device: torch.device
+) -> Rates:
+    """Return learning rates in the form that all rungs of a run share, so that their bits agree.
+
+    Tensors where a step may be captured: a captured number would never change.
+    """
+    if device.type == "cuda" and description.capturable:
+        return TensorRates(optimizer, steps, device)
+    return NumberRates(optimizer)
+
+
+def rungs_to_try(engine: str, description: Optimizer, *, on_cuda: bool) -> Sequence[Rung]:
+    """Return the rungs above the plain one, the best first."""
+    if engine == Rung.EAGER:
+        return ()
+    if not on_cuda:
+        return (Rung.COMPILE,) if engine == Rung.COMPILE else ()
+    if not description.capturable or description.needs_closure:
+        return (Rung.GRADIENT_GRAPH,)
+    captured = (Rung.GRAPH, Rung.GRADIENT_GRAPH)
+    return (Rung.COMPILE, *captured) if engine == Rung.COMPILE else captured
+
+
+def compiling_pays(steps: int, taken: int, seconds: float) -> bool:
+    """Whether compiling saves several times what it takes.
+
+    Args:
+        steps: Steps in the whole run.
+        taken: Those already taken.
+        seconds: Of one step.
+    """
+    return (steps - taken) * seconds * COMPILE_GAIN > COMPILE_MARGIN * COMPILE_SECONDS

@@ -1,0 +1,126 @@
+"""One training step without host input and host reads, so that a device may replay it.
+
+All that changes from step to step lies in tensors whose addresses stay: position, learning rates,
+sums, losses and the state carried from batch to batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from normbench.engine.precision import forward_context
+from normbench.engine.rates import Rates
+from normbench.engine.sources import BatchSource
+from normbench.tasks import Batch, Scores, Task
+
+
+class Step:
+    """The parts of a training step, on static tensors.
+
+    Args:
+        network: What trains.
+        task: Its loss and metrics.
+        optimizer: Over the network's parameters.
+        source: The training batches.
+        rates: The learning rates.
+        precision: The protocol's.
+        device: Where all this is.
+
+    Attributes:
+        task: What the next step computes; the same function in another form may take its place.
+        scores: What the last :meth:`gradient` computed.
+        state: What the next batch needs of this one.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: Task,
+        optimizer: torch.optim.Optimizer,
+        source: BatchSource,
+        rates: Rates,
+        *,
+        precision: str,
+        device: torch.device,
+    ) -> None:
+        self.network, self.task, self.optimizer = network, task, optimizer
+        self.source, self.rates = source, rates
+        self.scores = Scores(torch.zeros(()), torch.zeros(()))
+        self.state: dict[str, Tensor] = {}
+        self._precision, self._device = precision, device
+        self._cursor = torch.zeros((), dtype=torch.int64, device=device)
+        self._index = torch.zeros(1, dtype=torch.int64, device=device)
+        self._losses = torch.zeros(source.steps, device=device)
+        self._sums = torch.zeros(len(task.metrics), dtype=torch.float64, device=device)
+        self._fetched: Batch | None = None
+        self._held: Batch | None = None
+
+    def start_epoch(self, factors: Sequence[float]) -> None:
+        """Go back to the first batch, with sums of zero and the learning rates of the epoch."""
+        for tensor in (self._cursor, self._index, self._losses, self._sums):
+            tensor.zero_()
+        self.rates.start_epoch(factors)
+        self._carry(self.task.initial_state(self.source.batch_size, self._device))
+
+    def fetch(self, size: int) -> None:
+        """Take the next batch from the host, if that is where batches come from."""
+        if not self.source.from_host:
+            return
+        batch, held = self.source.batch(self._cursor, size), self._held
+        if held is None or held.inputs.shape != batch.inputs.shape:
+            self._fetched = batch
+            return
+        held.inputs.copy_(batch.inputs)
+        held.targets.copy_(batch.targets)
+        self._fetched = held
+
+    def hold(self) -> None:
+        """Put batches from the host where the last one is from now on, if they have its shape."""
+        self._held = self._fetched
+
+    def gradient(self, size: int) -> None:
+        """Compute scores and gradients on the batch of *size* examples at the current position."""
+        self.rates.look_up(self._index)
+        self.optimizer.zero_grad(set_to_none=True)
+        batch = self._fetched if self.source.from_host else None
+        batch = batch or self.source.batch(self._cursor, size)
+        with forward_context(self._precision, self._device):
+            self.scores = self.task(self.network, batch, self.state)
+        self.scores.loss.backward()  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def account(self, size: int, scores: Scores | None = None) -> None:
+        """Add *scores*, by default the last ones, to the sums and move on by *size* examples."""
+        scores = scores or self.scores
+        self._sums += scores.sums
+        self._losses.index_copy_(0, self._index, scores.loss.detach().to(self._losses).view(1))
+        self._carry(scores.state)
+        self._cursor += size
+        self._index += 1
+
+    def read(self) -> tuple[dict[str, float], int | None]:
+        """Return metrics and first bad step of the epoch; waits for the device."""
+        sums = (self._sums / self.source.examples).tolist()
+        losses = self._losses.tolist()
+        bad = next((step for step, loss in enumerate(losses) if not math.isfinite(loss)), None)
+        return dict(zip(self.task.metrics, sums, strict=True)), bad
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that a step changes, by name."""
+        own = {"cursor": self._cursor, "index": self._index}
+        own |= {"losses": self._losses, "sums": self._sums}
+        return own | {f"state {name}": tensor for name, tensor in self.state.items()}
+
+    def _carry(self, state: object) -> None:
+        """Take over *state*, at the addresses of the last one where it has the same form."""
+        given: dict[str, Tensor] = dict(state)  # type: ignore[call-overload]
+        kept = self.state
+        if {name: t.shape for name, t in kept.items()} != {n: t.shape for n, t in given.items()}:
+            self.state = {name: tensor.detach().clone() for name, tensor in given.items()}
+            return
+        for name, tensor in kept.items():
+            tensor.copy_(given[name].detach())

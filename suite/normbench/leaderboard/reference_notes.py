@@ -1,0 +1,77 @@
+"""What a reader must know of the reference, and of what was trained after looking, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.naming import setting_text
+from normbench.leaderboard.reading import ReadRow
+from normbench.quantities import counted
+
+_SHOWN = 3
+_DIGITS = 8
+
+
+def notes_about_reference(board: Board) -> Iterator[str]:
+    """Yield which other rows the reference might have been, and which rows have another one."""
+    reference = board.reference
+    if reference.row is not None and reference.others:
+        others = [f"{_full(o)} by --reference {o.row[:_DIGITS]}" for o in reference.others]
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        yield (
+            f"The reference is {_full(reference.row)} ({reference.why}). It might also be "
+            f"{', '.join(others[:_SHOWN])}{more}: asked for so, verdicts are exploratory."
+        )
+    apart = [text for entry in board.entries if (text := _apart(board, entry))]
+    if apart:
+        yield (
+            "Compared with the row that their stages were declared against, not with the table's "
+            f"reference: {'; '.join(apart[:_SHOWN])}."
+        )
+    lacking = [e for e in board.entries if e.comparison and board.lacks_its_reference(e.row)]
+    if lacking:
+        names = ", ".join(board.name_of(entry.row) for entry in lacking[:_SHOWN])
+        yield (
+            f"{counted(len(lacking), 'row')} whose stages were declared against a row that is not "
+            f"here: {names}. Compared with another one, they get no verdict beyond `exploratory`."
+        )
+
+
+def notes_about_looks(board: Board) -> Iterator[str]:
+    """Yield which rows got seeds after a table had given them a verdict, without stages."""
+    found = [text for entry in board.entries if (text := _added(board, entry))]
+    if found:
+        more = f"; and {len(found) - _SHOWN} rows more" if len(found) > _SHOWN else ""
+        yield (
+            f"More pairs than when a table first gave a verdict: {'; '.join(found[:_SHOWN])}{more}."
+            " Their p is that of a number of seeds fixed beforehand: if seeds were added for what "
+            "the table showed, it is too small. --until-decided declares stages."
+        )
+
+
+def day_of(at: float) -> str:
+    """Return the day of a time in Unix seconds."""
+    return datetime.fromtimestamp(at, tz=UTC).date().isoformat()
+
+
+def _full(row: ReadRow) -> str:
+    return f"{row.norm_label} {row.optimizer} {setting_text(row)}"
+
+
+def _apart(board: Board, entry: Entry) -> str:
+    own, table = board.reference_of(entry.row), board.reference.row
+    if own is None or table is None or entry.comparison is None or own.row == table.row:
+        return ""
+    return f"{board.name_of(entry.row)} with {board.name_of(own)}"
+
+
+def _added(board: Board, entry: Entry) -> str:
+    found, reference = entry.comparison, board.reference.row
+    if found is None or reference is None or entry.row.declared is not None:
+        return ""
+    first = next((each for each in entry.row.shown if each.reference == reference.row), None)
+    if first is None or found.n <= first.pairs:
+        return ""
+    return f"{board.name_of(entry.row)} has {found.n}, on {day_of(first.at)} {first.pairs}"

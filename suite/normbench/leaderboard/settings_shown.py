@@ -1,0 +1,104 @@
+"""Which settings the rows of a table have: how they were found, and which stands for its cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from normbench.leaderboard.choosing import one_setting
+from normbench.leaderboard.naming import UNTUNED, setting_text
+from normbench.leaderboard.reading import ReadRow
+from normbench.quantities import counted
+from normbench.settings_now import kind_of
+
+_SHOWN = 3
+_IN_WORDS = {
+    "default": UNTUNED,
+    "known": "tuned",
+    "given": "given by hand",
+    "other": "at another cell's setting",
+    "superseded": "tuned and superseded",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """A norm and an optimizer that have rows at several settings.
+
+    Attributes:
+        norm: Norm with what was changed of it.
+        optimizer: Optimizer.
+        shown: The row that stands for them; None if none does.
+        others: The other rows.
+    """
+
+    norm: str
+    optimizer: str
+    shown: ReadRow | None
+    others: tuple[ReadRow, ...]
+
+    @property
+    def words(self) -> str:
+        """Which setting is shown and which are not."""
+        rest = ", ".join(map(setting_text, self.others))
+        name = f"{self.norm} {self.optimizer}"
+        if self.shown is None:
+            return f"{name}: none of {rest}"
+        return f"{name}: {setting_text(self.shown)}, not {rest}"
+
+
+def shared_cells(rows: Sequence[ReadRow]) -> list[Shared]:
+    """Return the norms and optimizers that several of *rows* with results have, in their order."""
+    cells: dict[tuple[str, str], list[ReadRow]] = {}
+    for row in rows:
+        if row.scores:
+            cells.setdefault((row.norm_label, row.optimizer), []).append(row)
+    found = []
+    for (norm, optimizer), members in cells.items():
+        if len(members) > 1:
+            shown = one_setting(members)
+            others = tuple(row for row in members if row is not shown)
+            found.append(Shared(norm=norm, optimizer=optimizer, shown=shown, others=others))
+    return found
+
+
+def which_setting(rows: Sequence[ReadRow], most: int = 8) -> Iterator[str]:
+    """Yield which setting stands for each cell that has several, and how to choose another."""
+    shared = shared_cells(rows)
+    if shared:
+        told = "; ".join(each.words for each in shared[:most])
+        more = f"; and {len(shared) - most} more" if len(shared) > most else ""
+        yield (
+            f"Of several settings one stands for its cell, by where it comes from, never by its "
+            f"scores: {told}{more}. Choose with --setting, such as --setting "
+            f"{_word(shared[0].others[0])}."
+        )
+
+
+def _word(row: ReadRow) -> str:
+    kind = kind_of(row.setting_origin)
+    return UNTUNED if kind == "default" else kind
+
+
+def unequal_tuning(rows: Sequence[ReadRow]) -> Iterator[str]:
+    """Yield that *rows* with results differ in how their settings were found, if they do."""
+    kinds: dict[str, list[ReadRow]] = {}
+    for row in rows:
+        if row.scores:
+            kinds.setdefault(kind_of(row.setting_origin), []).append(row)
+    if len(kinds) < 2:
+        return
+    told = ", ".join(_counted(kind, members) for kind, members in sorted(kinds.items(), key=_few))
+    words = " or ".join(f"--setting {_word(members[0])}" for members in kinds.values())
+    yield (
+        f"Rows differ in how their settings were found: {told}. Where one was tuned more than the "
+        f"other, a difference may be due to that. To compare within one kind: {words}."
+    )
+
+
+def _few(item: tuple[str, Sequence[ReadRow]]) -> int:
+    return len(item[1])
+
+
+def _counted(kind: str, rows: Sequence[ReadRow]) -> str:
+    return f"{counted(len(rows), 'row')} {_IN_WORDS.get(kind, kind)}"

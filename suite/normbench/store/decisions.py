@@ -1,0 +1,135 @@
+"""What a look at declared stages came to, written once: ``stages/ROW.decision.json``.
+
+A table is computed anew whenever it is asked for, and rows that join it make every Holm-corrected p
+larger. What was decided at a declared look is a fact of that day and is kept beside the
+declaration.
+
+Why both are shown, and neither replaces the other: the p of a declared look holds at whichever
+stage one stops, and Holm's correction over the rows that were there makes the probability of any
+false ``better`` in *that* table alpha at most; nothing that is trained later changes what was
+claimed then. It bounds the claims of one table, not those of all tables ever made: where rows are
+decided one after another, each against a larger family, their recorded decisions together are
+false more often than alpha. Only the table of today bounds all of its rows together, so its
+verdicts are computed over today's family, and a recorded decision never becomes one of them. The
+first decision stands: whoever could look again until the family is small would choose the family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import normbench
+from normbench.errors import NewerStoreError, StoreError
+from normbench.store.files import explained, open_folder, read_json, to_json, write_once
+from normbench.store.layout import STAGES_FOLDER
+
+SCHEMA = 1
+_ENDING = ".decision.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedDecision:
+    """The last look at a staged row, as it was then.
+
+    Attributes:
+        reference: Fingerprint of the row that it was compared with.
+        stage: Seeds of the row at that look.
+        verdict: The word.
+        p: Holm's p of the side that the difference is on; of ``equivalent`` the p of that; None if
+            there was none.
+        n: Pairs that counted.
+        difference: Mean paired difference, in the metric's unit.
+        interval: Its 95 % t interval; None where differences do not vary.
+        family: Fingerprints of the rows that Holm's correction was over, with this one.
+        metric: What rows are judged by.
+        alpha: Probability of any false claim of a family.
+        decided_at: When, in Unix seconds.
+    """
+
+    reference: str
+    stage: int
+    verdict: str
+    p: float | None
+    n: int
+    difference: float
+    interval: tuple[float, float] | None
+    family: tuple[str, ...]
+    metric: str
+    alpha: float
+    decided_at: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as values of JSON."""
+        interval = None if self.interval is None else list(self.interval)
+        return {**asdict(self), "interval": interval, "family": list(self.family)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> RecordedDecision:
+        """Read what :meth:`to_dict` returns.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        try:
+            interval = content["interval"]
+            return cls(
+                reference=str(content["reference"]),
+                stage=int(content["stage"]),
+                verdict=str(content["verdict"]),
+                p=None if content["p"] is None else float(content["p"]),
+                n=int(content["n"]),
+                difference=float(content["difference"]),
+                interval=None if interval is None else (float(interval[0]), float(interval[1])),
+                family=tuple(str(row) for row in content["family"]),
+                metric=str(content["metric"]),
+                alpha=float(content["alpha"]),
+                decided_at=float(content["decided_at"]),
+            )
+        except (IndexError, KeyError, TypeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def record_decision(root: Path, row: str, decision: RecordedDecision) -> RecordedDecision:
+    """Write the *decision* about a *row* unless there is one; return the one that stands.
+
+    Raises:
+        StoreError: If it cannot be written, or the one that is there is damaged.
+    """
+    path = _path(root, row)
+    content = {"schema": SCHEMA, "written_by": normbench.__version__, "row": row}
+    with explained("write", path):
+        path.parent.mkdir(exist_ok=True)
+        with open_folder(path.parent) as folder:
+            write_once(path.name, to_json({**content, **decision.to_dict()}), folder=folder)
+    return read_decision(root, row) or decision
+
+
+def read_decision(root: Path, row: str) -> RecordedDecision | None:
+    """Return what was decided about a *row*, or None.
+
+    Raises:
+        StoreError: If it is damaged or cannot be read, or a newer normbench wrote it.
+    """
+    path = _path(root, row)
+    content = read_json(path)
+    if content is None:
+        return None
+    if isinstance(content.get("schema"), int) and content["schema"] > SCHEMA:
+        raise NewerStoreError(
+            f"{path} was written by normbench {content.get('written_by')} with schema "
+            f"{content['schema']}; this version reads up to {SCHEMA}. Upgrade normbench."
+        )
+    try:
+        return RecordedDecision.from_dict(content)
+    except ValueError as error:
+        raise StoreError(
+            f"{path} is damaged ({error}). Restore it from a backup: without it, nobody knows "
+            "what was decided."
+        ) from error
+
+
+def _path(root: Path, row: str) -> Path:
+    return root / STAGES_FOLDER / f"{row}{_ENDING}"

@@ -1,0 +1,102 @@
+"""Tables that are kept are found again only while nothing that they are made of has changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from normbench.leaderboard.reading import StoreReader
+from normbench.leaderboard.remembered import Remembered
+from normbench.plugins import Catalogue, load_catalogue
+from normbench.resolve import Request, resolve
+from normbench.store import RunStore
+
+PLUGIN = """
+from normbench import hookimpl
+
+@hookimpl
+def normbench_norms():
+    return []  # 1
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path, catalogue: Catalogue) -> Path:
+    """Return a store with a run and the folder of an index."""
+    opened = RunStore.open(tmp_path / "store", create=True)
+    (spec,) = resolve(Request(problem="quadratic_deep", optimizer="sgd", seeds=1), catalogue)
+    opened.add(spec)
+    (opened.root / "index").mkdir(exist_ok=True)
+    return opened.root
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a plugin file that offers no norm."""
+    file = tmp_path_factory.mktemp("plugin") / "nothing.py"
+    file.write_text(PLUGIN, encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def catalogue(plugin: Path) -> Catalogue:
+    """Return what all plugins offer."""
+    return load_catalogue([plugin])
+
+
+@pytest.fixture
+def table(store: Path, catalogue: Catalogue) -> Callable[[str], Remembered]:
+    """Return a function that looks at the store and gives the place of the table of a metric."""
+    return lambda metric: Remembered(
+        StoreReader(RunStore.open(store)), catalogue, {"metric": metric}
+    )
+
+
+def _remove_run(store: Path, plugin: Path) -> None:
+    run = next(iter(store.glob("runs/*/*")))
+    run.rename(store / "elsewhere")
+
+
+def _write(name: str) -> Callable[[Path, Path], None]:
+    def write(store: Path, plugin: Path) -> None:
+        file = store / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("{}", encoding="utf-8")
+
+    return write
+
+
+def _change_plugin(store: Path, plugin: Path) -> None:
+    before = plugin.stat()
+    plugin.write_text(PLUGIN.replace("# 1", "# 2"), encoding="utf-8")
+    os.utime(plugin, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+CHANGES = {
+    "a run is gone": _remove_run,
+    "a run is cancelled": lambda store, _: (
+        next(iter(store.glob("runs/*/*"))) / "cancelled"
+    ).touch(),
+    "a stage is declared": _write("stages/row.json"),
+    "a setting is found": _write("settings/cell.json"),
+    "a precision is verified": _write("verified/problem.json"),
+    "a table was shown": _write("shown.jsonl"),
+    "a plugin changed, its time set back": _change_plugin,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_table_is_never_older_than_what_it_is_made_of(table, store, plugin, change):
+    """A kept table is found for the same question, and not once anything of it has changed."""
+    table("loss").keep("the table")
+    assert "the table" == table("loss").text()
+    assert table("accuracy").text() is None
+    late = table("error")
+    assert late.text() is None
+    change(store, plugin)
+    assert table("loss").text() is None
+    late.keep("made of what was before")
+    assert table("error").text() is None
