@@ -16,6 +16,12 @@ WORDS = ("--stages", "5,7", "--protocol", "quick", "protocol.epochs=1", "lr=0.05
 DEADLINE = 100.0
 
 
+def declarations(store):
+    """Return the stages that the store has declared, as bytes."""
+    files = sorted(store.glob("stages/*.json"))
+    return [file.read_bytes() for file in files if ".decision" not in file.name]
+
+
 def results(store: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in store.glob("runs/*/*/result.json")}
 
@@ -39,14 +45,14 @@ def test_killed_between_and_within_stages_it_goes_on_where_it_was(tmp_path):
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     kept = results(store)
-    declared = [path.read_bytes() for path in sorted(store.glob("stages/*.json"))]
+    declared = declarations(store)
     done = subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE, check=False)
     after = results(store)
 
     assert 0 == done.returncode, done.stderr
     assert kept == {path: after[path] for path in kept}
     assert len(after) in (10, 14)
-    assert declared == [path.read_bytes() for path in sorted(store.glob("stages/*.json"))]
+    assert declared == declarations(store)
     assert "Decided at stage" in done.stdout or "Undecided after all stages" in done.stdout
     again = subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
