@@ -71,4 +71,4 @@ def command(
         return [duel_section(found)]
 
     asked = {**chosen, "suite": content(of_suite), "compare": [new, base]}
-    deliver(remembered(reader, catalogue, target.shape, asked, make), target)
+    deliver(remembered(reader, catalogue, target.shape, asked, lambda: (make(), b"")), target)

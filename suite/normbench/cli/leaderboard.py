@@ -89,7 +89,7 @@ def command(
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
     of_suite = rows_of(suite, words, catalogue)
 
-    def make() -> tuple[list[Board], list[Section]]:
+    def make() -> tuple[list[Board], list[Section], bytes]:
         from normbench.leaderboard.boards import make_boards
         from normbench.leaderboard.grouping import Wanted
         from normbench.leaderboard.reading import StoreReader
@@ -99,19 +99,19 @@ def command(
         looks = declared_stages(stages)
         terms = make_terms(alpha, correction, allow_incomplete=allow_incomplete, stages=looks)
         boards = make_boards(reader, catalogue, Wanted(**chosen, suite=of_suite, terms=terms))
-        if isinstance(reader, StoreReader):
-            note_shown(reader.store, boards)
-        return boards, report_sections(boards, catalogue if published else None)
+        sections = report_sections(boards, catalogue if published else None)
+        shown = note_shown(reader.store, boards) if isinstance(reader, StoreReader) else b""
+        return boards, sections, shown
 
     if to_mlflow or server is not None:
         with uncollected():
-            boards, sections = make()
+            boards, sections, _ = make()
             links = links_to(invocation, boards, server)
             deliver(draw(sections, target.shape, links), target)
     else:
         asked = {**chosen, "suite": content(of_suite), "stages": stages}
         asked |= {"alpha": alpha, "correction": correction, "allow_incomplete": allow_incomplete}
         asked |= {"leaderboard": True, "published": published}
-        deliver(remembered(reader, catalogue, target.shape, asked, lambda: make()[1]), target)
+        deliver(remembered(reader, catalogue, target.shape, asked, lambda: make()[1:]), target)
     if to_mlflow:
         publish_boards(invocation, boards, sections, source=source, suite=of_suite, target=target)

@@ -19,7 +19,7 @@ def remembered(
     catalogue: Catalogue,
     shape: str,
     asked: Mapping[str, Any],
-    make: Callable[[], Sequence[Section]],
+    make: Callable[[], tuple[Sequence[Section], bytes]],
 ) -> Drawn:
     """Return what *make* makes, in a format; or what it made when all was as it is now.
 
@@ -30,19 +30,20 @@ def remembered(
         catalogue: What the plugins offer.
         shape: The format.
         asked: All else that *make* depends on, as values of JSON.
-        make: Makes the sections.
+        make: Makes the sections, and returns what that has written down of their being shown.
     """
     from normbench.leaderboard.reading import StoreReader
 
     with uncollected():
         if not isinstance(reader, StoreReader):
-            return draw(make(), shape)
+            return draw(make()[0], shape)
         from normbench.leaderboard.remembered import Remembered
 
         table = Remembered(reader, catalogue, {**asked, "shape": shape})
         known = table.text()
         if known is not None:
             return Drawn(shape, known)
-        drawn = draw(make(), shape)
-        table.keep(drawn.text)
+        sections, shown = make()
+        drawn = draw(sections, shape)
+        table.keep(drawn.text, shown)
         return drawn

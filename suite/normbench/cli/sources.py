@@ -26,8 +26,7 @@ def source_option(function: _F) -> _F:
         default=STORE,
         show_default=True,
         help="Where to read: the run store, or MLflow as `normbench sync` left it, at "
-        "$MLFLOW_TRACKING_URI or else in the store. The tables are the same, but that MLflow does "
-        "not know which ones were shown before.",
+        "$MLFLOW_TRACKING_URI or else in the store. The tables are the same.",
     )(function)
 
 

@@ -56,6 +56,7 @@ class Remembered:
         self._root, self._index = reader.store.root, reader.index
         self._catalogue, self._asked = catalogue, asked
         self._folder = self._root / INDEX_FOLDER / TABLES_FOLDER
+        self._shown = _content(self._root / SHOWN_FILE)
         # What making the table imports comes later, and is among our own files.
         self._modules = sorted(filter(None, map(_source, list(sys.modules.values()))))
 
@@ -68,11 +69,20 @@ class Remembered:
         except (OSError, ValueError):
             return None
 
-    def keep(self, text: str) -> None:
-        """Keep a table for the next who asks for it, where the store has an index."""
-        data = text.encode()
-        if not self._folder.parent.is_dir() or len(data) > MOST_BYTES or self._key != self._hash():
+    def keep(self, text: str, shown: bytes = b"") -> None:
+        """Keep a table for the next who asks for it, where the store has an index.
+
+        Args:
+            text: The table.
+            shown: What showing it has added to the store: that changes nothing of it.
+        """
+        data, known = text.encode(), self._key == self._hash()
+        if not known or not self._folder.parent.is_dir() or len(data) > MOST_BYTES:
             return
+        if _content(self._root / SHOWN_FILE) != self._shown + shown:
+            return
+        self._shown += shown
+        self._key = self._hash()
         with contextlib.suppress(OSError):
             index_files.write_file(self._file, index_files.pack({}, [data]))
             self._drop_oldest()
@@ -90,7 +100,7 @@ class Remembered:
             "runs": self._index.digest,
             "asked": self._asked,
             "said": [list(_stamps(self._root / name)) for name in _SAID],
-            "shown": _stamp(self._root / SHOWN_FILE),
+            "shown": hashlib.sha256(self._shown).hexdigest(),
             "plugins": [[each.name, each.origin, each.error] for each in self._catalogue.plugins],
             "files": [[str(file), *_stamp(file)] for file in self._catalogue.files],
             "code": [*_packages(), *((name, *_stamp(Path(name))) for name in self._modules)],
@@ -106,6 +116,13 @@ class Remembered:
             room -= file.stat().st_size
             if number >= MOST_FILES or room < 0:
                 file.unlink()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def _source(module: object) -> str | None:

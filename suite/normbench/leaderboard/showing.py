@@ -15,8 +15,13 @@ _SAID = (
 )
 
 
-def note_shown(store: RunStore, boards: Iterable[Board]) -> None:
-    """Write down which rows of *boards* get their first verdict now, and against what."""
+def note_shown(store: RunStore, boards: Iterable[Board]) -> bytes:
+    """Write down which rows of *boards* get their first verdict now, and against what.
+
+    Returns:
+        What was added to the file of the store.
+    """
+    added = []
     for board in boards:
         reference, judged = board.reference, [e for e in board.entries if e.verdict in _SAID]
         if reference.row is None or reference.post_hoc or not judged:
@@ -27,7 +32,9 @@ def note_shown(store: RunStore, boards: Iterable[Board]) -> None:
         if not known:
             new |= {reference.row.row: len(reference.row.scores)}
         if new:
-            add_shown(store.root, time.time(), reference.name, reference.row.row, new)
+            row = reference.row.row
+            added.append(add_shown(store.root, time.time(), reference.name, row, new))
+    return b"".join(added)
 
 
 def _pairs(entry: Entry) -> int:

@@ -36,8 +36,8 @@ class Shown(NamedTuple):
     pairs: int
 
 
-def add_shown(root: Path, at: float, name: str, reference: str, rows: Mapping[str, int]) -> None:
-    """Write that a table was shown.
+def add_shown(root: Path, at: float, name: str, reference: str, rows: Mapping[str, int]) -> bytes:
+    """Write that a table was shown, and return what was added to the file.
 
     Args:
         root: Folder of the store.
@@ -53,9 +53,10 @@ def add_shown(root: Path, at: float, name: str, reference: str, rows: Mapping[st
     with contextlib.suppress(OSError):
         descriptor = os.open(root / SHOWN_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            os.write(descriptor, line)
+            return line[: os.write(descriptor, line)]
         finally:
             os.close(descriptor)
+    return b""
 
 
 def read_shown(root: Path) -> dict[str, tuple[Shown, ...]]:

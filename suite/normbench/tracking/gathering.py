@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from normbench.live import MOVING
 from normbench.specs import RunSpec
-from normbench.store import Declaration, Index, IndexedRun, RunState, StoredRun
+from normbench.store import Declaration, Index, IndexedRun, RunState, Shown, StoredRun
 from normbench.tracking import names
 from normbench.tracking.entries import Known, declaration_tags, entry_tags
+from normbench.tracking.shown_tables import shown_tags
 
 
 class Place(NamedTuple):
@@ -29,6 +30,7 @@ class Row:
         index: The index that knows the runs.
         runs: All of its runs.
         declared: The stages that its seeds are added in, where they were declared.
+        shown: The tables that first gave it verdicts.
         begun: Those to be copied that have begun, with their states.
         waiting: Number of those to be copied that have not, by state.
         trained: Share of their epochs that those which train or wait have behind them, summed.
@@ -37,6 +39,7 @@ class Row:
     index: Index
     runs: list[IndexedRun]
     declared: Declaration | None = None
+    shown: tuple[Shown, ...] = ()
     begun: list[tuple[StoredRun, RunState]] = field(default_factory=list)
     waiting: Counter[RunState] = field(default_factory=Counter)
     trained: float = 0.0
@@ -58,7 +61,7 @@ class Row:
             (run.fingerprint, run.description, run.state, run.attempts, run.score)
             for run in self.runs
         )
-        return frozenset((self.declared, *runs))
+        return frozenset((self.declared, self.shown, *runs))
 
     def fingerprints(self) -> list[str]:
         """Return the fingerprints of the runs that are to be copied and have begun."""
@@ -71,7 +74,11 @@ class Row:
             StoreError: If a run cannot be read, or a newer normbench wrote what is held.
         """
         runs = map(self._known, sorted(self.runs, key=lambda run: run.seed))
-        return {**declaration_tags(self.declared, held), **entry_tags(runs, held)}
+        return {
+            **declaration_tags(self.declared, held),
+            **shown_tags(self.shown, held),
+            **entry_tags(runs, held),
+        }
 
     def _known(self, run: IndexedRun) -> Known:
         outcome = self.index.outcome(run.fingerprint)
@@ -89,6 +96,7 @@ def gather(
     chosen: Collection[str],
     stored: Mapping[str, StoredRun],
     declared: Mapping[str, Declaration],
+    shown: Mapping[str, tuple[Shown, ...]],
 ) -> dict[Place, Row]:
     """Return the rows of the runs that are *chosen* by fingerprint.
 
@@ -97,6 +105,7 @@ def gather(
         chosen: The runs that are to be copied.
         stored: Runs that were opened before.
         declared: Declared stages by row.
+        shown: By row, the tables that first gave it verdicts.
     """
     members: dict[Place, list[IndexedRun]] = {}
     for run in index.runs.values():
@@ -105,7 +114,8 @@ def gather(
     for place, runs in members.items():
         wanted = [run for run in runs if run.fingerprint in chosen]
         if wanted:
-            rows[place] = _row(Row(index, runs, declared.get(place.row)), wanted, stored)
+            made = Row(index, runs, declared.get(place.row), shown.get(place.row, ()))
+            rows[place] = _row(made, wanted, stored)
     return rows
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from normbench.errors import StoreError
-from normbench.store import RunState, RunStore, StoredRun, read_declarations
+from normbench.store import RunState, RunStore, StoredRun, read_declarations, read_shown
 from normbench.tracking import faults, names, writer
 from normbench.tracking.backend import Backend, open_backend
 from normbench.tracking.experiments import Experiment, MlflowRun, open_experiment
@@ -79,11 +79,11 @@ class Mirror:
         for fingerprint in chosen & self._complete:
             tally.count(fingerprint, "unchanged")
         try:
-            declared = read_declarations(self._store.root)
+            declared, shown = read_declarations(self._store.root), read_shown(self._store.root)
         except StoreError as error:
             tally.fail([], str(error))
-            declared = {}
-        rows = gather(index, chosen - self._complete, self._runs, declared)
+            declared, shown = {}, {}
+        rows = gather(index, chosen - self._complete, self._runs, declared, shown)
         self._runs |= {run.fingerprint: run for row in rows.values() for run, _ in row.begun}
         return rows
 

@@ -21,6 +21,7 @@ from normbench.tracking import faults, names
 from normbench.tracking.backend import connect
 from normbench.tracking.entries import Entry, declaration_in, entries_in, shared_text, standing
 from normbench.tracking.known_settings import settings_in
+from normbench.tracking.shown_tables import shown_in
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -219,7 +220,9 @@ def _read_row(told: Sequence[_Told]) -> ReadRow:
         each.seed: ReadRun(each.fingerprint, each.state, each.score, each.seconds)
         for each in entries
     }
-    return read_row(described, runs, _declaration(told))
+    tags = {id(each.tags): each.tags for each in told}.values()
+    shown = {table for each in tags for table in shown_in(each)}
+    return read_row(described, runs, _declaration(told), tuple(sorted(shown)))
 
 
 def _declaration(told: Sequence[_Told]) -> Declaration | None:

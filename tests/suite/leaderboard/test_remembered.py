@@ -88,6 +88,17 @@ CHANGES = {
 }
 
 
+@pytest.mark.parametrize(("own", "found"), [(b"\nours", "the table"), (b"", None)])
+def test_what_showing_a_table_writes_changes_nothing_of_it(table, store, own, found):
+    """Kept after its own line was added to the tables shown, it is found; after another's not."""
+    kept = table("loss")
+    assert kept.text() is None
+    (store / "shown.jsonl").write_bytes(b"\nours")
+    kept.keep("the table", own)
+
+    assert found == table("loss").text()
+
+
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_table_is_never_older_than_what_it_is_made_of(table, store, plugin, change):
     """A kept table is found for the same question, and not once anything of it has changed."""

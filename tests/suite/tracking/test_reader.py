@@ -28,6 +28,7 @@ from normbench.resolve import Request, resolve
 from normbench.specs import RunSpec
 from normbench.store import RunState, RunStore, StoredRun, merge_store
 from normbench.store.declarations import Declaration, declare
+from normbench.store.shown import Shown, add_shown
 from normbench.tracking import reader as module
 from normbench.tracking import sync
 from normbench.tracking.backend import open_backend, own_uri
@@ -315,7 +316,10 @@ def test_declared_stages_come_along(
     catalogue: Catalogue,
     publish: Callable[..., StoredRun],
 ) -> None:
-    """They are applied as from the store; seeds of a store that knew nothing of them mark them."""
+    """They are applied as from the store; seeds of a store that knew nothing of them mark them.
+
+    So are the tables that were shown, whichever store they were shown from.
+    """
     made = specs(catalogue, CELLS[0])
     declared = Declaration(row=made[0].row, stages=(5,), seeds=tuple(range(5)), declared_at=2e9)
     declare(store.root, declared)
@@ -323,6 +327,9 @@ def test_declared_stages_come_along(
         publish(store, spec, 0.9 + spec.seed / 300, finished_at=2e9 + 1)
     elsewhere = RunStore.open(tmp_path / "elsewhere", create=True)
     publish(elsewhere, made[1], 0.8, finished_at=2e9 + 9)
+    tables = (Shown(1e9, "", made[0].row, 5), Shown(2e9, "X", "another", 7))
+    for place, (at, name, reference, pairs) in zip((elsewhere, store), tables, strict=True):
+        add_shown(place.root, at, name, reference, {made[0].row: pairs})
     sync(store)
     first = MlflowReader(own_uri(store)).rows()
 
@@ -332,6 +339,8 @@ def test_declared_stages_come_along(
         seen.append(MlflowReader(other_uri).rows()[0].declared)
 
     assert StoreReader(store).rows() == first
+    assert tables[1:] == first[0].shown
+    assert tables == MlflowReader(other_uri).rows()[0].shown
     assert declared == first[0].declared
     assert [None, replace(declared, late=True)] == seen
 
