@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from normbench.store.claims import is_held
-from normbench.store.files import explain, is_gone, read_json
+from normbench.store.files import read_json
 from normbench.store.folders import (
-    ATTEMPTS_FOLDER,
     CANCEL_FILE,
     OUTCOME_FILE,
     RESULT_FILE,
@@ -89,7 +88,7 @@ def _read(
         run = _with_result(run, path, result)._replace(cancelled=cancelled, lacking=lacks)
         if not lacks:
             return run, outcome, True
-    attempts = list_attempts(path) if stamps.attempts and _names(path / ATTEMPTS_FOLDER) else []
+    attempts = list_attempts(path) if stamps.attempts else []
     time = now() if attempts else 0.0
     # Looked at first: before a worker lets go, it has written how its attempt ended.
     lasting = not any(_may_stir(attempt) for attempt in attempts)
@@ -133,12 +132,3 @@ def _with_attempt(run: IndexedRun, attempt: AttemptFolder, now: float) -> Indexe
 def _number(value: object) -> float | None:
     """Return *value* if it is a number: whatever else a file holds must not stop the others."""
     return value if isinstance(value, int | float) else None
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208 - names are enough, and there are many folders
-    except OSError as error:
-        if is_gone(error):
-            return []
-        raise explain("read", folder, error) from error
