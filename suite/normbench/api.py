@@ -309,12 +309,14 @@ def resume(
         options: Fields of :class:`Launching`, such as ``device``, ``slots`` and ``track``.
 
     Raises:
-        UsageError: If a fingerprint is not in the store.
+        UsageError: If a fingerprint is not in the store, or the launch cannot be as asked; see
+            :func:`check_launching`.
     """
     opened = RunStore.open(store_path(Path(store) if store else None))
-    unfinished = _unfinished(opened) if runs is None else _readmitted(opened, runs)
     launching = launching or Launching(**options)
     catalogue = catalogue or load_catalogue()
+    check_launching(launching, catalogue)
+    unfinished = _unfinished(opened) if runs is None else _readmitted(opened, runs)
     check_resumable((run.spec for run in unfinished), catalogue, launching.data_dir)
     return _train(opened, unfinished, catalogue, launching)
 

@@ -55,6 +55,22 @@ def show_bytes(size: float) -> str:
     return f"{size:.4g} GiB"
 
 
+def typed_seconds(seconds: float) -> str:
+    """Return *seconds* as a person would type them: ``2h``, ``90``; to a millionth of a second."""
+    for unit in ("d", "h", "m"):
+        if seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds / _SECONDS[unit])}{unit}"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".")
+
+
+def typed_bytes(size: int) -> str:
+    """Return *size* as a person would type it: ``4G``, ``1536M``."""
+    for unit in ("T", "G", "M", "K"):
+        if size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit}"
+    return str(size)
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return how many there are of what *noun* names, such as ``1 run`` and ``2 runs``.
 

@@ -23,6 +23,7 @@ from normbench.leaderboard.verdicts import Verdict
 from normbench.plots import critical_difference, draw_board_figure, forest, heatmap, profiles, svg
 from normbench.plots.critical_difference import _groups
 from normbench.plots.marks import MARKS, differences, limits
+from normbench.plots.time_to_target import time_to_target
 from normbench.plugins import load_catalogue
 
 PROBLEMS = (
@@ -127,6 +128,30 @@ def overlapping(figure) -> list[tuple[str, str]]:
         and min(one.y1, other.y1) - max(one.y0, other.y0) > 1
     ]
     return outside + pairs
+
+
+def test_curves_to_the_target_rise_when_a_seed_reaches_it():
+    """Not before: between two times the share is that of the earlier one; missed seeds count."""
+    row = MADE.made_row("none", "momentum", [0.9] * 4)
+    missed = {"target": 0.8, "reached": False, "epochs": None, "seconds": None}
+    details = {
+        run.fingerprint: {
+            "outcome": "finished",
+            "train_seconds": 1.0,
+            "time_to_target": missed
+            if seed == 3
+            else {**missed, "reached": True, "epochs": seed + 2},
+        }
+        for seed, run in row.runs.items()
+    }
+    figure = time_to_target(make_boards(MADE.Rows([row], details), load_catalogue(), Wanted())[0])
+    (line,) = figure.axes[0].lines
+
+    assert "steps-post" == line.get_drawstyle()
+    assert [(0.0, 0.0), (2, 0.25), (3, 0.5), (4, 0.75)] == list(zip(*line.get_data(), strict=True))[
+        :4
+    ]
+    assert [text.get_text() for text in texts_of(figure) if "(3, 3/4)" in text.get_text()]
 
 
 @pytest.mark.parametrize("rows", [2, 16, 60])

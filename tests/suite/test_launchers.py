@@ -23,8 +23,16 @@ from normbench.launchers.launches import LaunchFolder, launches, read_runs
 from normbench.launchers.local import Scheduler, _shares
 from normbench.launchers.packing import CONTEXT_BYTES, GpuMemory, GpuSlots, slots_by_memory
 from normbench.launchers.tally import Tally
+from normbench.launchers.words import resume_command, worker_words
 from normbench.plugins import load_catalogue
-from normbench.quantities import counted, parse_bytes, parse_seconds, show_bytes
+from normbench.quantities import (
+    counted,
+    parse_bytes,
+    parse_seconds,
+    show_bytes,
+    typed_bytes,
+    typed_seconds,
+)
 from normbench.resolve import Request, resolve
 from normbench.store import RunState, RunStore, StoredRun
 from normbench.store.strikes import STRIKES
@@ -159,6 +167,36 @@ def test_sizes_are_read_as_typed(words, size):
     """Units are powers of 1024."""
     assert size == parse_bytes(words)
     assert "1.5 GiB" == show_bytes(1.5 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "shown"),
+    [(7200.0, 2**32, "2h 4G"), (90.0, 1536 * 2**20, "90 1536M"), (0.5, 1000, "0.5 1000")],
+)
+def test_commands_name_quantities_as_typed(seconds, size, shown):
+    """They mean the same when they are typed again."""
+    words = typed_seconds(seconds), typed_bytes(size)
+
+    assert shown == " ".join(words)
+    assert (seconds, size) == (parse_seconds(words[0]), parse_bytes(words[1]))
+
+
+def test_the_command_that_goes_on_asks_for_the_same(tmp_path):
+    """Device, engine, limits and files go along; a worker is told the engine, too."""
+    files = {"store": tmp_path, "data_folder": tmp_path}
+    limits = {"time_limit": 5400.0, "memory_limit": 4 * GIB}
+    request = LaunchRequest(
+        **files, **limits, device="cuda:1", engine="compile", plugin_files=(tmp_path / "p.py",)
+    )
+    words = worker_words(request, LaunchFolder.create("dask", request))
+
+    assert resume_command(request, "dask") == (
+        f"normbench resume --store {tmp_path} --launcher dask --device cuda:1 --data-dir "
+        f"{tmp_path} --time-limit 90m --memory-limit 4G --engine compile --plugin {tmp_path}/p.py"
+    )
+    assert ["--engine", "compile"] == words[-2:]
+    plain = f"normbench resume --store {tmp_path} --launcher dask --data-dir {tmp_path}"
+    assert plain == resume_command(LaunchRequest(**files), "dask")
 
 
 @pytest.mark.parametrize("words", ["", "0", "-3", "4X", "nan", "inf", "1e3"])

@@ -438,7 +438,7 @@ def test_detection_without_any_spread_is_in_its_units(store):
 
 
 def test_reference_is_the_declared_row_or_the_usual_one(store):
-    """By default it is the default norm with momentum, else with sgd, else the first row."""
+    """By default it is the default norm with momentum or sgd, else the twin's, else the first."""
     none = [
         request(optimizer, problem="digits_cnn", norm="none")
         for optimizer in ("adam", "sgd", "momentum")
@@ -450,7 +450,8 @@ def test_reference_is_the_declared_row_or_the_usual_one(store):
 
     assert "none momentum" == reference(*none)
     assert "none sgd" == reference(*none[:2])
-    assert "none adam" == reference(none[0], request())
+    assert "batch_norm sgd" == reference(none[0], request())
+    assert "none adam" == reference(none[0])
     assert "batch_norm sgd" == reference(
         *none, request(), declared=[resolve(request(), CATALOGUE)[0].row]
     )

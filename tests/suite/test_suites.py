@@ -111,11 +111,14 @@ def test_words_of_an_override_win_over_those_of_cell_and_grid(write):
 
 
 def test_included_cells_come_once(write):
-    """A cell that an included suite has as well is not trained twice."""
-    write("{problem: digits_cnn, optimizers: [sgd, adam]}", "first.yaml")
+    """A cell that an included suite has as well is not trained twice; its reference comes along."""
+    first = "{problem: digits_cnn, optimizers: [sgd, adam], reference: {optimizer: adam}}"
+    write(first, "first.yaml")
     file = write("{problem: digits_cnn, optimizers: [adam, rmsprop], include: [first.yaml]}")
 
     assert ["sgd", "adam", "rmsprop"] == [cell.optimizer for cell in requests(file)]
+    plan = expand(find_suite(file, CATALOGUE), CATALOGUE)
+    assert ["adam"] == [cell.optimizer for cell in plan.references]
 
 
 def test_words_and_seeds_of_the_user_win(write):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import f_oneway
 
 from normbench.descriptions import Metric
 from normbench.errors import UsageError
@@ -13,8 +15,11 @@ from normbench.planning import resolve_checked
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request
 from normbench.verification import PrecisionTest
+from normbench.verification.equivalence import equivalence_test
+from normbench.verification.heterogeneity import same_mean_p
 from normbench.verification.judging import Arm, Pair, judge
 from normbench.verification.plan import plan_test
+from normbench.verification.results import read_pairs
 
 METRICS = ("test_accuracy", "test_loss")
 METRIC = Metric(name="test_accuracy", direction="max", worst=0.1, smallest_difference=0.005)
@@ -25,13 +30,17 @@ ASKED = PrecisionTest(
 
 
 def pairs(shift=0.0, rates=(0.01, 0.03, 0.1), best=0.03):
-    """Return groups whose loss differs by *shift* standard deviations, with a *best* rate."""
+    """Return groups whose loss differs by *shift* standard deviations, with a *best* rate.
+
+    A tuple of shifts has one for each group.
+    """
+    shifts = iter(shift if isinstance(shift, tuple) else [shift] * 2 * len(rates))
     rng = np.random.default_rng(0)
     found = []
     for optimizer, rate in ((o, r) for o in ("momentum", "adam") for r in rates):
         base = {m: rng.normal(1.0, 0.1 * rate, 12) for m in METRICS}
-        chosen = dict.fromkeys(range(12), 0.9 if rate == best else 0.5)
-        offsets = {"test_accuracy": 0.0, "test_loss": shift}
+        chosen = dict.fromkeys(range(12), 0.9 if rate == best else 0.5 - rate)
+        offsets = {"test_accuracy": 0.0, "test_loss": next(shifts)}
         new = {
             m: v + np.std(v, ddof=1) * (offsets[m] + rng.normal(0, 0.1, 12))
             for m, v in base.items()
@@ -45,7 +54,8 @@ def pairs(shift=0.0, rates=(0.01, 0.03, 0.1), best=0.03):
 
 
 @pytest.mark.parametrize(
-    ("shift", "word"), [(0.0, "equivalent"), (0.49, "no evidence"), (0.9, "different")]
+    ("shift", "word"),
+    [(0.0, "equivalent"), (0.49, "no evidence"), (0.9, "different"), (-0.9, "different")],
 )
 def test_the_margin_is_half_a_standard_deviation_of_the_seeds(shift, word):
     """Groups of very different spread are judged together, each in its own seeds' deviations."""
@@ -56,6 +66,63 @@ def test_the_margin_is_half_a_standard_deviation_of_the_seeds(shift, word):
     assert pytest.approx(shift, abs=0.03) == found.findings[1].test.difference
     assert all(finding.correlation > 0.9 for finding in found.findings)
     assert bool(found.reasons) == (word != "equivalent")
+
+
+@pytest.mark.parametrize(
+    ("shifts", "reason"),
+    [
+        ((0.8, -0.8) * 3, "differs by more than the margin in 6 of 6 groups"),
+        ((0, 0, 0, 0, 0, 0.9), "differs by more than the margin in 1 of 6 groups, most for adam"),
+        ((0.1, -0.1, 0.1, -0.1, 0.1, -0.5), "is largest for adam lr=0.1: -0.5"),
+        ((0.2, -0.2) * 3, None),
+    ],
+)
+def test_a_mean_over_groups_hides_no_group_beyond_the_margin(shifts, reason):
+    """Groups may differ from each other only where each is shown to lie within the margin."""
+    found = judge(pairs(shifts), METRICS, METRIC)
+
+    assert found.findings[1].test.equivalent
+    assert found.findings[1].groups_p < 0.001
+    assert ("no evidence" if reason else "equivalent") == found.word
+    assert (reason or "") in "; ".join(found.reasons)
+
+
+def test_the_analysis_of_variance_is_fishers():
+    """p is that of scipy; without spread inside groups it tells equal means from others."""
+    groups = [np.array(values) for values in ([1.0, 2, 4], [2.0, 5, 6], [4.0, 4, 9])]
+
+    assert pytest.approx(f_oneway(*groups).pvalue) == same_mean_p(groups, 9.0)
+    assert [1.0, 0.0] == [same_mean_p([np.full(3, 0.2), np.full(3, v)], 1.0) for v in (0.2, 0.3)]
+    assert same_mean_p(groups[:1], 9.0) is None
+
+
+def test_the_interval_is_the_two_sided_90_percent_one():
+    """1.5 plus or minus t(0.95, 3) s / 2, with t = 2.35336 and s = 1.29099."""
+    found = equivalence_test([0, 1, 2, 3], [0, 0, 0, 0], margin=0.5)
+
+    assert pytest.approx((-0.01909, 3.01909), abs=1e-5) == found.interval
+
+
+@pytest.mark.parametrize(("direction", "best"), [("max", 0.03), ("min", 0.1)])
+def test_the_best_rate_is_best_in_the_metrics_direction(direction, best):
+    """The smallest loss is best, the largest accuracy."""
+    found = judge(pairs(), METRICS, replace(METRIC, direction=direction))
+
+    assert {"momentum": (best, best), "adam": (best, best)} == found.best
+
+
+@pytest.mark.parametrize(("select", "value"), [("best", 0.9), ("final", 0.7)])
+def test_a_run_counts_with_the_point_that_its_protocol_selects(select, value):
+    """Test score, loss and the value that a rate is chosen by are all of that point."""
+    request = replace(ASKED.request, words=(f"protocol.select={select}",))
+    plan = plan_test(replace(ASKED, request=request, seeds=2), CATALOGUE, resolve_checked)
+    points = {"best": 0.9, "final": 0.7}
+    result = {name: {"test": {"accuracy": v, "loss": v}} for name, v in points.items()}
+    run = SimpleNamespace(result=lambda: {"outcome": "finished", **result})
+    pair = read_pairs(SimpleNamespace(get=lambda name: run), plan)[0]
+
+    assert [value] * 4 == [v for by_seed in pair.new.values.values() for v in by_seed.values()]
+    assert [value] * 2 == list(pair.base.chosen.values())
 
 
 def test_whatever_else_is_missing_of_a_pass_is_said():

@@ -35,12 +35,15 @@ class Failure:
     message: str
 
 
-def print_failures(failures: Sequence[Failure], again: Sequence[str], *, err: bool = False) -> None:
+def print_failures(
+    failures: Sequence[Failure], again: Sequence[str], *, lacking: str = "", err: bool = False
+) -> None:
     """Say how and why the first of the runs ended, and what trains all of them again.
 
     Args:
         failures: The runs; nothing is printed if there are none.
         again: The words of the command.
+        lacking: What has to be added to it, in a sentence; empty if nothing.
         err: Whether to standard error.
     """
     if not failures:
@@ -52,6 +55,8 @@ def print_failures(failures: Sequence[Failure], again: Sequence[str], *, err: bo
     if len(failures) > _MOST:
         click.echo(f"and {len(failures) - _MOST} more; --json shows all", err=err)
     click.echo(f"Try again with: {shlex.join(again)}", err=err)
+    if lacking:
+        print_text(lacking, err=err)
     states = {failure.state for failure in failures}
     if needs := [words for state, words in _NEEDS.items() if state in states]:
         print_text(" ".join(needs), err=err)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -200,21 +200,29 @@ def make_launching(
     )
 
 
-def show_report(invocation: Invocation, report: Report, *, as_json: bool) -> int:
+def show_report(
+    invocation: Invocation, report: Report, *, as_json: bool, trials: Collection[RunState] = ()
+) -> int:
     """Print the closing table and where the results are; return the exit code.
 
     It is 0 once every run has its result: that MLflow lacks some is said in the last line.
+
+    Args:
+        invocation: What was typed.
+        report: What came of it.
+        as_json: Print JSON.
+        trials: States of runs that the same command trains and the report does not have.
     """
     if as_json:
         print_json(report.to_dict())
     else:
-        _print_report(invocation, report)
+        _print_report(invocation, report, trials)
     if report.behind:
         click.echo(f"{report.behind} Send them with: {_sync_command(report)}", err=True)
     return 0 if report.complete or report.going_on else 1
 
 
-def _print_report(invocation: Invocation, report: Report) -> None:
+def _print_report(invocation: Invocation, report: Report, trials: Collection[RunState]) -> None:
     from normbench.tables import MORE_COLUMNS, NUMERIC, row_cells
 
     print_table(MORE_COLUMNS, [row_cells(row) for row in report.rows], right=NUMERIC)
@@ -231,17 +239,22 @@ def _print_report(invocation: Invocation, report: Report) -> None:
     if report.going_on:
         click.echo(report.going_on, err=True)
     elif invocation.resume_hint:
-        _say_how_to_go_on(invocation, report)
+        say_how_to_go_on(invocation, {*trials, *(s for row in report.rows for s in row.outcomes)})
 
 
-def _say_how_to_go_on(invocation: Invocation, report: Report) -> None:
-    """Print the command that trains what ended badly, with limits that let it get further."""
-    states = {state for row in report.rows for state in row.outcomes}
-    if not states & _AGAIN:
-        return
+def say_how_to_go_on(invocation: Invocation, states: Collection[RunState]) -> None:
+    """Print the command that trains what ended badly, if runs in these *states* did."""
+    if words := how_to_go_on(invocation, states):
+        click.echo(words, err=True)
+
+
+def how_to_go_on(invocation: Invocation, states: Collection[RunState]) -> str:
+    """Return the command that trains what ended badly, with limits that let it get further."""
+    if _AGAIN.isdisjoint(states):
+        return ""
     larger = [name for state, name in _LIMITS.items() if state in states]
     words = "with twice the limit: " if invocation.limited(larger) else "with: "
-    click.echo(f"Go on {words}{invocation.again(larger)}", err=True)
+    return f"Go on {words}{invocation.again(larger)}"
 
 
 def _sync_command(report: Report) -> str:

@@ -98,9 +98,11 @@ def command(
 
         looks = declared_stages(stages)
         terms = make_terms(alpha, correction, allow_incomplete=allow_incomplete, stages=looks)
-        boards = make_boards(reader, catalogue, Wanted(**chosen, suite=of_suite, terms=terms))
+        wanted = Wanted(**chosen, suite=of_suite, terms=terms)
+        boards = make_boards(reader, catalogue, wanted)
         sections = report_sections(boards, catalogue if published else None)
-        shown = note_shown(reader.store, boards) if isinstance(reader, StoreReader) else b""
+        store = reader.store if isinstance(reader, StoreReader) else None
+        shown = note_shown(store, boards, wanted) if store else b""
         return boards, sections, shown
 
     if to_mlflow or server is not None:

@@ -62,6 +62,11 @@ class Invocation:
 
         return store_path(self.store)
 
+    @property
+    def plugin_words(self) -> list[str]:
+        """The options that load the same one-off files."""
+        return [word for file in self.plugin_files for word in ("--plugin", str(file))]
+
     def again(self, doubled: Sequence[str] = ()) -> str:
         """Return the command line as it was typed, with the store where it names none.
 

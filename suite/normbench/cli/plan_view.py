@@ -174,15 +174,15 @@ def _difference(each: Detection) -> list[str]:
     interest = _amount(metric.smallest_difference, metric.name)
     by = "" if each.declared else ", by default"
     rivals = f"{counted(each.rivals, 'rival')} of {each.reference}{by}"
-    rivals = rivals if each.rivals else "one comparison"
+    rivals = rivals if each.rivals else "one comparison, with a row that is not in this plan"
     if each.effect is None:
         return [f"{head} no difference can be found: a test needs at least two", f"  {rivals}"]
     if each.difference is None or each.deviation is None:
         return [
             f"{head} a difference can be found from {each.effect:.2f} times its standard deviation "
             "over seeds on",
-            f"  {rivals}; of interest is {interest}; that standard deviation is not known before "
-            "3 seeds of both rows are done",
+            f"  {rivals}; of interest is {interest}; that standard deviation is known once 3 seeds "
+            "of two rows of a plan are done",
         ]
     return [
         f"{head} a difference can be found from {_amount(each.difference, metric.name)} on; the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,7 +47,8 @@ def command(
         launching=make_launching(invocation, track=not no_track, **launch_values),
     )
     if not report.rows and not as_json:
-        click.echo(f"nothing to resume: no run of {store.root} is unfinished{_cancelled(store)}")
+        cancelled = _cancelled(invocation, store)
+        click.echo(f"nothing to resume: no run of {store.root} is unfinished{cancelled}")
         code, trained = 0, None
     else:
         code = show_report(invocation, report, as_json=as_json)
@@ -56,10 +58,11 @@ def command(
     return code
 
 
-def _cancelled(store: RunStore) -> str:
+def _cancelled(invocation: Invocation, store: RunStore) -> str:
     """Return how many runs were cancelled and how they are readmitted; empty if none."""
     from normbench.store import RunState
 
     count = store.index().counts()[RunState.CANCELLED]
     words = "is cancelled; readmit it" if count == 1 else "are cancelled; readmit them"
-    return f", {count} {words} by name: normbench resume RUN" if count else ""
+    place = f" --store {shlex.quote(str(invocation.store))}" if invocation.store else ""
+    return f", {count} {words} by name: normbench resume RUN{place}" if count else ""

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,6 +24,9 @@ from normbench.quantities import counted
 from normbench.setting_files import SETTINGS_FOLDER
 from normbench.store import Index, RunState
 from normbench.tables import duration, score, states_in_words
+
+if TYPE_CHECKING:
+    from normbench.specs import RunSpec
 
 _MOVING = (RunState.RUNNING, RunState.PENDING)
 _NAMES = ("problem", "norm", "optimizer", "protocol")
@@ -180,7 +184,32 @@ def _print_failures(rows: Sequence[StatusRow], invocation: Invocation) -> None:
     named = list(dict.fromkeys(row for row, _ in failed))
     again = ["normbench", "resume", *(named if len(named) <= _MOST_NAMED else ())]
     place = [] if invocation.store is None else ["--store", str(invocation.store)]
-    print_failures(failures, [*again, *place])
+    words = [*again, *place, *invocation.plugin_words]
+    print_failures(failures, words, lacking=_lacking(rows, invocation))
+
+
+def _lacking(rows: Sequence[StatusRow], invocation: Invocation) -> str:
+    """Return which one-off plugins the failed runs need beyond the files given; empty if none."""
+    if invocation.plugin_files:
+        return ""
+    # Few rows come from such files, and whole specs take long to read.
+    entries = [row.entry for row in rows if row.failed and b'"files"' in row.entry.text]
+    parts = dict.fromkeys(part for entry in entries for part in _one_off(entry.spec))
+    if not parts:
+        return ""
+    return f"Add the file of {', '.join(parts)}, which no installed plugin has: --plugin FILE."
+
+
+def _one_off(spec: RunSpec) -> list[str]:
+    """Return the components of *spec* that come from one-off files."""
+    named = {
+        "problem": spec.problem.name,
+        "network": spec.problem.network.name,
+        "dataset": spec.problem.dataset.name,
+        "norm": spec.norm.name,
+        "optimizer": spec.optimizer.name,
+    }
+    return [f"{kind} {named.get(kind, '')}".rstrip() for kind in spec.identity.get("files", {})]
 
 
 def _metrics(rows: Sequence[StatusRow]) -> str:

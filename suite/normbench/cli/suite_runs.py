@@ -83,6 +83,28 @@ def cancel(
     if counts["waiting"] or counts["running"]:
         again = _run_again(invocation, name, words, seeds, only)
         click.echo(f"Readmit them with: {shlex.join(again)}")
+    _say_trials(invocation, cells)
+
+
+def _say_trials(invocation: Invocation, cells: Sequence[Cell]) -> None:
+    """Say which trials of the cells stay, such as those that words of ``suite tune`` asked for."""
+    from normbench.store import RunStore
+
+    index = RunStore.open(invocation.store_path).index()
+    wanted = {run.spec.cell for cell in cells for run in cell.runs}
+    waiting = (run for run in index.runs.values() if not (run.done or run.cancelled))
+    left = [
+        run
+        for run in index.in_order(waiting)
+        if (row := index.describe(run)).tuning and row.cell in wanted
+    ]
+    if not left:
+        return
+    place = [] if invocation.store is None else ["--store", str(invocation.store)]
+    rows = dict.fromkeys(run.row[:8] for run in left)
+    runs = counted(len(left), "run of a trial", "runs of trials")
+    print_text(f"{runs} of these cells, asked for by tuning, can still be trained.")
+    click.echo(f"Cancel them with: {shlex.join(['normbench', 'cancel', *rows, *place])}")
 
 
 def _run_again(
@@ -92,7 +114,8 @@ def _run_again(
     place = [] if invocation.store is None else ["--store", str(invocation.store)]
     choice = ["--seeds", seeds] if seeds else []
     choice += [word for each in only for word in ("--only", each)]
-    return ["normbench", "suite", "run", name, *words, *choice, *place]
+    again = ["normbench", "suite", "run", name, *words, *choice, *place]
+    return [*again, *invocation.plugin_words]
 
 
 def _cells(

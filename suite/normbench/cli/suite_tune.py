@@ -12,7 +12,13 @@ import click
 
 from normbench.cli import complete
 from normbench.cli.boards import hint_table
-from normbench.cli.launching import hint_again, launch_options, make_launching, show_report
+from normbench.cli.launching import (
+    hint_again,
+    launch_options,
+    make_launching,
+    say_how_to_go_on,
+    show_report,
+)
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import print_json, print_table, print_text
 from normbench.cli.plan import cell_options, expanded
@@ -227,11 +233,14 @@ def _show(invocation: Invocation, found: SuiteTuning, *, as_json: bool) -> int:
     place = f" --store {shlex.quote(str(invocation.store))}" if invocation.store else ""
     if found.reports:
         click.echo(f"Each in full: normbench studies STUDY{place}\n")
-    if found.going_on:
+    failed = {s for each in found.reports if each.winner is None for s in each.outcomes}
+    if found.evaluation is not None:
+        show_report(invocation, found.evaluation, as_json=False, trials=failed)
+    elif found.going_on:
         click.echo(found.going_on, err=True)
         click.echo(invocation.afterwards, err=True)
-    if found.evaluation is not None:
-        show_report(invocation, found.evaluation, as_json=False)
+    else:
+        say_how_to_go_on(invocation, failed)
     return code
 
 
@@ -257,6 +266,8 @@ def _cells(report: TuningReport) -> tuple[str, ...]:
 
 def _remarks(report: TuningReport) -> list[str]:
     """Return what a table of studies cannot say of one, in sentences."""
+    if report.waits:
+        return []
     lines = [f"No winner: {report.problem} Its seeds are left out."] if report.problem else []
     lines += [str(edge) for edge in report.edges]
     if report.kept is not None and not report.kept.current:

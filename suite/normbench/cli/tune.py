@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from normbench.cli import complete
-from normbench.cli.launching import hint_again, launch_options, make_launching, show_report
+from normbench.cli.launching import (
+    hint_again,
+    how_to_go_on,
+    launch_options,
+    make_launching,
+    say_how_to_go_on,
+    show_report,
+)
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import print_json, print_table, print_text
 from normbench.cli.studies import print_report_tables, write
@@ -95,11 +102,22 @@ def command(invocation: Invocation, /, **given: Any) -> int:
     if dry_run or enqueue:
         return _show_plan(invocation, conduct, as_json=as_json, added=enqueue)
     hint_again(invocation, tunes=True)
-    report = conduct.run()
+    report = _run(invocation, conduct)
     code = _show(invocation, report, as_json=as_json)
     if folder is not None:
         write(report.study, report.choice, folder)
     return code
+
+
+def _run(invocation: Invocation, conduct: Conduct) -> TuningReport:
+    """Train the study; where it cannot go on, the error says with which command it does."""
+    from normbench.tuning.conduct import UnfinishedTrialError
+
+    try:
+        return conduct.run()
+    except UnfinishedTrialError as error:
+        words = how_to_go_on(invocation, error.outcomes)
+        raise UnfinishedTrialError(f"{error}\n{words}".rstrip(), error.outcomes) from None
 
 
 def _conduct(invocation: Invocation, given: dict[str, Any]) -> Conduct:
@@ -166,7 +184,7 @@ def _show(invocation: Invocation, report: TuningReport, *, as_json: bool) -> int
     from normbench.tuning import tables
     from normbench.tuning.report import budget_tables
 
-    code = 0 if report.complete else 1
+    code = 0 if report.complete or report.going_on else 1
     if as_json:
         print_json(report.to_dict())
         return code
@@ -178,13 +196,15 @@ def _show(invocation: Invocation, report: TuningReport, *, as_json: bool) -> int
         print_text(line, rest="  ")
     for line in tables.place_lines(report):
         click.echo(line)
-    if report.going_on:
+    if report.going_on and report.evaluation is None:
         click.echo(invocation.afterwards)
     print_report_tables(budget_tables(study))
     place = f" --store {shlex.quote(str(invocation.store))}" if invocation.store else ""
     click.echo(f"Full report: normbench studies {study.id[:8]}{place} --report DIR\n")
-    for message in report.messages:
+    for message in () if report.waits else report.messages:
         click.echo(message, err=True)
+    if report.evaluation is None and report.winner is None and not report.going_on:
+        say_how_to_go_on(invocation, report.outcomes)
     if report.evaluation is not None:
         show_report(invocation, report.evaluation, as_json=False)
     return code

@@ -75,10 +75,12 @@ def precision(invocation: Invocation, /, shape: str, dry_run: bool, **given: Any
     """Test whether a precision gives the results of another one on PROBLEM.
 
     Both are trained with the same optimizers, learning rates and seeds, in the store, at tuning
-    seeds that no leaderboard takes in. They are equivalent if the differences of test score and
-    test loss lie within half a standard deviation of what the seed changes (two one-sided paired
-    t-tests over all pairs) and the best learning rate of each optimizer is the same. Tables of
-    bf16 rows say whether a full test, of two optimizers, three rates and 12 seeds, was passed.
+    seeds that no leaderboard takes in. They are equivalent if the mean differences of test score
+    and test loss, over all pairs, lie within half a standard deviation of what the seed changes
+    (two one-sided paired t-tests), no optimizer at one rate is seen to differ by more, and the
+    best learning rate of each optimizer is the same. Tables of bf16 rows say whether a full test,
+    of two optimizers, three rates and 12 seeds, was passed. The exit code is 0 if they are
+    equivalent, in a small test as well, and else 1.
 
     \b
     normbench verify precision digits_cnn_bn

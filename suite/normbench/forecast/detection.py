@@ -8,14 +8,16 @@ do.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from normbench.comparable import comparable, titles
-from normbench.descriptions import Metric, Problem
+from normbench.descriptions import Metric
 from normbench.forecast.cells import Cell
+from normbench.leaderboard.references import REFERENCE_OPTIMIZERS, default_norms
 from normbench.plugins import Catalogue
 from normbench.power import detectable_effect, pairs_needed
 from normbench.publications import Publication, PublishedResult
@@ -23,7 +25,6 @@ from normbench.specs import RunSpec
 from normbench.statistics import ROUNDING
 
 LEAST_PAIRS = 3
-_REFERENCE_OPTIMIZERS = ("momentum", "sgd")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,15 +139,15 @@ def _detection(
 
 
 def _reference(table: Sequence[Cell], catalogue: Catalogue, declared: frozenset[str]) -> Cell:
-    """Return the declared row, else the default norm with the usual optimizer, else the first."""
+    """Return the row that a leaderboard of the plan would take, else the first."""
     for cell in table:
         if _spec(cell).row in declared:
             return cell
-    default = catalogue.get(Problem, _spec(table[0]).problem.name).norm
-    for optimizer in _REFERENCE_OPTIMIZERS:
+    norms = default_norms(_spec(table[0]).problem.name, catalogue)
+    for names in itertools.product(norms, REFERENCE_OPTIMIZERS):
         for cell in table:
             spec = _spec(cell)
-            if (spec.norm_label, spec.optimizer.name) == (default, optimizer):
+            if (spec.norm_label, spec.optimizer.name) == names:
                 return cell
     return table[0]
 

@@ -6,6 +6,7 @@ import shlex
 
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import LaunchFolder
+from normbench.quantities import typed_bytes, typed_seconds
 from normbench.rungs import AUTO
 
 
@@ -31,13 +32,14 @@ def resume_command(request: LaunchRequest, launcher: str) -> str:
     """Return the command that goes on with what is left of *request*, from whatever folder."""
     words = ["normbench", "resume", "--store", str(request.store.absolute())]
     words += ["--launcher", launcher]
+    words += [] if request.device == "auto" else ["--device", request.device]
     for name, word in request.options.items():
         words += ["--launcher-option", f"{name}={word}"]
     given = {
         "--data-dir": request.data_folder.absolute(),
         "--slots": request.slots,
-        "--time-limit": request.time_limit,
-        "--memory-limit": request.memory_limit,
+        "--time-limit": request.time_limit and typed_seconds(request.time_limit),
+        "--memory-limit": request.memory_limit and typed_bytes(request.memory_limit),
     }
     for option, value in given.items():
         words += [] if value is None else [option, str(value)]

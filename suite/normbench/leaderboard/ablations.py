@@ -156,7 +156,7 @@ def _ablation(
         ),
         rows=tuple(cells.values()),
         beside=tuple(row for row in rows if row.scores and row.row not in shown),
-        head=(*not_verified, *unequal_tuning(list(cells.values()))),
+        head=(*not_verified, *unequal_tuning(list(cells.values()), wanted.settings)),
     )
 
 

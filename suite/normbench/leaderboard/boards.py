@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
+from normbench.comparable import comparable
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.grouping import (
     Wanted,
     comparable_rows,
     narrowed,
+    recent,
     references_of,
     tables_of,
 )
@@ -22,6 +24,7 @@ from normbench.leaderboard.reference_notes import notes_about_looks, notes_about
 from normbench.leaderboard.references import Reference
 from normbench.leaderboard.settings_shown import unequal_tuning
 from normbench.leaderboard.stage_notes import notes_about_stages
+from normbench.leaderboard.suites import left_suite
 from normbench.leaderboard.values import COSTS, metric_named, values_of
 from normbench.plugins import Catalogue
 
@@ -59,7 +62,7 @@ def _board(
     base = reference.row.row if reference.row else ""
     bound = {row.bound_to for row in members if row.row in kept}
     shown = {*kept, *bound, base}
-    chosen = [row for row in members if row.row in shown]
+    chosen = [row for row in recent(members, wanted) if row.row in shown]
     own = chosen[0].metric
     metric = metric_named(wanted.metric, own)
     values = values_of(chosen, metric, reader)
@@ -88,4 +91,20 @@ def _board(
         *notes_about_looks(board),
         *below,
     )
-    return replace(board, notes=notes, head=(*head, *unequal_tuning(chosen)))
+    left = _left(reader, members[0], wanted)
+    return replace(
+        board, notes=notes, head=(*head, *left, *unequal_tuning(chosen, wanted.settings))
+    )
+
+
+def _left(reader: Reader, member: ReadRow, wanted: Wanted) -> list[str]:
+    """Return what to say of rows that left the suite and are comparable with its *member*."""
+    if wanted.suite is None:
+        return []
+    shown = (row for row in reader.rows() if row.shown)
+    table = _table(member)
+    return list(left_suite((row for row in shown if _table(row) == table), wanted.suite))
+
+
+def _table(row: ReadRow) -> str:
+    return row.table or comparable(row.identity)

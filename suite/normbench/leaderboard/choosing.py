@@ -31,11 +31,20 @@ def _setting_words(origin: str) -> tuple[str, ...]:
 
 
 def choose(
-    rows: Sequence[ReadRow], wanted: Mapping[str, Sequence[str]], catalogue: Catalogue
+    rows: Sequence[ReadRow],
+    wanted: Mapping[str, Sequence[str]],
+    catalogue: Catalogue,
+    among: str = "in this store",
 ) -> list[ReadRow]:
     """Return the rows whose names are among those *wanted*; no names mean all.
 
     A problem that is another one at a norm of its own, such as ``X_bn``, stands for that one.
+
+    Args:
+        rows: The rows to choose from.
+        wanted: Names by what they are names of.
+        catalogue: Knows the problems.
+        among: What *rows* are, in words, for the error.
 
     Raises:
         UsageError: If no row has one of the names.
@@ -48,9 +57,16 @@ def choose(
         known = {word for row in chosen for word in _NAMES[name](row)}
         for value in meant:
             if value not in known:
-                raise unknown_name(f"{name} in this store", value, known)
+                raise unknown_name(f"{name} {among}", value, known)
         chosen = [row for row in chosen if set(meant) & set(_NAMES[name](row))]
     return chosen
+
+
+def of_settings(rows: Iterable[ReadRow], settings: Sequence[str]) -> list[ReadRow]:
+    """Return the rows whose settings were found in one of these ways; no names mean all."""
+    return [
+        row for row in rows if not settings or {*settings} & {*_setting_words(row.setting_origin)}
+    ]
 
 
 def base_problem(name: str, catalogue: Catalogue) -> str:

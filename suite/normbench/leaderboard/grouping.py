@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from normbench.comparable import comparable, titles
 from normbench.errors import UsageError
 from normbench.leaderboard.board import Terms
-from normbench.leaderboard.choosing import choose
+from normbench.leaderboard.choosing import choose, of_settings
 from normbench.leaderboard.reading import Reader, ReadRow
 from normbench.leaderboard.references import Reference, declared_reference, post_hoc_reference
-from normbench.leaderboard.suites import SuiteRows
+from normbench.leaderboard.suites import SuiteRows, left_suite
 from normbench.plugins import Catalogue
 from normbench.settings_now import has_settings, origin_now
 
@@ -62,20 +63,34 @@ def chosen_rows(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> list[Re
 def comparable_rows(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> list[ReadRow]:
     """Return the rows of the problems and protocols wanted, whatever their norms and optimizers.
 
-    Rows of trials are among them, without runs: they are counted, never compared.
+    Rows of trials are among them, without runs: they are counted, never compared. So are rows whose
+    results are all older than was asked for, so that a date chooses no reference.
 
     Raises:
-        UsageError: If there are none; with what there is.
+        UsageError: If there are none, or none since the date; with what there is.
     """
     filters = {"problem": wanted.problems, "protocol": wanted.protocols}
     everything = _of_suite(reader.rows(), reader.place, wanted.suite)
-    chosen = as_known_now(choose(everything, filters, catalogue), catalogue)
-    rows = _since(chosen, reader, wanted.since)
+    rows = as_known_now(choose(everything, filters, catalogue, _among(wanted)), catalogue)
     if not any(row.runs for row in rows):
         raise UsageError(
             f"{reader.place} holds no runs to compare. Train some: normbench run PROBLEM OPTIMIZER"
         )
-    return rows
+    if wanted.since is None:
+        return rows
+    dated = _dated(rows, reader, wanted.since)
+    if not recent(dated, wanted):
+        raise UsageError(
+            f"{reader.place} has no results since {_day(wanted.since)} to compare. Give --since an "
+            "earlier date, or leave it out."
+        )
+    return dated
+
+
+def _among(wanted: Wanted) -> str:
+    if wanted.suite is None:
+        return "in this store"
+    return f"among the rows of suite {wanted.suite.title}"
 
 
 def as_known_now(rows: Sequence[ReadRow], catalogue: Catalogue) -> list[ReadRow]:
@@ -99,44 +114,78 @@ def _of_suite(rows: Sequence[ReadRow], place: str, suite: SuiteRows | None) -> S
         return rows
     found = [row for row in rows if row.row in suite.rows]
     if not found:
+        left = "".join(f" {sentence}" for sentence in left_suite(rows, suite))
         raise UsageError(
             f"{place} has none of the {len(suite.rows)} rows of suite {suite.title}. Train them: "
             f"{suite.training}. Rows that were trained with other words are others: give the words "
-            "of the suite run, such as protocol.epochs=1, here, too."
+            f"of the suite run, such as protocol.epochs=1, here, too.{left}"
         )
     return found
+
+
+def recent(rows: Sequence[ReadRow], wanted: Wanted) -> list[ReadRow]:
+    """Return the rows with results since the date wanted; all of them if there is none."""
+    return [row for row in rows if wanted.since is None or row.scores]
 
 
 def narrowed(rows: Sequence[ReadRow], catalogue: Catalogue, wanted: Wanted) -> list[ReadRow]:
     """Return the rows of the norms, optimizers and settings wanted, those of trials left out.
 
+    Rows without results since the date wanted are left out, too.
+
     Raises:
         UsageError: If there are none; with what there is.
     """
-    run = [row for row in rows if row.runs and (not wanted.rows or row.row in wanted.rows)]
+    there = recent(rows, wanted)
+    run = [row for row in there if row.runs and (not wanted.rows or row.row in wanted.rows)]
     own = {"norm": wanted.norms, "optimizer": wanted.optimizers, "setting": wanted.settings}
-    return choose(run, own, catalogue)
+    return choose(run, own, catalogue, _among(wanted))
 
 
 def references_of(tables: Tables, catalogue: Catalogue, wanted: Wanted) -> dict[str, Reference]:
-    """Return the reference of each table; one asked for must be found in at least one of them."""
+    """Return the reference of each table; one asked for must be found in at least one of them.
+
+    Where settings were asked for it is chosen among their rows, by the same rule. A date has no
+    part in the choice: one without results since then is none, and no other takes its place.
+    """
     declared = {
-        key: declared_reference(rows, catalogue, wanted.problems, wanted.suite)
+        key: declared_reference(
+            of_settings(rows, wanted.settings) or rows, catalogue, wanted.problems, wanted.suite
+        )
         for key, rows in tables.items()
     }
-    if wanted.reference is None:
-        return declared
+    chosen = declared if wanted.reference is None else _asked_for(tables, declared, wanted)
+    return {key: _since(found, wanted.since) for key, found in chosen.items()}
+
+
+def _since(found: Reference, since: float | None) -> Reference:
+    """Return no reference where the one *found* has results, but none since then."""
+    if since is None or found.row is None or found.row.scores:
+        return found
+    words = f"{found.row.norm_label} with {found.row.optimizer}"
+    why = f"the reference, {words}, has no results since {_day(since)}"
+    return Reference(row=None, why=why, name=found.name)
+
+
+def _day(since: float) -> str:
+    return datetime.fromtimestamp(since).astimezone().isoformat(" ", "minutes")
+
+
+def _asked_for(
+    tables: Tables, declared: Mapping[str, Reference], wanted: Wanted
+) -> dict[str, Reference]:
+    asked = wanted.reference or ""
     found: dict[str, Reference] = {}
     missed: UsageError | None = None
     for key, rows in tables.items():
         try:
-            run = [row for row in rows if row.runs]
-            found[key] = post_hoc_reference(run, wanted.reference, declared[key])
+            run = [row for row in rows if row.runs or row.dated]
+            found[key] = post_hoc_reference(run, asked, declared[key])
         except UsageError as error:
             missed = error
     if missed is not None and not found:
         raise missed
-    nothing = Reference(row=None, why=f"no one row here is {wanted.reference!r}")
+    nothing = Reference(row=None, why=f"no one row here is {asked!r}")
     return {key: found.get(key, nothing) for key in tables}
 
 
@@ -153,28 +202,23 @@ def tables_of(rows: Sequence[ReadRow]) -> dict[str, list[ReadRow]]:
     return dict(sorted((named[key], members) for key, members in groups.items()))
 
 
-def _since(rows: Sequence[ReadRow], reader: Reader, since: float | None) -> list[ReadRow]:
-    """Return the rows with the runs that finished since then; rows without any are left out.
+def _dated(rows: Sequence[ReadRow], reader: Reader, since: float) -> list[ReadRow]:
+    """Return the rows with the runs that finished since then.
 
     Runs without a result stay, so that a date never makes an incomplete row look complete.
     """
-    if since is None:
-        return list(rows)
     names = [run.fingerprint for row in rows for run in row.runs.values() if run.score is not None]
-    recent = {
+    young = {
         name
         for name, result in reader.results(names).items()
         if result.get("finished_at", 0) >= since
     }
-    kept = (_without_old(row, recent) for row in rows)
-    return [row for row in kept if row.scores]
+    return [_without_old(row, young) for row in rows]
 
 
-def _without_old(row: ReadRow, recent: Collection[str]) -> ReadRow:
-    """Return *row* without the results that are not among the *recent* ones."""
+def _without_old(row: ReadRow, young: Collection[str]) -> ReadRow:
+    """Return *row* without the results that are not among the *young* ones."""
     runs = {
-        seed: run
-        for seed, run in row.runs.items()
-        if run.score is None or run.fingerprint in recent
+        seed: run for seed, run in row.runs.items() if run.score is None or run.fingerprint in young
     }
     return replace(row, runs=runs, dated=len(row.runs) - len(runs))

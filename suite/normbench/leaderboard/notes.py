@@ -44,7 +44,7 @@ def _about_choices(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
             f"--correction {board.terms.correction} does not bound the probability of a false "
             "`better`: verdicts are exploratory."
         )
-    hidden = sum(bool(row.runs) for row in members) - len(board.entries)
+    hidden = sum(bool(row.runs or row.dated) for row in members) - len(board.entries)
     if hidden:
         yield (
             f"Not shown: {counted(hidden, 'comparable row')}; p is corrected for those shown only."

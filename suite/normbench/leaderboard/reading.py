@@ -123,6 +123,11 @@ class ReadRow:
         return tuple(seed for seed, run in self.runs.items() if run.state not in SCORED)
 
     @property
+    def has_results(self) -> bool:
+        """Whether a run of it has a result, be it older than was asked for."""
+        return bool(self.scores or self.dated)
+
+    @property
     def plain(self) -> bool:
         """Whether norm and ablation are as they come."""
         return self.norm_label == self.norm

@@ -6,14 +6,16 @@ The rule, told before anything is looked at:
 2. Else it is the row that stages of the table's rows were first declared against, or that the first
    table with verdicts was compared with, whichever is older. So what is trained or tuned later
    takes no reference's place. Tables asked for by another name, such as a suite's or ``X_bn``
-   instead of ``X`` or of none, fix nothing here.
+   instead of ``X`` or of none, fix nothing here; nor do those of a date, of chosen settings, by
+   another metric or with another correction.
 3. Else it is the problem's default norm with ``momentum``, or with ``sgd`` where that has no
    results. Of a problem by two names, such as ``X`` and ``X_bn``, it is the default norm of the
    one asked for, else of ``X``, else of the other.
 4. Of the settings of that cell it is the one that is known now, else the published one, else the
    optimizer's defaults, else the only one.
 
-Scores play no part in it. Another row is taken where ``--reference`` asks for it; that may have
+Where settings were asked for, the rule is applied to rows of these. Neither scores nor ``--since``
+play a part in it. Another row is taken where ``--reference`` asks for it; that may have
 been chosen after looking, so verdicts are exploratory. A row with declared stages is compared with
 the row that they were declared against, in every table that has it.
 """
@@ -68,11 +70,11 @@ def declared_reference(
         suite: The suite that the table is of.
     """
     problem = rows[0].problem
-    name = f"suite {suite.title}" if suite is not None else _name(problem, catalogue, asked)
+    name = suite.shown_as if suite is not None else _name(problem, catalogue, asked)
     for row in rows:
-        if suite is not None and row.row in suite.references and row.scores:
+        if suite is not None and row.row in suite.references and row.has_results:
             return Reference(row=row, why=f"declared by suite {suite.title}", name=name)
-    norms = _default_norms(problem, catalogue, asked)
+    norms = default_norms(problem, catalogue, asked)
     by_rule = _by_rule(rows, norms)
     found = _fixed(rows, norms, name, by_rule)
     return replace(found, name=name, others=tuple(_others(rows, norms, found.row, by_rule.row)))
@@ -102,14 +104,14 @@ def _by_rule(rows: Sequence[ReadRow], norms: Sequence[str]) -> Reference:
 
 def _cell(rows: Sequence[ReadRow], norm: str, optimizer: str) -> list[ReadRow]:
     named = (row for row in rows if (row.norm, row.optimizer) == (norm, optimizer))
-    return [row for row in named if row.plain and row.scores]
+    return [row for row in named if row.plain and row.has_results]
 
 
 def _fixed(
     rows: Sequence[ReadRow], norms: Sequence[str], name: str, by_rule: Reference
 ) -> Reference:
     """Return the reference that was declared or shown first, else the one *by_rule*."""
-    there = {row.row: row for row in rows if row.scores}
+    there = {row.row: row for row in rows if row.has_results}
     events = sorted(each for each in _events(rows, name) if each[1] in there)
     for at, row, how in events:
         found = there[row]
@@ -176,7 +178,8 @@ def _named(problem: str, catalogue: Catalogue, asked: Sequence[str]) -> list[Pro
     return [other for other in described if other.name in asked and other.base == problem]
 
 
-def _default_norms(problem: str, catalogue: Catalogue, asked: Sequence[str]) -> list[str]:
+def default_norms(problem: str, catalogue: Catalogue, asked: Sequence[str] = ()) -> list[str]:
+    """Return the default norms of a problem by its names, that of the name *asked* for first."""
     if problem not in catalogue.names(Problem):
         return ["none"]
     described = [catalogue.get(Problem, name) for name in catalogue.names(Problem)]

@@ -80,8 +80,13 @@ def _word(row: ReadRow) -> str:
     return UNTUNED if kind == "default" else kind
 
 
-def unequal_tuning(rows: Sequence[ReadRow]) -> Iterator[str]:
-    """Yield that *rows* with results differ in how their settings were found, if they do."""
+def unequal_tuning(rows: Sequence[ReadRow], asked: Sequence[str] = ()) -> Iterator[str]:
+    """Yield that *rows* with results differ in how their settings were found, if they do.
+
+    Args:
+        rows: The rows.
+        asked: The kinds that ``--setting`` asked for, which is not advised again.
+    """
     kinds: dict[str, list[ReadRow]] = {}
     for row in rows:
         if row.scores:
@@ -90,9 +95,10 @@ def unequal_tuning(rows: Sequence[ReadRow]) -> Iterator[str]:
         return
     told = ", ".join(_counted(kind, members) for kind, members in sorted(kinds.items(), key=_few))
     words = " or ".join(f"--setting {_word(members[0])}" for members in kinds.values())
+    advice = "" if asked else f" To compare within one kind: {words}."
     yield (
         f"Rows differ in how their settings were found: {told}. Where one was tuned more than the "
-        f"other, a difference may be due to that. To compare within one kind: {words}."
+        f"other, a difference may be due to that.{advice}"
     )
 
 

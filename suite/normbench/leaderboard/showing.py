@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable
 
 from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.reading import ReadRow
 from normbench.leaderboard.verdicts import Verdict
 from normbench.store import RunStore, add_shown
 
@@ -15,26 +17,35 @@ _SAID = (
 )
 
 
-def note_shown(store: RunStore, boards: Iterable[Board]) -> bytes:
-    """Write down which rows of *boards* get their first verdict now, and against what.
+def note_shown(store: RunStore, boards: Iterable[Board], wanted: Wanted) -> bytes:
+    """Write down which rows of *boards* get their first verdict by its name now, and against what.
+
+    Tables of a date, of settings, by another metric or with another correction fix nothing for
+    later ones, and leave no line.
 
     Returns:
         What was added to the file of the store.
     """
-    added = []
+    added: list[bytes] = []
+    if wanted.since is not None or wanted.settings:
+        return b""
     for board in boards:
         reference, judged = board.reference, [e for e in board.entries if e.verdict in _SAID]
-        if reference.row is None or reference.post_hoc or not judged:
+        if reference.row is None or board.exploratory or not judged:
             continue
-        new = {entry.row.row: _pairs(entry) for entry in judged if not entry.row.shown}
+        # By each name that a table is asked for: a suite's rows may leave it later.
+        new = {e.row.row: _pairs(e) for e in judged if not _shown(e.row, reference.name)}
         rows = [reference.row, *(entry.row for entry in judged)]
-        known = any(each.name == reference.name for row in rows for each in row.shown)
-        if not known:
+        if not any(_shown(row, reference.name) for row in rows):
             new |= {reference.row.row: len(reference.row.scores)}
         if new:
             row = reference.row.row
             added.append(add_shown(store.root, time.time(), reference.name, row, new))
     return b"".join(added)
+
+
+def _shown(row: ReadRow, name: str) -> bool:
+    return any(each.name == name for each in row.shown)
 
 
 def _pairs(entry: Entry) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from normbench.quantities import counted
+
 if TYPE_CHECKING:
+    from normbench.leaderboard.reading import ReadRow
     from normbench.plugins import Catalogue
     from normbench.resolve import Request
 
@@ -37,6 +40,31 @@ class SuiteRows:
     def training(self) -> str:
         """The command that trains the rows."""
         return shlex.join(["normbench", "suite", "run", self.name, *self.words])
+
+    @property
+    def shown_as(self) -> str:
+        """What the store calls tables of it, see :class:`normbench.store.Shown`."""
+        return f"suite {self.title}"
+
+
+def left_suite(rows: Iterable[ReadRow], suite: SuiteRows) -> Iterator[str]:
+    """Yield that some of *rows* were shown in a table of the suite and are not among its rows now.
+
+    That is so once settings of its cells were tuned, since a suite trains what is known now.
+    """
+    named = ((row, [each for each in row.shown if each.name == suite.shown_as]) for row in rows)
+    left = [(row, tables[0]) for row, tables in named if tables and row.row not in suite.rows]
+    if not left:
+        return
+    first, table = left[0]
+    many = len(left) > 1
+    yield (
+        f"{counted(len(left), 'row')} that an earlier table of suite {suite.title} showed "
+        f"{'are' if many else 'is'} not among its rows now, since settings were tuned or the suite "
+        f"was changed. To see {'them' if many else 'it'} against the reference of that table: "
+        f"normbench leaderboard --problem {first.problem} --protocol {first.protocol} --reference "
+        f"{table.reference[:8]}"
+    )
 
 
 def suite_rows(name: str, catalogue: Catalogue, words: Sequence[str] = ()) -> SuiteRows:

@@ -115,8 +115,8 @@ def _not_one(name: str, boards: Sequence[Board], found: int) -> str:
     titles = "; ".join(board.title for board in boards)
     if not BOARD_FIGURES[name].over_problems:
         return (
-            f"{name} shows one table, and these runs are of {found}: {titles}. Choose one: "
-            f"normbench plot --figure {name} --problem {boards[0].problem}"
+            f"{name} shows one table, and these runs are of {found}: {titles}. Choose one by "
+            f"--problem {boards[0].problem}, or by --protocol; words of its own by --suite"
         )
     if found:
         return (

@@ -36,18 +36,25 @@ VERIFIED_FOLDER = "verified"
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _MAY_BE_THERE = {RUNS_FOLDER, LOCKS_FOLDER, "lost+found"}
+# What else lies in stores: a folder with only these, too, is one that has lost its file.
+_OF_STORES = _MAY_BE_THERE | {
+    *(TUNING_FOLDER, STAGES_FOLDER, VERIFIED_FOLDER, "settings", "launches", "index", "probes"),
+    *("shown.jsonl", "mlflow-artifacts", "mlflow.db", "mlflow.db-wal", "mlflow.db-shm"),
+}
 _OTHER = "Choose another folder with --store DIR or $NORMBENCH_STORE"
 
 
 def create_store(root: Path) -> None:
     """Make an empty store; the last step of it is the file that makes it one.
 
+    A store that has lost this file gets it again.
+
     Raises:
         StoreError: If *root* holds something else.
         OSError: If it cannot be written.
     """
     root.mkdir(parents=True, exist_ok=True)
-    if not is_vacant(root):
+    if not is_vacant(root) and (root / STORE_FILE).exists():
         return  # another process was faster
     (root / RUNS_FOLDER).mkdir(exist_ok=True)
     (root / LOCKS_FOLDER).mkdir(exist_ok=True)
@@ -73,7 +80,7 @@ def unmake_store(root: Path) -> None:
 def is_vacant(root: Path) -> bool:
     """Whether the folder *root* is empty, but for what a store that was not finished leaves.
 
-    False if it is a store.
+    False if it is a store, also one that has lost its file.
 
     Raises:
         NoStoreError: If *root* holds something else.
@@ -81,9 +88,10 @@ def is_vacant(root: Path) -> bool:
     """
     names = [name for name in list_names(root) if not is_temporary(name)]
     strange = sorted(set(names) - _MAY_BE_THERE)
-    if strange and STORE_FILE not in strange:
+    others = [name for name in strange if name not in _OF_STORES or RUNS_FOLDER not in names]
+    if others and STORE_FILE not in strange:
         raise NoStoreError(
-            f"{root} is neither empty nor a run store: it holds {strange[0]!r}. {_OTHER}."
+            f"{root} is neither empty nor a run store: it holds {others[0]!r}. {_OTHER}."
         )
     return not strange
 

@@ -18,6 +18,7 @@ from normbench.store.files import from_json, read_bytes, to_json
 
 SHOWN_FILE = "shown.jsonl"
 SCHEMA = 1
+_LATEST = 1e11
 
 
 class Shown(NamedTuple):
@@ -60,7 +61,9 @@ def add_shown(root: Path, at: float, name: str, reference: str, rows: Mapping[st
 
 
 def read_shown(root: Path) -> dict[str, tuple[Shown, ...]]:
-    """Return by which tables each row was shown, the oldest first; torn lines are left out.
+    """Return by which tables each row was shown, the oldest first.
+
+    Lines that are torn, or hold something else, are left out.
 
     Raises:
         StoreError: If the file cannot be read.
@@ -87,5 +90,17 @@ def _lines(data: bytes) -> Iterable[dict[str, Any]]:
             content = from_json(line)
         except ValueError:
             continue
-        if content.get("schema") == SCHEMA:
+        if content.get("schema") == SCHEMA and _whole(content):
             yield content
+
+
+def _whole(line: Mapping[str, Any]) -> bool:
+    """Whether a *line* has all that :func:`add_shown` writes."""
+    at, rows = line.get("at"), line.get("rows")
+    return (
+        isinstance(at, int | float)
+        and 0 <= at < _LATEST
+        and all(isinstance(line.get(name), str) for name in ("name", "reference"))
+        and isinstance(rows, dict)
+        and all(isinstance(pairs, int) for pairs in rows.values())
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from normbench.planning import plan
 from normbench.plugins import Catalogue
 from normbench.report import Row
 from normbench.specs import RunSpec
-from normbench.store import RunStore, store_path
+from normbench.store import RunState, RunStore, store_path
 from normbench.tuning.choice import Choice, choice_of
 from normbench.tuning.commands import cell_words, trial_words
 from normbench.tuning.edges import Edge
@@ -37,6 +37,7 @@ class TuningReport:
         evaluation: The evaluation seeds at the winner; None if they were left out.
         trained: Runs that ended with a result during the call.
         messages: Why runs of trials failed, in a sentence each.
+        outcomes: In which states the runs of trials are.
         going_on: How to go on, if the launcher was told not to wait for the runs; else empty.
     """
 
@@ -47,6 +48,7 @@ class TuningReport:
     evaluation: Report | None = None
     trained: int = 0
     messages: Sequence[str] = ()
+    outcomes: Collection[RunState] = ()
     going_on: str = ""
 
     @property
@@ -63,6 +65,11 @@ class TuningReport:
     def problem(self) -> str:
         """Why there is no winner, in a sentence; else empty."""
         return self.choice.problem
+
+    @property
+    def waits(self) -> bool:
+        """Whether trials have no result because nobody waited for them."""
+        return bool(self.going_on) and not self.study.complete
 
     @property
     def complete(self) -> bool:
@@ -194,6 +201,8 @@ class Conduct:
     def enqueue(self, drawn: Drawn) -> RunStore:
         """Record the study and add its runs to the store; none is trained.
 
+        Cancelled runs are readmitted.
+
         Raises:
             StoreError: If the store cannot be written.
         """
@@ -201,7 +210,7 @@ class Conduct:
         default, *trials = drawn.trials
         write_drawn(store, self.plan, trials, default)
         for spec in drawn.runs:
-            store.add(spec)
+            store.add(spec).readmit()
         return store
 
     def run(self) -> TuningReport:
@@ -215,7 +224,7 @@ class Conduct:
             trained += last.trained
             if drawn.complete or last.going_on:
                 return self._closed(store, drawn, last, trained)
-            _refuse_unfinished(self._recorded(), _messages(last.rows, drawn))
+            _refuse_unfinished(self._recorded(), last.rows, drawn)
 
     def _closed(self, store: RunStore, drawn: Drawn, last: Report, trained: int) -> TuningReport:
         """Choose the winner of the trained trials and carry on with it."""
@@ -223,7 +232,12 @@ class Conduct:
         if report.winner is None or not self._tuning.evaluate:
             return report
         evaluation = self._evaluate(store, report.winner, drawn.specs[report.winner.number][0])
-        return replace(report, evaluation=evaluation, trained=trained + evaluation.trained)
+        return replace(
+            report,
+            evaluation=evaluation,
+            trained=trained + evaluation.trained,
+            going_on=report.going_on or evaluation.going_on,
+        )
 
     def close(self, drawn: Drawn, last: Report) -> TuningReport:
         """Choose the winner of the trained trials and keep it as the known setting.
@@ -249,6 +263,7 @@ class Conduct:
             study=study,
             store=store.root,
             messages=_messages(last.rows, drawn),
+            outcomes=_outcomes(last.rows, drawn),
             going_on=last.going_on,
             choice=choice,
             kept=kept,
@@ -273,14 +288,33 @@ class Conduct:
         return self._specs_of(request, catalogue)
 
 
-def _refuse_unfinished(trials: Sequence[Trial], messages: Sequence[str]) -> None:
+class UnfinishedTrialError(NormbenchError):
+    """A trial has no result, and the next one cannot be drawn without.
+
+    Attributes:
+        outcomes: In which states the runs of trials are.
+    """
+
+    def __init__(self, message: str, outcomes: Collection[RunState]) -> None:
+        super().__init__(message)
+        self.outcomes = outcomes
+
+
+def _refuse_unfinished(trials: Sequence[Trial], rows: Sequence[Row], drawn: Drawn) -> None:
     missing = [str(trial.number) for trial in trials if not trial.complete]
     if missing:
-        why = "".join(f"\n{message}" for message in messages)
-        raise NormbenchError(
+        why = "".join(f"\n{message}" for message in _messages(rows, drawn))
+        raise UnfinishedTrialError(
             f"trial {', '.join(missing)} has no result, and the next one depends on it. Tune again "
-            f"to train it once more.{why}"
+            f"to train it once more.{why}",
+            _outcomes(rows, drawn),
         )
+
+
+def _outcomes(rows: Sequence[Row], drawn: Drawn) -> set[RunState]:
+    """Return in which states the runs of trials are; other studies may be among the *rows*."""
+    own = {specs[0].row for specs in drawn.specs.values()}
+    return {state for row in rows if row.spec.row in own for state in row.outcomes}
 
 
 def _messages(rows: Sequence[Row], drawn: Drawn) -> list[str]:

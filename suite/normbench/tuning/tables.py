@@ -84,9 +84,9 @@ def closing(study: Study) -> list[str]:
 def report_lines(report: TuningReport) -> list[str]:
     """Return what is said of a report below its table of trials."""
     lines = closing(report.study)
-    if report.going_on:
+    if report.going_on and report.evaluation is None:
         lines.append(report.going_on)
-    if report.problem:
+    if report.problem and not report.waits:
         lines.append(f"No winner: {report.problem}")
     if report.winner is not None:
         values = " ".join(f"{word}={typed(value)}" for word, value in report.winner.values.items())
@@ -109,6 +109,7 @@ def report_as_text(report: TuningReport) -> str:
     parts = [headline(study), table, *report_lines(report), *place_lines(report)]
     if report.evaluation is not None:
         parts += ["", rows_as_text(report.evaluation.rows)]
+        parts += [report.going_on] if report.going_on else []
     return "\n".join(parts)
 
 

@@ -187,7 +187,12 @@ class Together:
         evaluation = self._evaluate(reports)
         if evaluation is None:
             return found
-        return replace(found, evaluation=evaluation, trained=trained + evaluation.trained)
+        return replace(
+            found,
+            evaluation=evaluation,
+            trained=trained + evaluation.trained,
+            going_on=evaluation.going_on,
+        )
 
     def _tuned(self) -> tuple[dict[str, TuningReport], int, str]:
         """Return what became of each study, how many runs that took, and how to go on."""

@@ -1,7 +1,16 @@
 """The judgement of a test of a precision, made of the results of its runs. Values only.
 
 Scores of each optimizer at each learning rate are divided by their standard deviation over seeds in
-the reference arm, which makes them comparable; then all pairs are judged together.
+the reference arm, which makes them comparable; then all pairs are judged together. An optimizer at
+one learning rate is a group. The margin holds for the mean over groups: no group has to be shown to
+lie within it by itself, since 12 pairs are too few for that. The 90 % interval of 12 pairs of
+independent arms reaches 1.8 sqrt(2 / 12) = 0.7 standard deviations to either side, more than the
+margin, so that even equal arms would hardly ever pass.
+
+A mean hides differences of opposite sign. So there is no pass where a group's interval lies wholly
+beyond the margin, nor where the difference depends on the group (analysis of variance at the 5 %
+level), unless each group is shown to lie within the margin after all. This finds large differences
+between groups, and does not show that there are no small ones.
 """
 
 from __future__ import annotations
@@ -9,13 +18,16 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
 
+import numpy as np
+
 from normbench.descriptions import Metric
 from normbench.quantities import counted
-from normbench.verification.equivalence import EquivalenceTest, equivalence_test
+from normbench.verification.equivalence import ALPHA, EquivalenceTest, equivalence_test
+from normbench.verification.heterogeneity import same_mean_p
 
 MARGIN = 0.5
 _ROUNDING = 1e-12
@@ -85,6 +97,8 @@ class Finding:
         correlation: Of the two arms over seeds, within groups; None if it cannot be computed.
         left_out: Groups that could not be judged, as ``OPTIMIZER lr=RATE``.
         identical: Whether every pair has equal values.
+        groups: The same test of each group by itself, by its label.
+        groups_p: The p that the difference is the same in each group; None for one group.
     """
 
     metric: str
@@ -92,6 +106,14 @@ class Finding:
     correlation: float | None
     left_out: Sequence[str] = ()
     identical: bool = False
+    groups: Mapping[str, EquivalenceTest] = field(default_factory=dict)
+    groups_p: float | None = None
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the difference depends on the group, and may exceed the margin in one."""
+        depends = self.groups_p is not None and self.groups_p < ALPHA
+        return depends and not all(test.equivalent for test in self.groups.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +164,7 @@ def _word(
     pairs: Sequence[Pair],
 ) -> tuple[Word, list[str]]:
     beyond = [
-        f"{finding.metric} differs by more than the margin"
+        f"{finding.metric} differs on average by more than the margin"
         for finding in findings
         if finding.test is not None and finding.test.different
     ]
@@ -159,8 +181,29 @@ def _unshown(findings: Sequence[Finding]) -> Iterator[str]:
             continue
         if not finding.test.equivalent:
             yield f"{finding.metric} is not shown to lie within the margin"
+        yield from _uneven(finding)
         if finding.left_out:
             yield f"{finding.metric} does not vary over seeds for {', '.join(finding.left_out)}"
+
+
+def _uneven(finding: Finding) -> Iterator[str]:
+    """Yield what the mean over groups hides, told by the group that differs most."""
+    beyond = {label: test for label, test in finding.groups.items() if test.different}
+    told = beyond or finding.groups
+    label, most = max(told.items(), key=lambda item: abs(item[1].difference))
+    if beyond:
+        low, high = most.interval
+        yield (
+            f"{finding.metric} differs by more than the margin in "
+            f"{len(beyond)} of {counted(len(finding.groups), 'group')}, most for {label}: by "
+            f"{most.difference:+.2f} standard deviations (90 % interval {low:+.2f} to {high:+.2f})"
+        )
+    elif finding.uneven:
+        yield (
+            f"the difference of {finding.metric} depends on optimizer and learning rate "
+            f"(p = {finding.groups_p:.2g}), and is largest for {label}: "
+            f"{most.difference:+.2f} standard deviations"
+        )
 
 
 def _moved(best: Mapping[str, tuple[float | None, float | None]]) -> Iterator[str]:
@@ -180,7 +223,8 @@ def _diverged(pairs: Sequence[Pair]) -> Iterator[str]:
 
 def _finding(pairs: Sequence[Pair], metric: str) -> Finding:
     standardised = {_label(pair): pair.standardised(metric) for pair in pairs if pair.whole}
-    judged = [values for values in standardised.values() if values is not None]
+    groups = {label: values for label, values in standardised.items() if values is not None}
+    judged = list(groups.values())
     new = list(chain.from_iterable(values for values, _ in judged))
     base = list(chain.from_iterable(values for _, values in judged))
     return Finding(
@@ -189,6 +233,10 @@ def _finding(pairs: Sequence[Pair], metric: str) -> Finding:
         correlation=_correlation(judged),
         left_out=[label for label, values in standardised.items() if values is None],
         identical=bool(judged) and new == base,
+        groups={label: equivalence_test(*arms, margin=MARGIN) for label, arms in groups.items()},
+        groups_p=same_mean_p(
+            [np.subtract(*arms) for arms in judged], max(map(abs, (*new, *base)), default=0.0)
+        ),
     )
 
 

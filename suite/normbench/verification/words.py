@@ -10,7 +10,7 @@ from normbench.tables import score
 from normbench.verification.judging import MARGIN, Arm, Judgement, Pair, Word
 from normbench.verification.plan import OPTIMIZERS, RATES, SEEDS, Plan
 
-FOUND = ("metric", "pairs", "difference", "90 % interval", "p", "correlation")
+FOUND = ("metric", "pairs", "difference", "90 % interval", "p", "correlation", "p of equal groups")
 FULL = f"{len(OPTIMIZERS)} optimizers, {RATES} learning rates each, {SEEDS} seeds each"
 
 
@@ -39,7 +39,7 @@ def found_rows(judgement: Judgement) -> list[list[str]]:
     for finding in judgement.findings:
         test = finding.test
         if test is None:
-            rows.append([finding.metric, "0", "", "", "", ""])
+            rows.append([finding.metric, "0", "", "", "", "", ""])
             continue
         low, high = test.interval
         rows.append(
@@ -50,6 +50,7 @@ def found_rows(judgement: Judgement) -> list[list[str]]:
                 f"{low:+.3f} to {high:+.3f} sd",
                 f"{test.p:.2g}",
                 "" if finding.correlation is None else f"{finding.correlation:.2f}",
+                "" if finding.groups_p is None else f"{finding.groups_p:.2g}",
             ]
         )
     return rows
@@ -67,8 +68,9 @@ def sentence(test: Plan, judgement: Judgement) -> str:
     runs = counted(sum(len(group.arms[test.precision]) for group in test.groups), "run")
     said = {
         Word.EQUIVALENT: f"{what} are equivalent over {runs} an arm: differences of test score and "
-        f"loss lie within {MARGIN} standard deviations of what the seed changes, and the best "
-        "learning rate of each optimizer is the same.",
+        f"loss, on average over optimizers and learning rates, lie within {MARGIN} standard "
+        "deviations of what the seed changes, nothing shows that one optimizer at one rate exceeds "
+        "that, and the best learning rate of each optimizer is the same.",
         Word.DIFFERENT: f"{what} are different over {runs} an arm: {_joined(judgement)}.",
         Word.NO_EVIDENCE: f"It is not shown that {what} are equivalent over {runs} an arm: "
         f"{_joined(judgement)}.",

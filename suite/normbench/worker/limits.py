@@ -61,7 +61,7 @@ class TimeLimit:
         if self.ends is not None and time.monotonic() > self.ends:
             raise TimeLimitError(
                 f"the run took longer than its limit of {duration(self._seconds or 0.0)}, in which "
-                f"loading its data counts. {_goes_on(checkpoint)} with a longer one: --time-limit"
+                f"loading its data counts. {_goes_on(checkpoint)}; give it a longer --time-limit."
             )
 
 

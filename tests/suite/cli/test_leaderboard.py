@@ -146,7 +146,7 @@ def test_filters_choose_rows(invoke, root, words, count):
     [
         (("--norm", "batchnorm"), "Did you mean 'batch_norm'"),
         (("--since", "yesterday"), "is no date: expected the form"),
-        (("--since", "2030-01-01"), "holds no runs to compare"),
+        (("--since", "2030-01-01"), "has no results since 2030-01-01 00:00"),
         (("--reference", "sgd"), "names 2 rows: expected one"),
         (("--metric", "tset_accuracy"), "unknown metric"),
         (("--stages", "10,5"), "expected growing numbers of seeds"),

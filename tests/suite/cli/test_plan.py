@@ -111,6 +111,8 @@ def test_cells_that_cannot_be_trained_do_not_stop_a_plan(suite_file, invoke, tmp
     found = invoke("plan", file, "--no-probe", "--data-dir", tmp_path / "data")
 
     assert 1 == found.exit_code
+    unmade = invoke("plan", "cifar10_3c3d", "sgd", "--no-probe", "--data-dir", tmp_path / "data")
+    assert 1 == unmade.exit_code
     assert "normbench prepare cifar10" in found.stdout
     assert "problem.batch_size=5000 is larger than the training part" in found.stdout
     assert "Runs: 20, 20 left" in found.stdout

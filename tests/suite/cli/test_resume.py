@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from normbench.api import Launching, launch
 
 
@@ -89,7 +91,26 @@ def test_a_store_with_nothing_but_cancelled_runs_says_so(invoke, filler):
     done = invoke("resume", "--store", filler.root, "--no-track")
 
     assert 0 == done.exit_code
-    assert "1 is cancelled; readmit it by name: normbench resume RUN" in done.stdout
+    again = f"normbench resume RUN --store {filler.root}"
+    assert f"1 is cancelled; readmit it by name: {again}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--launcher-option", "x=1"), "the local launcher has no options of its own"),
+        (("--engine", "graph"), "--engine graph: a CUDA graph needs an NVIDIA GPU"),
+    ],
+)
+def test_a_launch_that_cannot_be_is_refused_as_by_run(invoke, filler, words, message):
+    """Before anything is written: a cancelled run that was named stays cancelled."""
+    run = filler.pending()[0]
+    run.cancel()
+    given = ("--store", filler.root, "--device", "cpu", "--no-track")
+    done = invoke("resume", run.fingerprint, *given, *words)
+
+    assert (2, "cancelled") == (done.exit_code, run.state())
+    assert message in done.stderr
 
 
 def test_run_whose_data_are_missing_is_left_alone(invoke, filler, tmp_path):

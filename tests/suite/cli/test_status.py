@@ -12,6 +12,15 @@ import pytest
 from normbench.store import RunState, RunStore
 from normbench.tables import duration
 
+ONE_OFF = """
+from normbench import Optimizer, Parameter, hookimpl
+
+LR = (Parameter(name="lr", kind="float", default=0.1, summary="learning rate"),)
+
+@hookimpl
+def normbench_optimizers():
+    return [Optimizer(name="mine", summary="of a file", parameters=LR, factory="math:exp")]
+"""
 BAD = ("failed", "timed_out", "out_of_memory", "killed")
 
 
@@ -51,6 +60,32 @@ def test_each_bad_outcome_is_shown_by_its_word(invoke, filler):
     again = f"Try again with: normbench resume {row['row'][:8]} --store {filler.root}\n"
     assert again in done.stdout
     assert "need a longer --time-limit" in done.stdout
+
+
+def test_one_off_plugin_is_named_or_asked_for(invoke, filler, plugin_file):
+    """Without its file the command would know no such optimizer."""
+    file = plugin_file(ONE_OFF)
+    invoke(
+        "run",
+        "digits_cnn_bn",
+        "mine",
+        "--seeds",
+        1,
+        "--enqueue",
+        "--plugin",
+        file,
+        "--store",
+        filler.root,
+    )
+    for run in filler.store.runs():
+        filler.end(run, "failed")
+    given = ("status", "--store", filler.root)
+    with_it, without = (invoke(*given, *more).stdout for more in (("--plugin", file), ()))
+
+    assert f"--store {filler.root} --plugin {file}\n" in with_it
+    assert "Add the file of" not in with_it
+    words = "Add the file of optimizer mine, which no installed plugin has: --plugin FILE."
+    assert words in " ".join(without.split())
 
 
 def test_only_the_first_line_of_a_reason_is_shown(invoke, filler):

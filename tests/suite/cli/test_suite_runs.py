@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -85,6 +86,21 @@ def test_running_a_suite_readmits_it(suite_file, invoke, filler):
 
     assert "cancelled 3 runs\nReadmit them with: normbench suite run mine.yaml" in said
     assert {RunState.PENDING} == {run.state() for run in filler.pending(3)}
+
+
+def test_cancel_names_the_trials_that_stay(suite_file, invoke, filler):
+    """Trials that words asked for are no part of the suite; the printed command cancels them."""
+    store = ("--store", filler.root)
+    tune = ("suite", "tune", suite_file, "--trials", 2, "--only", "optimizer=sgd", "--enqueue")
+    invoke(*tune, *store)
+    filler.pending(3)
+    said = invoke("suite", "cancel", suite_file, *store).stdout
+    again = shlex.split(said.partition("Cancel them with: normbench ")[2])
+
+    assert "cancelled 3 runs\n" in said
+    assert "3 runs of trials of these cells" in said
+    assert "cancelled 3 runs\n" == invoke(*again).stdout
+    assert "Cancel them with" not in invoke("suite", "cancel", suite_file, *store).stdout
 
 
 def test_cancel_without_a_store_is_refused(suite_file, invoke):

@@ -100,6 +100,73 @@ def test_unfinished_trials_are_named(tuned, monkeypatch):
     assert "made to be failed" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["tune", "tpe", "suite"])
+def test_trials_that_timed_out_name_the_command_that_goes_on(
+    command, invoke, filler, monkeypatch, tmp_path
+):
+    """With twice the limit that was typed, and once, whether or not seeds were trained."""
+    from normbench import api
+
+    def end(store, runs, *_others):
+        for run in runs:
+            filler.end(store.get(run), "timed_out")
+
+    monkeypatch.setattr(api, "_launch", end)
+    (tmp_path / "mine.yaml").write_text(
+        "{problem: digits_cnn_bn, optimizers: [sgd, {name: adam, lr: 1}], seeds: 1}", "utf-8"
+    )
+    tune = ("tune", *CELL)
+    suite = ("suite", "tune", str(tmp_path / "mine.yaml"), "--trials", "3")
+    words = {"tune": tune, "tpe": (*tune, "--method", "tpe", "--trials", "20"), "suite": suite}[
+        command
+    ]
+    given = ("--no-track", "--store", str(filler.root))
+    done = invoke(*words, "--time-limit", "2h", *given)
+    _, *said = done.stderr.split("Go on with twice the limit: normbench ")
+
+    assert 1 == done.exit_code
+    assert [[*words, "--time-limit", "4h", *given]] == [shlex.split(each) for each in said]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("command", ["tune", "suite"])
+def test_launcher_that_does_not_wait_is_no_failure(
+    command, ended, invoke, filler, monkeypatch, tmp_path
+):
+    """The exit code is 0 while trials, or seeds after them, go on, and nothing is called bad."""
+    from normbench import api
+
+    (tmp_path / "mine.yaml").write_text(
+        "{problem: digits_cnn_bn, optimizer: sgd, protocol: quick, seeds: 1}", "utf-8"
+    )
+    suite = ("suite", "tune", tmp_path / "mine.yaml", "--trials", "3")
+    words = (*(suite if command == "suite" else ("tune", *CELL)), "--store", filler.root)
+    monkeypatch.setattr(api, "_launch", lambda *_arguments: "see: squeue")
+    invoke(*words, "--enqueue")
+    for run in filler.store.runs() if ended else ():
+        filler.end(run, "finished")
+    done = invoke(*words, "--no-track")
+    said = done.stdout + done.stderr
+
+    assert 0 == done.exit_code, said
+    assert (1, not ended) == (said.count("see: squeue"), "Once the trials have ended" in said)
+    for failure in ("no result", "No winner", "Tune again", "Go on with twice"):
+        assert failure not in said
+
+
+def test_trials_are_readmitted_by_asking_for_them(invoke, filler, monkeypatch, tmp_path):
+    """Added to the store again, cancelled trials wait to be trained."""
+    monkeypatch.chdir(tmp_path)
+    text = "{problem: digits_cnn_bn, optimizer: sgd, protocol: quick, tune: {trials: 3}}"
+    (tmp_path / "mine.yaml").write_text(text, "utf-8")
+    for words in (("tune", *CELL), ("suite", "tune", "mine.yaml"), ("suite", "run", "mine.yaml")):
+        added = invoke(*words, "--enqueue", "--store", filler.root)
+        assert 0 == added.exit_code, added.stderr
+        assert ["pending"] * 4 == [run.state().value for run in filler.store.runs()], words
+        for run in filler.store.runs():
+            run.cancel()
+
+
 def test_interruption_says_how_to_go_on(invoke, monkeypatch, tmp_path):
     """The command that goes on is printed, and means the same study."""
     from normbench.tuning import conduct

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 
 from normbench import Metric, UsageError
+from normbench.comparable import comparable
 from normbench.leaderboard.board import Terms
 from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.choosing import find_row
 from normbench.leaderboard.comparison import duel
 from normbench.leaderboard.duels import in_words
 from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.precision_notes import about_precision
+from normbench.leaderboard.showing import note_shown
 from normbench.leaderboard.suites import SuiteRows
 from normbench.leaderboard.tested import what_was_tested
 from normbench.leaderboard.verdicts import Verdict
-from normbench.store import Declaration, Shown
+from normbench.staging.decision import Look
+from normbench.store import Declaration, RunStore, Shown, Verification, read_shown
 
 SEEDS = 6
 GOOD = (0.91, 0.93, 0.92, 0.94, 0.90, 0.92)
@@ -73,6 +77,10 @@ def test_order_is_by_mean_and_lower_is_better_for_losses(boards, make_row, reade
     found = duel(rows[1], rows[0], reader(rows), None, 0.05)
     assert board.entries[0].comparison == found.comparison
     assert " lower (better) on average" in in_words(found)
+    recorded = Look.at(board, board.entries[0], 5).record(board, rows[0].row)
+    low, high = recorded.interval
+    assert ("better", True) == (recorded.verdict, low < recorded.difference < high < 0)
+    assert pytest.approx(board.entries[0].comparison.p_adjusted[0]) == recorded.p < 0.05
 
 
 @pytest.mark.parametrize(
@@ -107,6 +115,8 @@ def test_reference_of_the_first_table_with_verdicts_stays(boards, make_row, aske
     seen = Shown(1e9, "".join(asked), first.row, 5)
     rows = [replace(row, shown=(seen,)) for row in (first, replace(other, runs=other.runs))]
     later = [make_row("none", "momentum", GOOD), make_row("batch_norm", "momentum", GOOD)]
+    newer = Shown(2e9, seen.name, later[0].row, 5)
+    later = [replace(row, shown=(newer,)) for row in later]
     before, (board,) = boards(*rows, problems=asked)[0], boards(*rows, *later, problems=asked)
     asked_for = boards(*rows, *later, problems=asked, reference=later[0].row[:8])[0]
 
@@ -217,6 +227,32 @@ def test_mixed_versions_and_precisions_stand_apart(boards, make_row):
     assert 3 == len(titles)
     assert any("protocol.version=2" in title for title in titles)
     assert any("protocol.precision=bf16" in title for title in titles)
+
+
+def test_a_precision_is_verified_by_a_test_of_the_same_table(make_row, reader):
+    """A passed test of other rules takes no label away, and none is told as tried here."""
+    row, other = (make_row(scores=GOOD, version=version, precision="bf16") for version in (1, 2))
+    passed = {"verdict": "equivalent", "small": False, "precision": "bf16", "against": "fp32"}
+    found = {}
+    for of in (row, other):
+        table = comparable(of.identity)
+        test = Verification(
+            **passed,
+            id="x",
+            table=table,
+            norm="none",
+            optimizers=(),
+            hardware={},
+            versions={},
+            content={},
+        )
+        source = reader([row])
+        source.verifications = lambda test=test: [test]
+        found[of.row] = about_precision([row], source)
+
+    assert ([], 1) == (found[row.row][0], len(found[row.row][1]))
+    assert found[other.row][0][0].startswith("Not verified")
+    assert "tested so far" not in found[other.row][0][0]
 
 
 def test_mixed_versions_and_precisions_are_not_compared(make_row, reader):
@@ -371,6 +407,25 @@ def test_a_suite_has_its_own_rows_and_reference(boards, make_row, scores, refere
     assert reference == board.reference.row.norm
 
 
+def test_rows_that_left_a_suite_are_said(boards, make_row):
+    """What an earlier table of it showed is counted, with the command for its reference."""
+    left = [make_row(norm, scores=GOOD) for norm in ("none", "batch_norm")]
+    left = [replace(row, shown=(Shown(1e9, "suite mine", left[0].row, 6),)) for row in left]
+    own = make_row(scores=GOOD, origin="known", setting={"lr": 0.3})
+    own = replace(own, shown=(Shown(2e9, "suite mine", own.row, 6),))
+    other = replace(make_row("group_norm"), shown=(Shown(1e9, "suite other", own.row, 6),))
+    suite = SuiteRows(name="mine", rows=frozenset({own.row}), references=frozenset())
+    (board,) = boards(own, *left, other, suite=suite)
+
+    assert "2 rows that an earlier table of suite mine showed are not among" in board.head[0]
+    assert f"--reference {left[0].row[:8]}" in board.head[0]
+    assert () == boards(own, make_row("group_norm", scores=GOOD), suite=suite)[0].head
+    with pytest.raises(UsageError, match=r"has none of the 1 rows .* 2 rows that an earlier table"):
+        boards(*left, suite=suite)
+    with pytest.raises(UsageError, match="setting among the rows of suite mine 'untuned'"):
+        boards(own, *left, suite=suite, settings=("untuned",))
+
+
 def test_filter_for_an_absent_name_says_what_there_is(boards, make_row):
     """The nearest name is offered, and an empty store says how to fill it."""
     with pytest.raises(UsageError, match="Did you mean 'batch_norm'"):
@@ -395,9 +450,70 @@ def test_since_leaves_out_what_finished_before(boards, make_row):
     board = boards(*rows, details=details, since=datetime.fromtimestamp(300, UTC).timestamp())[0]
 
     assert [5, 3] == [entry.n for entry in board.entries]
-    assert ["batch_norm"] == [
-        entry.row.norm for entry in boards(*rows, details=details, since=900.0)[0].entries
-    ]
+    (late,) = boards(*rows, details=details, since=900.0)
+    assert [("batch_norm", None)] == [(entry.row.norm, entry.verdict) for entry in late.entries]
+    assert "the reference, none with momentum, has no results since 1970-01-0" in notes(late)
+    assert "Not shown: 1 comparable row;" in notes(late)
+    asked = boards(*rows, details=details, since=900.0, reference="none")[0]
+    assert (None, late.reference.why) == (asked.reference.row, asked.reference.why)
+    with pytest.raises(UsageError, match=r"has no results since 2001-09-\d\d .* an earlier date"):
+        boards(*rows, details=details, since=1e9)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines"),
+    [
+        ({}, 1),
+        ({"since": 1.0}, 0),
+        ({"settings": ("default",)}, 0),
+        ({"metric": "test_loss"}, 0),
+        ({"terms": Terms(correction="bh")}, 0),
+        ({"reference": "batch_norm"}, 0),
+    ],
+)
+def test_only_the_table_as_it_comes_fixes_its_reference(boards, make_row, tmp_path, wanted, lines):
+    """What was asked for otherwise leaves no line, even where every seed differs by the same."""
+    rows = [make_row(scores=GOOD), make_row("batch_norm", scores=[v + 0.5 for v in GOOD])]
+    details = {
+        run.fingerprint: {
+            "finished_at": 5.0,
+            "train_seconds": 1.0,
+            "outcome": "finished",
+            "final": {"test": {"loss": run.score}},
+        }
+        for row in rows
+        for run in row.runs.values()
+    }
+    found = boards(*rows, details=details, **wanted)
+    store = RunStore.open(tmp_path / "store", create=True)
+
+    assert "deterministic" in verdicts(found[0]).values()
+    assert bool(lines) == bool(note_shown(store, found, Wanted(**wanted)))
+    assert (2 * lines) == len(read_shown(store.root))
+    old = [replace(row, shown=(Shown(1e9, "", rows[0].row, 6),)) for row in rows]
+    again = boards(*old, details=details, **wanted)
+    assert b"" == note_shown(store, again, Wanted(**wanted))
+    named = {"problems": ("digits_cnn",), **wanted}
+    by_name = note_shown(store, boards(*old, details=details, **named), Wanted(**named))
+    assert (2 * lines) == sum(by_name.count(row.row.encode() + b'":') for row in rows)
+
+
+@pytest.mark.parametrize("kind", ["known", "untuned"])
+def test_a_reference_is_of_the_setting_asked_for(boards, make_row, kind):
+    """By the same rule among rows of that kind, whatever another table was compared with."""
+    tuned = {"origin": "known", "setting": {"lr": 0.3}}
+    cells = [("none", "momentum"), ("batch_norm", "momentum")]
+    rows = [make_row(*cell, GOOD, **more) for cell in cells for more in ({}, tuned)]
+    seen = Shown(1e9, "", rows[0].row, 6)
+    rows = [replace(row, shown=(seen,)) for row in rows]
+    board = boards(*rows, settings=(kind,))[0]
+
+    assert rows[0].row == boards(*rows)[0].reference.row.row
+    assert rows[kind == "known"].row == board.reference.row.row
+    assert (2, ()) == (len(board.entries), board.head)
+    adam = make_row("group_norm", "adam", GOOD, origin="given", setting={"lr": 0.1})
+    found = boards(*rows, adam, settings=("given",))[0]
+    assert (None, "") == (found.reference.row, verdicts(found)["group_norm"])
 
 
 def test_declared_stages_are_tested_as_such(boards, make_row):

@@ -13,11 +13,15 @@ import pytest
 from normbench.errors import StoreError
 from normbench.store import (
     Declaration,
+    RecordedDecision,
     RunStore,
+    add_shown,
     declare,
     merge_store,
     read_declaration,
     read_declarations,
+    read_shown,
+    record_decision,
 )
 
 FORK = multiprocessing.get_context("fork")
@@ -48,6 +52,59 @@ def test_what_was_declared_is_read_again(tmp_path):
         read_declaration(store.root, "f" * 32),
     )
     assert {ROW: made} == read_declarations(store.root)
+
+
+def test_the_first_decision_stands(tmp_path):
+    """Whoever looks again is told what was decided; read again, it is that one still."""
+    store = store_at(tmp_path / "store")
+    first = RecordedDecision(
+        reference="f" * 32,
+        stage=5,
+        verdict="better",
+        p=0.01,
+        n=5,
+        difference=0.1,
+        interval=(0.05, 0.15),
+        family=(ROW,),
+        metric="test_accuracy",
+        alpha=0.05,
+        decided_at=12.5,
+    )
+    later = replace(first, stage=8, verdict="worse", decided_at=13.5)
+    declare(store.root, declaration())
+
+    assert [first, first] == [record_decision(store.root, ROW, d) for d in (first, later)]
+    assert first == read_declaration(store.root, ROW).decision
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"rows": None},
+        {"rows": [ROW]},
+        {"rows": {ROW: "5"}},
+        {"rows": {ROW: None}},
+        {"at": "today"},
+        {"at": 1e300},
+        {"at": None},
+        {"name": 3},
+        {"reference": None},
+    ],
+    ids=repr,
+)
+def test_lines_of_shown_tables_that_hold_something_else_are_left_out(tmp_path, broken):
+    """Lacking keys and wrong types cost that line alone, here and where stores are merged."""
+    stores = [store_at(tmp_path / name) for name in ("one", "other")]
+    file = stores[0].root / "shown.jsonl"
+    add_shown(stores[0].root, 12.5, "digits_cnn", ROW, {ROW: 5})
+    whole = json.loads(file.read_bytes())
+    for line in (whole | broken, {k: v for k, v in whole.items() if k not in broken}):
+        with file.open("a") as lines:
+            lines.write(f"\n{json.dumps(line)}")
+    merge_store(stores[0].root, stores[1])
+
+    assert {ROW: 1} == {row: len(tables) for row, tables in read_shown(stores[0].root).items()}
+    assert read_shown(stores[0].root) == read_shown(stores[1].root)
 
 
 def test_the_first_declaration_stands(tmp_path):

@@ -155,7 +155,11 @@ def test_a_store_is_opened_if_it_is_there(store, tmp_path):
 def test_making_a_store_again_keeps_it(store, make_spec):
     """Creating where there is a store opens it; one cut short is completed."""
     store.add(make_spec())
+    (store.root / "launches").mkdir()
+    (store.root / "mlflow.db").touch()
     (store.root / "store.json").unlink()
+    with pytest.raises(StoreError, match=r"store.json is missing.*normbench run PROBLEM"):
+        RunStore.open_if_there(store.root)
 
     again = RunStore.open(store.root, create=True)
 
