@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 import torch
@@ -76,7 +76,7 @@ class PlainRecorder:
 
     def beside(self) -> AbstractContextManager[None]:
         """See :class:`Recorder`."""
-        return _nothing()
+        return nullcontext()
 
     def capture(self, work: Work) -> Work:
         """See :class:`Recorder`."""
@@ -84,8 +84,3 @@ class PlainRecorder:
 
     def wait(self) -> None:
         """See :class:`Recorder`."""
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

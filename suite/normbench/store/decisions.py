@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import NewerStoreError, StoreError
-from normbench.store.files import explained, open_folder, read_json, to_json, write_once
+from normbench.errors import StoreError
+from normbench.store.files import explained, open_folder, read_versioned, to_json, write_once
 from normbench.store.layout import STAGES_FOLDER
 
 SCHEMA = 1
@@ -114,14 +114,9 @@ def read_decision(root: Path, row: str) -> RecordedDecision | None:
         StoreError: If it is damaged or cannot be read, or a newer normbench wrote it.
     """
     path = _path(root, row)
-    content = read_json(path)
+    content = read_versioned(path, SCHEMA)
     if content is None:
         return None
-    if isinstance(content.get("schema"), int) and content["schema"] > SCHEMA:
-        raise NewerStoreError(
-            f"{path} was written by normbench {content.get('written_by')} with schema "
-            f"{content['schema']}; this version reads up to {SCHEMA}. Upgrade normbench."
-        )
     try:
         return RecordedDecision.from_dict(content)
     except ValueError as error:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import NewerStoreError, StoreError
+from normbench.errors import StoreError
 from normbench.store.decisions import RecordedDecision, read_decision
-from normbench.store.files import explained, open_folder, read_json, to_json, write_once
+from normbench.store.files import explained, open_folder, read_versioned, to_json, write_once
 from normbench.store.layout import FINGERPRINT, STAGES_FOLDER, list_names
 
 SCHEMA = 1
@@ -120,14 +120,9 @@ def read_declaration(root: Path, row: str) -> Declaration | None:
         StoreError: If it is damaged or cannot be read, or a newer normbench wrote it.
     """
     path = _path(root, row)
-    content = read_json(path)
+    content = read_versioned(path, SCHEMA)
     if content is None:
         return None
-    if isinstance(content.get("schema"), int) and content["schema"] > SCHEMA:
-        raise NewerStoreError(
-            f"{path} was written by normbench {content.get('written_by')} with schema "
-            f"{content['schema']}; this version reads up to {SCHEMA}. Upgrade normbench."
-        )
     try:
         found = Declaration.from_dict(content)
     except ValueError as error:

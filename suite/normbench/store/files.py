@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from normbench.errors import StoreError
+from normbench.errors import NewerStoreError, StoreError
 
 TEMPORARY_SUFFIX = ".tmp"
 _READ_BYTES = 65536
@@ -104,6 +104,22 @@ def read_json(path: Path | str) -> dict[str, Any] | None:
             f"{path} is damaged ({error}). normbench writes files whole, so something else changed "
             "it. Restore it from a backup, or delete it to have it made again."
         ) from error
+
+
+def read_versioned(path: Path, schema: int) -> dict[str, Any] | None:
+    """Return the JSON object in *path*, written with *schema* or an older one; None if missing.
+
+    Raises:
+        StoreError: If it cannot be read or is damaged, or a newer normbench wrote it.
+    """
+    content = read_json(path)
+    written = None if content is None else content.get("schema")
+    if content is not None and isinstance(written, int) and written > schema:
+        raise NewerStoreError(
+            f"{path} was written by normbench {content.get('written_by')} with schema {written}; "
+            f"this version reads up to {schema}. Upgrade normbench."
+        )
+    return content
 
 
 def temporary_name(name: str) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import NewerStoreError, StoreError
-from normbench.store.files import explained, open_folder, read_json, to_json, write_whole
+from normbench.errors import StoreError
+from normbench.store.files import explained, open_folder, read_versioned, to_json, write_whole
 from normbench.store.layout import VERIFIED_FOLDER, list_names
 
 SCHEMA = 1
@@ -105,14 +105,9 @@ def precision_label(table: str, tests: Iterable[Verification]) -> str:
 
 
 def _read(path: Path) -> Verification | None:
-    content = read_json(path)
+    content = read_versioned(path, SCHEMA)
     if content is None:
         return None
-    if isinstance(content.get("schema"), int) and content["schema"] > SCHEMA:
-        raise NewerStoreError(
-            f"{path} was written by normbench {content.get('written_by')} with schema "
-            f"{content['schema']}; this version reads up to {SCHEMA}. Upgrade normbench."
-        )
     try:
         return Verification(
             **{name: str(content[name]) for name in ("id", "table", "precision", "against")},
