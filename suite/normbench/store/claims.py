@@ -34,7 +34,7 @@ from normbench.store.files import (
     remove_tree,
     sync_folder,
     to_json,
-    write_whole,
+    write_all,
 )
 from normbench.store.folders import (
     ENVIRONMENT_FILE,
@@ -134,8 +134,8 @@ def _prepare(
     try:
         path.mkdir()
         with _overtaken_if_gone(), open_folder(path) as folder:
-            write_whole(LEASE_FILE, to_json(lease.content()), folder=folder)
-            write_whole(ENVIRONMENT_FILE, to_json(environment), folder=folder)
+            files = {LEASE_FILE: lease.content(), ENVIRONMENT_FILE: environment}
+            write_all({name: to_json(each) for name, each in files.items()}, folder=folder)
             heartbeat = path / HEARTBEAT_FILE
             heartbeat.touch()
             now = heartbeat.stat().st_mtime

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from normbench.errors import NewerStoreError, StoreError
 
@@ -138,8 +138,20 @@ def write_whole(name: str, data: bytes, *, folder: int) -> None:
     Raises:
         OSError: If it cannot be written; then *name* is as it was.
     """
-    with _prepared(name, data, folder) as temporary:
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    write_all({name: data}, folder=folder)
+
+
+def write_all(files: Mapping[str, bytes], *, folder: int) -> None:
+    """Write *files* in the open directory *folder*, in order; each appears whole.
+
+    The disk is waited for once, which takes less time than one file after another.
+
+    Raises:
+        OSError: If one cannot be written; then it and those after it are as they were.
+    """
+    with _prepared(files, folder) as temporaries:
+        for name, temporary in temporaries.items():
+            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def write_once(name: str, data: bytes, *, folder: int) -> bool:
@@ -150,9 +162,9 @@ def write_once(name: str, data: bytes, *, folder: int) -> bool:
     Raises:
         OSError: If it cannot be written, or the file system has no hard links.
     """
-    with _prepared(name, data, folder) as temporary:
+    with _prepared({name: data}, folder) as temporaries:
         try:
-            os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.link(temporaries[name], name, src_dir_fd=folder, dst_dir_fd=folder)
         except FileExistsError:
             return False
     return True
@@ -188,20 +200,28 @@ def remove_tree(path: Path) -> None:
 
 
 @contextmanager
-def _prepared(name: str, data: bytes, folder: int) -> Iterator[str]:
-    """Give the name of a file that holds *data*; what the block leaves of it is removed."""
-    temporary = temporary_name(name)
+def _prepared(files: Mapping[str, bytes], folder: int) -> Iterator[dict[str, str]]:
+    """Give names of files that hold what *files* say; what the block leaves of them is removed."""
+    temporaries = {name: temporary_name(name) for name in files}
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        yield temporary
+        with contextlib.ExitStack() as opened:
+            streams = [opened.enter_context(_new(temporaries[name], folder)) for name in files]
+            for stream, data in zip(streams, files.values(), strict=True):
+                stream.write(data)
+                stream.flush()
+            for stream in streams:
+                os.fsync(stream.fileno())
+        yield temporaries
     finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=folder)
+        for temporary in temporaries.values():
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
     sync_folder(folder)
+
+
+def _new(name: str, folder: int) -> IO[bytes]:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    return os.fdopen(os.open(name, flags, 0o666, dir_fd=folder), "wb")
 
 
 def _content(path: str) -> bytes:

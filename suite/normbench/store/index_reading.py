@@ -1,20 +1,22 @@
 """How what the index keeps of one run is read from the run's files.
 
-What is kept holds as long as the *stamps* of the run do (:mod:`normbench.store.index_stamps`). Two
-things are not kept: whether a worker still stirs, which depends on the time, and what was read so
-soon after a change that another one might bear the same stamp.
+What is kept holds as long as the *stamps* of the run do (:mod:`normbench.store.index_stamps`). A
+worker whose heartbeat grew too old, or whose process is dead, stays so until it touches a file of
+its attempt; these are *watched*. Two things are not kept: that a worker stirs, which depends on the
+time, and what was read so soon after a change that another one might bear the same stamp.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from normbench.store.claims import is_held
 from normbench.store.files import read_json
 from normbench.store.folders import (
+    ATTEMPTS_FOLDER,
     CANCEL_FILE,
     OUTCOME_FILE,
     RESULT_FILE,
@@ -26,10 +28,10 @@ from normbench.store.folders import (
 from normbench.store.index_environments import environment_of
 from normbench.store.index_results import Outcome
 from normbench.store.index_shard import Kept
-from normbench.store.index_stamps import Stamps
+from normbench.store.index_stamps import Stamps, changed
 from normbench.store.indexed_run import IndexedRun
-from normbench.store.journal import last_point
-from normbench.store.leases import last_beat
+from normbench.store.journal import JOURNAL_FILE, last_point
+from normbench.store.leases import HEARTBEAT_FILE, Lease, last_beat
 from normbench.store.run import StoredRun
 from normbench.store.series import lacking
 from normbench.store.strikes import count_strikes
@@ -51,7 +53,7 @@ def index_run(run: StoredRun) -> IndexedRun:
 def read_run(run: IndexedRun, path: Path, now: Callable[[], float]) -> tuple[Kept, bool]:
     """Return *run* as the folder *path* tells, what that rests on, and whether it lasts.
 
-    What lasts holds until a stamp changes; the rest depends on the time.
+    What lasts holds until one of these changes; the rest depends on the time.
 
     Args:
         run: What its spec says; the rest is filled in.
@@ -64,19 +66,19 @@ def read_run(run: IndexedRun, path: Path, now: Callable[[], float]) -> tuple[Kep
     folder = str(path)
     for _ in range(_TRIES):
         stamps = Stamps.read(folder)
-        found, outcome, lasting = _read(run, path, stamps, now)
-        if found.done and not found.lacking:
-            return Kept(found, stamps._replace(attempts=0), outcome), True
+        found, lasting = _read(run, path, stamps, now)
+        if found.run.complete:
+            return found._replace(stamps=stamps._replace(attempts=0)), True
         # What a worker changed meanwhile may have been seen by halves.
         if stamps == Stamps.read(folder):
             break
         lasting = False
-    return Kept(found, stamps, outcome), lasting
+    return found, lasting
 
 
 def _read(
     run: IndexedRun, path: Path, stamps: Stamps, now: Callable[[], float]
-) -> tuple[IndexedRun, Outcome | None, bool]:
+) -> tuple[Kept, bool]:
     cancelled = os.path.lexists(f"{path}/{CANCEL_FILE}")
     result = read_json(f"{path}/{RESULT_FILE}")
     outcome = None
@@ -87,11 +89,13 @@ def _read(
         lacks = bool(stamps.series and lacking(path))
         run = _with_result(run, path, result)._replace(cancelled=cancelled, lacking=lacks)
         if not lacks:
-            return run, outcome, True
+            return Kept(run, stamps, outcome, {}), True
     attempts = list_attempts(path) if stamps.attempts else []
-    time = now() if attempts else 0.0
     # Looked at first: before a worker lets go, it has written how its attempt ended.
-    lasting = not any(_may_stir(attempt) for attempt in attempts)
+    stirring = [attempt for attempt in attempts if _may_stir(attempt)]
+    watched = {name: changed(f"{path}/{name}") for each in stirring for name in _touched(each)}
+    time = now() if attempts else 0.0
+    lasting = all(_is_silent(attempt, time) for attempt in stirring)
     if run.lacking:
         held = is_held(attempts, time)
     else:
@@ -100,12 +104,27 @@ def _read(
         if run.cancelled and not held:
             run = run._replace(state=RunState.CANCELLED)
     strikes = count_strikes(attempts, time)
-    return run._replace(held=held, strikes=strikes), outcome, lasting
+    return Kept(run._replace(held=held, strikes=strikes), stamps, outcome, watched), lasting
 
 
 def _may_stir(attempt: AttemptFolder) -> bool:
     """Whether a worker, even one that was set aside, may still change what the attempt tells."""
     return not attempt.tag and not attempt.ended() and last_beat(attempt.path) is not None
+
+
+def _is_silent(attempt: AttemptFolder, now: float) -> bool:
+    """Whether nothing but the worker of the *attempt* itself can make it stir again."""
+    if attempt.superseded:
+        return True
+    lease, beat = Lease.read(attempt.path), last_beat(attempt.path)
+    # One from the future will be fresh some day.
+    return lease.holder_is_dead() or (beat is not None and now - beat >= lease.lease_seconds)
+
+
+def _touched(attempt: AttemptFolder) -> Iterator[str]:
+    """Yield what a worker of the *attempt* cannot go on without changing."""
+    folder = f"{ATTEMPTS_FOLDER}/{attempt.path.name}"
+    yield from (folder, f"{folder}/{HEARTBEAT_FILE}", f"{folder}/{JOURNAL_FILE}")
 
 
 def _with_result(run: IndexedRun, path: Path, result: dict[str, Any]) -> IndexedRun:

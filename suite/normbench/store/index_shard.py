@@ -10,7 +10,7 @@ import hashlib
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from normbench.store import index_files
 from normbench.store.folders import RunState
 from normbench.store.index_results import Outcome, Outcomes, encode, loose, squeezed
-from normbench.store.index_stamps import Stamps
+from normbench.store.index_stamps import Stamps, changed
 from normbench.store.indexed_run import IndexedRun
 
 _STATES = {state.value: state for state in RunState}
@@ -35,11 +35,18 @@ class Kept(NamedTuple):
         run: What is known of it.
         stamps: What that rests on.
         outcome: What tables use of its result; None without one.
+        watched: Of attempts whose worker fell silent and might wake: when what it would touch last
+            changed, by path in the folder of the run.
     """
 
     run: IndexedRun
     stamps: Stamps
     outcome: Outcome | None
+    watched: Mapping[str, int]
+
+    def holds(self, folder: str) -> bool:
+        """Whether the run in *folder* is as it was."""
+        return self.stamps.hold(folder) and unchanged(folder, self.watched)
 
 
 class Shard:
@@ -51,6 +58,7 @@ class Shard:
         columns: What is known of each run, as JSON; empty if there are no runs.
         results: What is kept of their results but for the numbers, as JSON.
         numbers: The numbers of their results.
+        watched: See :class:`Kept`, by fingerprint, of those where there is something.
         digest: What tells this content from any other, whatever the stamps.
     """
 
@@ -61,9 +69,11 @@ class Shard:
         columns: bytes,
         results: bytes,
         numbers: bytes,
+        watched: Mapping[str, Mapping[str, int]],
         digest: str,
     ) -> None:
         self.names, self.stamps, self.digest = names, stamps, digest
+        self.watched = watched
         self._columns, self._results, self._numbers = columns, results, numbers
 
     @classmethod
@@ -76,20 +86,21 @@ class Shard:
         parts = (_encoded([each.run for each in ordered]), index_files.to_json(results), numbers)
         content = b"".join((*map(str.encode, names), *parts))
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-        return cls(names, stamps, *parts, digest)
+        watched = {each.run.fingerprint: each.watched for each in ordered if each.watched}
+        return cls(names, stamps, *parts, watched, digest)
 
     @classmethod
     def read(cls, folder: Path, digit: str) -> Shard:
         """Return what the index in *folder* has; an empty shard if it is missing or damaged."""
         try:
             head, parts = index_files.read_parts(index_files.shard_file(folder, digit))
-            packed, columns, results, numbers, *stamps = parts
+            packed, columns, results, numbers, watched, *stamps = parts
             joined = packed.hex()
             names = [joined[i : i + 32] for i in range(0, len(joined), 2 * _NAME_BYTES)]
             found = [index_files.numbers("q", data).tolist() for data in stamps]
             sound = {len(names)} == set(map(len, found)) and len(found) == len(Stamps._fields)
-            digest = str(head["digest"])
-            return cls(names, found, columns, results, numbers, digest) if sound else EMPTY
+            known = columns, results, numbers, json.loads(watched), str(head["digest"])
+            return cls(names, found, *known) if sound else EMPTY
         except (KeyError, OSError, TypeError, ValueError):
             return EMPTY
 
@@ -101,7 +112,8 @@ class Shard:
         """
         packed = bytes.fromhex("".join(self.names))
         stamps = [array("q", column).tobytes() for column in self.stamps]
-        parts = [packed, self._columns, self._results, self._numbers, *stamps]
+        watched = index_files.to_json(self.watched)
+        parts = [packed, self._columns, self._results, self._numbers, watched, *stamps]
         data = index_files.pack({"digest": self.digest}, parts)
         index_files.write_file(index_files.shard_file(folder, digit), data)
 
@@ -144,7 +156,8 @@ class Shard:
     def kept(self, place: int) -> Kept:
         """Return all that is kept of the run at a *place*."""
         stamps = Stamps(*(column[place] for column in self.stamps))
-        return Kept(self.runs[place], stamps, self.outcomes[place])
+        watched = self.watched.get(self.names[place], {})
+        return Kept(self.runs[place], stamps, self.outcomes[place], watched)
 
     @cached_property
     def _content(self) -> dict[str, Any]:
@@ -152,7 +165,12 @@ class Shard:
         return found
 
 
-EMPTY = Shard([], ([], [], []), b"", b"", b"", "")
+EMPTY = Shard([], ([], [], []), b"", b"", b"", {}, "")
+
+
+def unchanged(folder: str, watched: Mapping[str, int]) -> bool:
+    """Whether what is *watched* of the run in *folder* is as it was."""
+    return all(changed(f"{folder}/{path}") == stamp for path, stamp in watched.items())
 
 
 def _encoded(runs: Sequence[IndexedRun]) -> bytes:

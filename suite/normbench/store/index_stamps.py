@@ -39,10 +39,6 @@ class Stamps(NamedTuple):
             changed(run), changed(f"{run}/{ATTEMPTS_FOLDER}"), changed(f"{run}/{SERIES_FOLDER}")
         )
 
-    def settled(self, now: int) -> bool:
-        """Whether any change after *now* is sure to leave another stamp."""
-        return all(abs(now - stamp) > _TICK for stamp in self if stamp)
-
     def hold(self, run: str) -> bool:
         """Whether the run in the folder *run* bears them still."""
         return self.run == changed(run) and all(
@@ -53,8 +49,13 @@ class Stamps(NamedTuple):
         return (ATTEMPTS_FOLDER, self.attempts), (SERIES_FOLDER, self.series)
 
 
+def settled(stamps: Iterable[int], now: int) -> bool:
+    """Whether any change after *now* is sure to leave another stamp than these."""
+    return all(abs(now - stamp) > _TICK for stamp in stamps if stamp)
+
+
 def changed(path: str, folder: int | None = None) -> int:
-    """Return when the folder *path* last changed; 0 if it does not exist."""
+    """Return when the file or folder *path* last changed; 0 if it does not exist."""
     try:
         # Not when it was modified: copying sets that to a time long past.
         return os.stat(path, dir_fd=folder).st_ctime_ns

@@ -18,9 +18,9 @@ from normbench.store.files import explain, is_gone, open_folder
 from normbench.store.index import Index, Part
 from normbench.store.index_files import DIGITS, INDEX_FOLDER
 from normbench.store.index_reading import read_run
-from normbench.store.index_shard import Kept, Shard
+from normbench.store.index_shard import Kept, Shard, unchanged
 from normbench.store.index_specs import SeedlessSpecs, read_seedless
-from normbench.store.index_stamps import Stamps, outdated
+from normbench.store.index_stamps import outdated, settled
 from normbench.store.indexed_run import IndexedRun
 from normbench.store.layout import FINGERPRINT, RUNS_FOLDER, list_names, run_path
 from normbench.store.leases import FileClock
@@ -124,7 +124,7 @@ class Indexer:
     def _look_at_run(self, name: str, now: int | None) -> IndexedRun:
         path = run_path(self._root, name)
         found = self._few.get(name) or self._remembered(name)
-        if found is None or not found.lasting or not found.kept.stamps.hold(str(path)):
+        if found is None or not found.lasting or not found.kept.holds(str(path)):
             found = self._few[name] = self._read(path, now)
         return found.kept.run
 
@@ -159,6 +159,9 @@ class Indexer:
         for bucket in buckets:
             if bucket[:1] == digit:
                 self._compare(bucket, buckets[bucket], shard, found)
+        for name in shard.watched.keys() - found.gone - found.fresh:
+            if not unchanged(str(run_path(self._root, name)), shard.watched[name]):
+                found.fresh.add(name)
         return found
 
     def _compare(self, bucket: str, listed: Collection[str], shard: Shard, found: _Survey) -> None:
@@ -206,16 +209,16 @@ class Indexer:
         spec, seed = read_seedless(path)
         run = IndexedRun(path.name, self._specs.of(spec, path).row, spec.digest, seed)
         kept, lasting = read_run(run, path, self._clock.now)
-        lasting = lasting and self._is_settled(kept.stamps, now)
+        lasting = lasting and self._is_settled((*kept.stamps, *kept.watched.values()), now)
         if lasting:
             self._specs.need(spec.digest)
         return _Found(kept, lasting)
 
-    def _is_settled(self, stamps: Stamps, now: int | None) -> bool:
+    def _is_settled(self, stamps: Iterable[int], now: int | None) -> bool:
         if now is not None and max(stamps) > now:
             # It changed since the look began, or the clock was set back.
             now = self._clock.touched()
-        return now is not None and stamps.settled(now)
+        return now is not None and settled(stamps, now)
 
     def _save(self, now: int | None) -> None:
         """Write what others would else have to read again; where that is not possible, say so."""

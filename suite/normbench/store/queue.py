@@ -204,11 +204,22 @@ class Queue:
 
     def _find_more(self) -> bool:
         """Look for runs that were added meanwhile, unless the runs were named."""
-        if self._named:
+        if self._named or not self._has_more():
             return False
         self._fresh.extend(run for run in pending_in(self._store, None) if run not in self._seen)
         self._seen.update(self._fresh)
         return bool(self._fresh)
+
+    def _has_more(self) -> bool:
+        """Whether the index may know of runs to take that were not seen; few are looked at here."""
+        others = [run for run in self._store.runs() if run.fingerprint not in self._seen]
+        return len(others) > _SHORT_LIST or any(map(self._is_free, others))
+
+    def _is_free(self, run: StoredRun) -> bool:
+        try:
+            return self._look(run).standing not in (_Standing.OVER, _Standing.HELD)
+        except StoreError:
+            return False  # damaged: the index leaves it out as well
 
     def _look_at(self, fingerprint: str) -> tuple[StoredRun, _Look]:
         run = self._store.get(fingerprint)

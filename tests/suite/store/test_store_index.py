@@ -178,6 +178,39 @@ def test_a_running_run_is_looked_at_each_time(big, make_spec, silence):
     assert RunState.INTERRUPTED is big.index().runs[run.fingerprint].state
 
 
+def wake(attempt):
+    """Beat once, as a worker that was away does."""
+    os.utime("heartbeat", dir_fd=attempt._folder)
+
+
+@pytest.mark.parametrize(
+    ("touch", "seen"),
+    [
+        (wake, (RunState.RUNNING, 0)),
+        (lambda attempt: attempt._journal.append({"epoch": 4}), (RunState.INTERRUPTED, 4)),
+        (lambda attempt: os.unlink(attempt.path / "heartbeat"), (RunState.INTERRUPTED, 0)),
+    ],
+    ids=["beat", "journal", "let go"],
+)
+def test_a_silent_worker_is_believed_until_it_stirs(big, make_spec, silence, reads, touch, seen):
+    """A run that lost its worker is read once, and again when that worker touches a file."""
+    run = big.get(make_spec(5).fingerprint)
+    attempt = run.claim({})
+    silence(attempt)
+    tick(big)
+    assert RunState.INTERRUPTED is big.index().runs[run.fingerprint].state
+    reads.clear()
+    assert RunState.INTERRUPTED is states(big)[run.fingerprint]
+    assert not reads
+
+    touch(attempt)
+    known = RunStore.open(big.root).index().runs[run.fingerprint]
+
+    assert [run.path] == reads
+    assert seen == (known.state, known.epoch)
+    assert seen == (run.state(), known.epoch)
+
+
 def test_a_worker_that_was_set_aside_and_lets_go_takes_its_strike_with_it(big, make_spec, silence):
     """What happens in the folder of an attempt that was taken over is noticed."""
     run = big.get(make_spec(5).fingerprint)
