@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Iterator
+from itertools import islice
 
 import pytest
 
@@ -18,10 +19,41 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _NOT_OURS = ("PYTEST_", "KMP_", "TORCHINDUCTOR_", "TRITON_")
 
 
-def pytest_collection_finish() -> None:
-    """Take what modules hold out of garbage collection, which looks at all of it each time."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each process of pytest-xdist begin with its share of the modules with slow tests.
+
+    A process without work takes the last half of another's. Were slow tests there, what those of a
+    module share would be made in each process that gets some of them: in the end in all at once.
+    """
+    if (processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
+        items[:] = _dealt(items, processes)
+
+
+def _dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """Return *items* so that slow modules stand at the head of each process's first share."""
+    slow = {item.path: None for item in items if item.get_closest_marker("slow")}
+    others = (item for item in items if item.path not in slow)
+    dealt: list[pytest.Item] = []
+    for number in range(processes):
+        mine = list(slow)[number::processes]
+        share = [item for path in mine for item in items if item.path == path]
+        # As pytest-xdist does: an equal part of what is left.
+        size = (len(items) - len(dealt)) // (processes - number)
+        dealt += [*share, *islice(others, max(0, size - len(share)))]
+    return [*dealt, *others]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while modules are imported, and not at what they hold later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

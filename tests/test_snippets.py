@@ -24,9 +24,12 @@ _BLOCK = re.compile(
 )
 _SHORT = ("--seeds", "1", "--no-track", "protocol.epochs=1")
 
-# One process for all, as importing torch takes longer than most blocks.
+# One process for all, as importing torch takes longer than most blocks; and one core, for then
+# each of their launches starts one worker.
 _DRIVER = """
-import json, sys, traceback
+import json, os, random, sys, traceback
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {random.choice(sorted(os.sched_getaffinity(0)))})
 errors = {}
 for name, code in json.load(sys.stdin).items():
     try:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from normbench.cadence import asked_observers
-from normbench.data import data_folder
 from normbench.descriptions import Launcher, Observer
 from normbench.errors import UsageError
-from normbench.launchers.base import Launch, LaunchRequest, Slots
-from normbench.launchers.devices import devices
+from normbench.launchers.base import Launch, LaunchRequest, Pack, Slots
+from normbench.launchers.devices import check_pack, devices
 from normbench.overrides import parse_mask
+from normbench.places import data_folder
 from normbench.planning import check_resumable, plan
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.report import Row, rows_of
@@ -104,6 +104,7 @@ class Launching:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         slots: Runs trained at once on the processor or on each GPU; None for one on each core or
             GPU, ``auto`` for as many on each GPU as its memory allows.
+        pack: Runs of one kind that a process on a GPU trains at once; ``auto`` or ``off``.
         engine: ``auto``, ``eager``, ``graph`` or ``compile``; how steps are carried out.
         data_dir: Data folder; None for the default place.
         launcher: Who starts the workers.
@@ -120,6 +121,7 @@ class Launching:
     store: Path | None = None
     device: str = "auto"
     slots: Slots = None
+    pack: Pack = "auto"
     engine: str = "auto"
     data_dir: Path | None = None
     launcher: str = "local"
@@ -151,6 +153,7 @@ def run(
     data_dir: str | Path | None = None,
     device: str = "auto",
     slots: Slots = None,
+    pack: Pack = "auto",
     engine: str = "auto",
     launcher: str = "local",
     launcher_options: Mapping[str, str] | None = None,
@@ -188,6 +191,8 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         slots: Runs trained at once on the processor or on each GPU; ``"auto"`` for as many on each
             GPU as its memory allows.
+        pack: Runs of one kind that a process on a GPU trains at once, as branches of one CUDA
+            graph; ``"auto"`` for as many as its memory allows, or ``"off"``.
         engine: ``auto`` for the fastest way to carry out steps that holds on the device,
             ``eager``, ``graph`` (CUDA only) or ``compile``; kept on resume.
         launcher: Who starts the workers.
@@ -223,6 +228,7 @@ def run(
         store=root,
         device=device,
         slots=slots,
+        pack=pack,
         engine=engine,
         launcher=launcher,
         launcher_options=launcher_options or {},
@@ -280,6 +286,7 @@ def check_launching(launching: Launching, catalogue: Catalogue) -> None:
     if launching.launcher == "local":
         chosen = devices(launching.device, launching.slots)
         check_engine(launching.engine, chosen[0])
+        check_pack(launching.pack, launching.slots, chosen[0])
         if launching.launcher_options:
             names = ", ".join(sorted(launching.launcher_options))
             raise UsageError(
@@ -380,6 +387,7 @@ def _launch(
         fingerprints=fingerprints,
         device=launching.device,
         slots=launching.slots,
+        pack=launching.pack,
         engine=launching.engine,
         data_folder=data_folder(launching.data_dir),
         plugin_files=catalogue.files,

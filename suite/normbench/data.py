@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,6 @@ from numpy.typing import NDArray
 
 from normbench.descriptions import DataFile, Dataset
 from normbench.errors import DataError
-
-DATA_VARIABLE = "NORMBENCH_DATA"
 
 
 @dataclass(frozen=True)
@@ -60,16 +57,6 @@ class DataRequest:
 
     folder: Path
     download: bool = False
-
-
-def data_folder(given: Path | None = None) -> Path:
-    """Return the data folder: *given*, else ``$NORMBENCH_DATA``, else the user cache."""
-    if given is not None:
-        return given
-    if variable := os.environ.get(DATA_VARIABLE):
-        return Path(variable)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "normbench" / "data"
 
 
 def check_files(dataset: Dataset, folder: Path, problem: str = "") -> None:

@@ -17,7 +17,7 @@ from normbench.engine.precision import computed_in
 from normbench.forecast.hardware import processor_name
 from normbench.plugins import Catalogue
 
-_PACKAGES = ("normbench", "torch", "torchvision", "numpy", "pluggy")
+_PACKAGES = ("normbench", "torch", "torchvision", "triton", "numpy", "pluggy")
 
 
 def environment(device: torch.device, catalogue: Catalogue) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class NormbenchError(Exception):
@@ -31,6 +32,19 @@ class StoreError(NormbenchError):
 
 class NoStoreError(StoreError, UsageError):
     """The folder is no run store, and none can be made in it; exit code 2."""
+
+
+class DamagedFileError(StoreError):
+    """A file of the store that the request needs holds something else; exit code 2.
+
+    Args:
+        message: What is wrong, and the fix.
+        file: The file; empty where the message alone tells it.
+    """
+
+    def __init__(self, message: str, file: Path = Path()) -> None:
+        super().__init__(message)
+        self.file = file
 
 
 class BusyError(StoreError):

@@ -172,7 +172,7 @@ def view_run(run: StoredRun) -> RunView:
     points = [] if state is RunState.PENDING else run.points()
     point = points[-1] if points else {}
     epoch = int(point.get("epoch", 0))
-    share = 1.0 if state in _DONE else min(1.0, (epoch + _epoch_share(run, epoch)) / epochs)
+    share = 1.0 if state in _DONE else min(1.0, (epoch + _epochs_since(run, epoch)) / epochs)
     left = _seconds_left(point, epoch, epochs) if state is RunState.RUNNING else None
     return RunView(
         run=run,
@@ -185,8 +185,11 @@ def view_run(run: StoredRun) -> RunView:
     )
 
 
-def _epoch_share(run: StoredRun, epoch: int) -> float:
-    """Return the share of the running epoch that its worker last reported."""
+def _epochs_since(run: StoredRun, epoch: int) -> float:
+    """Return the epochs behind *epoch*, that of the last point, by what its worker last reported.
+
+    More than one on a device whose points come an epoch late.
+    """
     attempts = run.attempts()
     if not attempts:
         return 0.0
@@ -195,7 +198,8 @@ def _epoch_share(run: StoredRun, epoch: int) -> float:
         progress = json.loads(text)
     except (OSError, ValueError):
         return 0.0
-    return progress["step"] / progress["steps"] if progress["epoch"] == epoch + 1 else 0.0
+    whole = progress["epoch"] - epoch - 1
+    return whole + progress["step"] / progress["steps"] if whole in (0, 1) else 0.0
 
 
 def _seconds_left(point: dict[str, Any], epoch: int, epochs: int) -> float | None:

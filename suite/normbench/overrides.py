@@ -5,6 +5,7 @@ Bare words (``lr=0.02``) are the optimizer's; others carry a prefix (``protocol.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -235,14 +236,18 @@ def chosen_seeds(given: object, rules: Rules) -> list[int]:
                 "from where on seeds are kept for tuning. One seed alone has a comma: 7,"
             )
         seeds = list(range(rules.first_seed, rules.first_seed + count))
-    chosen = list(dict.fromkeys(seeds))
-    if not chosen:
+    if not seeds:
         raise UsageError("--seeds names no seed: expected a number, or seeds such as 3,7,9.")
-    for seed in chosen:
+    for seed, count in Counter(seeds).items():
+        if count > 1:
+            raise UsageError(
+                f"--seeds names seed {seed} more than once: expected each once, since a seed is "
+                "one run."
+            )
         if seed < 0:
             raise UsageError(f"seed {seed} is negative: expected seeds from 0.")
         if seed >= FIRST_TUNING_SEED:
             raise UsageError(
                 f"seed {seed} is kept for tuning: expected seeds below {FIRST_TUNING_SEED}."
             )
-    return chosen
+    return list(seeds)

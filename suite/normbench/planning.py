@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from normbench.augmentation import FITTING, Augmentation
-from normbench.data import absent_files, check_files, data_folder
+from normbench.data import absent_files, check_files
 from normbench.descriptions import Dataset, Network, Norm, Optimizer, Problem
 from normbench.errors import UsageError
+from normbench.places import data_folder
 from normbench.plugins import Catalogue
 from normbench.quantities import counted
 from normbench.resolve import Request, request_label, resolve

@@ -31,10 +31,16 @@ from normbench.descriptions import (
     Setting,
     Suite,
 )
-from normbench.errors import PluginError, UsageError, install_extra, unknown_name
+from normbench.errors import (
+    DamagedFileError,
+    PluginError,
+    UsageError,
+    install_extra,
+    unknown_name,
+)
 from normbench.publications import Publication
 from normbench.rules import Protocol
-from normbench.setting_files import SETTINGS_FOLDER, read_folder
+from normbench.setting_files import SETTINGS_FOLDER, is_of, read_folder
 
 BUILT_IN_PLUGINS: tuple[str, ...] = (
     "normbench.launchers.table",
@@ -121,6 +127,7 @@ class Catalogue:
     settings_folder: Path | None = None
     _offers: dict[str, dict[str, list[Offer]]] = field(default_factory=dict)
     _settings: list[Setting] = field(default_factory=list)
+    _told: set[Path] = field(default_factory=set)
 
     def get(self, kind: type[_C], name: str) -> _C:
         """Return the component of *kind* called *name*.
@@ -153,10 +160,10 @@ class Catalogue:
     def settings(self) -> Sequence[Setting]:
         """Return all known settings; where several are for one cell, the first counts.
 
-        Raises:
-            StoreError: If a file of the store's own settings cannot be read.
+        Files of the store's own settings that cannot be read are left out, with a warning.
         """
-        return (*self._own_settings, *self._settings)
+        _warn_once(self._own_settings[1], self._told)
+        return (*self._own_settings[0], *self._settings)
 
     def settings_of(
         self, problem: str, norm: str, optimizer: str, protocol: str
@@ -164,9 +171,14 @@ class Catalogue:
         """Return the known settings of these names, in the order of :meth:`settings`.
 
         Raises:
-            StoreError: If a file of the store's own settings cannot be read.
+            DamagedFileError: If a file of the store's own settings is called as theirs is, and
+                cannot be read.
         """
-        return self._settings_by_names.get((problem, norm, optimizer, protocol), ())
+        names = (problem, norm, optimizer, protocol)
+        for damaged in self._own_settings[1]:
+            if is_of(damaged.file, names):
+                raise damaged
+        return self._settings_by_names.get(names, ())
 
     def with_store(self, root: Path) -> Catalogue:
         """Return a catalogue that also knows the settings tuned in the store at *root*.
@@ -184,8 +196,8 @@ class Catalogue:
         return replace(self, settings_folder=None, _settings=[])
 
     @cached_property
-    def _own_settings(self) -> Sequence[Setting]:
-        return read_folder(self.settings_folder) if self.settings_folder else ()
+    def _own_settings(self) -> tuple[Sequence[Setting], Sequence[DamagedFileError]]:
+        return read_folder(self.settings_folder) if self.settings_folder else ((), ())
 
     @cached_property
     def _settings_by_names(self) -> Mapping[tuple[str, ...], Sequence[Setting]]:
@@ -357,6 +369,14 @@ def _refuse_misspelt(plugin: Any, name: str) -> None:
                     f"plugin {name!r}: {attribute} lacks its mark. "
                     "Put @normbench.hookimpl above it."
                 )
+
+
+def _warn_once(damaged: Iterable[DamagedFileError], told: set[Path]) -> None:
+    """Say which files are left out, but for those of which that was *told*."""
+    for error in damaged:
+        if error.file not in told:
+            _log.warning("%s Until then it is left out.", error)
+            told.add(error.file)
 
 
 def _import_file(file: Path) -> ModuleType:

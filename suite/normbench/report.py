@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from normbench.origins import in_words
 from normbench.specs import RunSpec
 from normbench.store import IndexedRun, RunState, StoredRun, index_run
 
@@ -65,7 +66,7 @@ class Row:
     @property
     def setting(self) -> str:
         """Where the hyper-parameters come from, for tables."""
-        return "untuned" if self.spec.setting_origin == "default" else self.spec.setting_origin
+        return in_words(self.spec.setting_origin)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as strict JSON values."""

@@ -28,6 +28,7 @@ Without ``kind`` the settings are published ones. Null is written as the word ``
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources.abc import Traversable
@@ -36,13 +37,15 @@ from pathlib import Path
 from typing import Any
 
 from normbench.descriptions import Setting
-from normbench.errors import StoreError
+from normbench.errors import DamagedFileError
 from normbench.parameters import Value
 from normbench.quantities import counted
 
 SETTINGS_FOLDER = "settings"
 _ENDING = ".toml"
 _NULL = "null"
+_UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
+_DIGITS = 8
 
 
 def read_settings(file: Traversable | Path) -> list[Setting]:
@@ -71,22 +74,48 @@ def parse_settings(text: str) -> list[Setting]:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def read_folder(folder: Path) -> list[Setting]:
+def read_folder(folder: Path) -> tuple[list[Setting], list[DamagedFileError]]:
     """Return the settings of all files in *folder*, in the order of their names.
 
-    Raises:
-        StoreError: If a file cannot be read.
+    Returns:
+        The settings, and what is wrong with each file that cannot be read.
     """
     settings: list[Setting] = []
+    damaged: list[DamagedFileError] = []
     for file in sorted(folder.glob(f"*{_ENDING}")):
         try:
             settings += read_settings(file)
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"{file} holds no known settings that this version reads ({error}). Mend it, or "
-                "delete it and tune again."
-            ) from error
-    return settings
+            damaged.append(damaged_settings(file, str(error)))
+    return settings, damaged
+
+
+def damaged_settings(file: Path, why: str) -> DamagedFileError:
+    """Return the error for a *file* that holds no settings."""
+    return DamagedFileError(
+        f"{file} holds no known settings that this version reads ({why}). Mend it, or delete it "
+        "and tune again.",
+        file,
+    )
+
+
+def file_name(names: Sequence[str], cell: str) -> str:
+    """Return the name of the file of a cell's setting.
+
+    Args:
+        names: Its problem, norm, optimizer and protocol.
+        cell: Its fingerprint.
+    """
+    return f"{_stem(names)}-{cell[:_DIGITS]}{_ENDING}"
+
+
+def is_of(file: Path, names: Sequence[str]) -> bool:
+    """Whether a *file* is called as one of a cell with these *names* is."""
+    return re.fullmatch(rf"{re.escape(_stem(names))}-[0-9a-f]{{{_DIGITS}}}", file.stem) is not None
+
+
+def _stem(names: Sequence[str]) -> str:
+    return _UNFIT.sub("-", "-".join(names))
 
 
 def setting_text(origin: Mapping[str, Any], settings: Sequence[Mapping[str, Any]]) -> str:

@@ -58,7 +58,7 @@ def origin_now(content: Mapping[str, Any], catalogue: Catalogue) -> str:
         catalogue: What the plugins offer, with the settings of the store.
 
     Raises:
-        StoreError: If a file of the store's own settings cannot be read.
+        DamagedFileError: If the file of the cell's setting in the store cannot be read.
     """
     recorded: str = content["setting_origin"]
     if recorded == "trial" or recorded.startswith("of "):

@@ -2,8 +2,9 @@
 
 Trains RUNS short runs (200) on SLOTS slots (2) through ``normbench worker --drain`` and prints, as
 JSON, the share of the slots' time that was not spent in attempts at runs, with and without the
-time that worker processes take to start and import. Further words are the problem, the optimizer
-and overrides; the default is ``digits_cnn_bn sgd protocol.epochs=1``.
+time that worker processes take to start and import, and how much memory workers and driver held
+early and late. Further words are the problem, the optimizer and overrides; the default is
+``digits_cnn_bn sgd protocol.epochs=1``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,27 @@ def fill(folder: Path, runs: int, problem: str, optimizer: str, *words: str) -> 
         store.add(spec)
 
 
-def drain(folder: Path, slots: int) -> float:
-    """Train what is pending and return the seconds that took."""
+def drain(folder: Path, slots: int) -> tuple[float, list[int]]:
+    """Train what is pending; return the seconds that took, and the driver's memory meanwhile."""
     command = [sys.executable, "-m", "normbench.worker", "--drain", "--store", str(folder)]
-    began = time.monotonic()
-    subprocess.run([*command, "--slots", str(slots), "--log-level", "WARNING"], check=True)
-    return time.monotonic() - began
+    command += ["--slots", str(slots), "--log-level", "WARNING"]
+    began, held = time.monotonic(), []
+    with subprocess.Popen(command) as driver:
+        while driver.poll() is None:
+            held.append(resident(driver.pid))
+            time.sleep(0.2)
+    if driver.returncode:
+        raise subprocess.CalledProcessError(driver.returncode, command)
+    return time.monotonic() - began, held
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of memory that a process holds, 0 once it has ended."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def workers(folder: Path) -> list[list[dict[str, Any]]]:
@@ -46,9 +63,15 @@ def workers(folder: Path) -> list[list[dict[str, Any]]]:
     return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
 
 
-def measure(folder: Path, slots: int, wall: float) -> dict[str, Any]:
-    """Return the shares."""
+def grown(peaks: Sequence[int]) -> list[int]:
+    """Return the MB after the first tenth of the time and at the end: they should be the same."""
+    return [round(peaks[place] / 2**20) for place in (len(peaks) // 10, -1)]
+
+
+def measure(folder: Path, slots: int, wall: float, held: Sequence[int]) -> dict[str, Any]:
+    """Return the shares, and how much memory workers and driver held early and late."""
     found = workers(folder)
+    peaks = [[e["peak_memory"] for e in lines if e["event"] == "ended"] for lines in found]
     seconds = [event["seconds"] for lines in found for event in lines if event["event"] == "ended"]
     opening = sum(
         line["start_seconds"] for lines in found for line in lines if "start_seconds" in line
@@ -63,6 +86,8 @@ def measure(folder: Path, slots: int, wall: float) -> dict[str, Any]:
         "start_seconds": round(opening, 2),
         "overhead_with_starts": round(1 - busy / whole, 4),
         "overhead": round(1 - busy / (whole - opening), 4),
+        "worker_memory_mb": [grown(each) for each in peaks if each],
+        "driver_memory_mb": grown([size for size in held if size]),
         "load": os.getloadavg(),
     }
 
@@ -72,8 +97,8 @@ def main() -> None:
     folder, *rest = sys.argv[1:]
     runs, slots = (int(word) for word in (*rest[:2], "200", "2")[:2]) if rest else (200, 2)
     fill(Path(folder), runs, *(rest[2:] or DEFAULT))
-    wall = drain(Path(folder), slots)
-    print(json.dumps(measure(Path(folder), slots, wall)))  # noqa: T201 - this is what it is for
+    wall, held = drain(Path(folder), slots)
+    print(json.dumps(measure(Path(folder), slots, wall, held)))  # noqa: T201 - this is what it is for
 
 
 if __name__ == "__main__":

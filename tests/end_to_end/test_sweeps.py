@@ -157,7 +157,7 @@ def test_two_machines_drain_one_store(tmp_path):
 
 def test_terminated_drain_leaves_everything_resumable(tmp_path):
     """On SIGTERM workers let go of their runs, and what is left is taken by the next one."""
-    store = fill(tmp_path, runs=30)
+    store = fill(tmp_path, runs=16)
     driver = start(store, "--slots", "2")
     assert wait_until(lambda: ended(store) >= 2, driver)
     driver.terminate()

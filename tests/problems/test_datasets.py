@@ -11,11 +11,13 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from normbench import DataError, DataFile, DataRequest, Dataset
 from normbench_problems.datasets import official_files, table
 from normbench_problems.datasets.digits import digits
+from normbench_problems.datasets.digits import test_indices as indices_of_test
 from normbench_problems.datasets.fmnist import FashionMNIST
 
 CONTENT = b"six images"
@@ -33,6 +35,16 @@ def test_digits_parts(digit_data):
         assert (size, 8, 8, 1) == part.inputs.shape
         assert (np.uint8, np.int64) == (part.inputs.dtype, part.targets.dtype)
         assert list(range(0, 241, 15)) == np.unique(part.inputs).tolist()
+
+
+def test_digits_are_scikit_learns(digit_data):
+    """Image by image, though its file is read without importing it."""
+    images, labels = load_digits(return_X_y=True)
+    test = indices_of_test(labels)
+
+    assert (15 * images[test] == digit_data.test.inputs.reshape(-1, 64)).all()
+    assert (labels[test] == digit_data.test.targets).all()
+    assert (15 * np.delete(images, test, 0) == digit_data.train.inputs.reshape(-1, 64)).all()
 
 
 def test_digits_split_is_stratified(digit_data):

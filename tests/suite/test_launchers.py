@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from normbench import UsageError
 from normbench.api import Launching, check_launching
 from normbench.launchers.base import LaunchRequest
-from normbench.launchers.devices import cores, devices, parse_slots
+from normbench.launchers.devices import check_pack, cores, devices, parse_pack, parse_slots
 from normbench.launchers.kernel import oom_kills
 from normbench.launchers.launches import LaunchFolder, launches, read_runs
 from normbench.launchers.local import Scheduler, _shares
@@ -143,6 +144,29 @@ def test_slots_never_take_more_memory_than_there_is(free, peak, most):
 
 
 @pytest.mark.parametrize(
+    ("pack", "slots", "device", "fault"),
+    [
+        (4, None, "cuda:0", ""),
+        ("auto", "auto", "cpu", ""),
+        (1, 3, "cpu", ""),
+        (4, 1, "cpu", "these are to train on the processor"),
+        (4, 2, "cuda:0", "both let runs share a GPU"),
+    ],
+)
+def test_packs_have_a_gpu_to_themselves(pack, slots, device, fault, tmp_path):
+    """A size that cannot be had is refused; without one, packs stay away from shared GPUs."""
+    with pytest.raises(UsageError, match=fault) if fault else nullcontext():
+        check_pack(pack, slots, device)
+    for text in ("0", "two", "", "-1"):
+        with pytest.raises(UsageError, match="whole number from 1, auto or off"):
+            parse_pack(text)
+    request = LaunchRequest(store=tmp_path, data_folder=tmp_path, slots=slots, pack=pack)
+    words = worker_words(request, LaunchFolder.create("local", request))
+    given = words[words.index("--pack") + 1] if "--pack" in words else "auto"
+    assert ("off" if (pack, slots) == ("auto", "auto") else pack) == parse_pack(given)
+
+
+@pytest.mark.parametrize(
     ("words", "seconds"),
     [
         ("90", 90),
@@ -186,15 +210,17 @@ def test_the_command_that_goes_on_asks_for_the_same(tmp_path):
     files = {"store": tmp_path, "data_folder": tmp_path}
     limits = {"time_limit": 5400.0, "memory_limit": 4 * GIB}
     request = LaunchRequest(
-        **files, **limits, device="cuda:1", engine="compile", plugin_files=(tmp_path / "p.py",)
+        **{**files, **limits, "device": "cuda:1", "engine": "compile", "pack": 4},
+        plugin_files=(tmp_path / "p.py",),
     )
     words = worker_words(request, LaunchFolder.create("dask", request))
 
     assert resume_command(request, "dask") == (
         f"normbench resume --store {tmp_path} --launcher dask --device cuda:1 --data-dir "
-        f"{tmp_path} --time-limit 90m --memory-limit 4G --engine compile --plugin {tmp_path}/p.py"
+        f"{tmp_path} --time-limit 90m --memory-limit 4G --engine compile --pack 4 "
+        f"--plugin {tmp_path}/p.py"
     )
-    assert ["--engine", "compile"] == words[-2:]
+    assert ["--engine", "compile", "--pack", "4"] == words[-4:]
     plain = f"normbench resume --store {tmp_path} --launcher dask --data-dir {tmp_path}"
     assert plain == resume_command(LaunchRequest(**files), "dask")
 
@@ -379,21 +405,31 @@ def test_launches_long_over_are_swept(tmp_path):
 
 
 @pytest.mark.parametrize("state", RunState)
-def test_a_launch_failed_if_a_run_ended_badly(state):
+def test_a_launch_failed_if_a_run_ended_badly(state, caplog):
     """A result is none the worse for diverging, and a run that was stopped will go on."""
-    tally = Tally(logging.getLogger(__name__), logging.DEBUG)
-    tally.count("0" * 32, state, "why\nand where")
+    tally = Tally(logging.getLogger(__name__), logging.WARNING)
+    assert not tally.failed
+    tally.count("0123456789" * 3 + "01", state, "why\nand where")
     good = (RunState.FINISHED, RunState.DIVERGED, RunState.INTERRUPTED)
 
     assert (state not in good) == tally.failed
-    assert {state: 1} == tally.outcomes
+    assert ({state: 1}, {"0123456789" * 3 + "01"}) == (tally.outcomes, tally.runs)
+    tally.count("f" * 32, state)
+    assert (2, 2) == (tally.outcomes[state], len(tally.runs))
+    assert [f"run 01234567: {state}: why", f"run ffffffff: {state}"] == caplog.messages
 
 
 def test_launch_with_jobs_outlives_its_driver(tmp_path):
     """Only what it notes at the end tells that a launch on a cluster is over."""
     folder = LaunchFolder.create("slurm", launch_request(tmp_path))
+    mine = folder.info()
+    assert not folder.is_over()
     folder.note(pid=2**22 - 1)
     assert folder.is_over()
+    for elsewhere in ("host", "boot"):
+        folder.note(**{elsewhere: "another"})
+        assert not folder.is_over()
+        folder.note(**{elsewhere: mine[elsewhere]})
     folder.note(jobs=["7"])
     assert not folder.is_over()
     folder.note(ended=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from dataclasses import asdict, replace
@@ -29,6 +30,7 @@ from normbench.plugins import load_catalogue
 from normbench.power import detectable_effect, pairs_needed
 from normbench.publications import Publication, PublishedResult
 from normbench.resolve import Request, resolve
+from normbench.specs import FIRST_TUNING_SEED
 from normbench.store import RunState, RunStore
 from normbench.suites import Plan, expand, find_suite
 
@@ -63,8 +65,9 @@ def store(tmp_path):
 
 
 def finish(store, asked, scores, *, outcome="finished", seconds=30.0, device="cpu", **more):
-    """Add the runs of a request and give each a result."""
-    for spec, score in zip(resolve(asked, CATALOGUE), scores, strict=True):
+    """Add the runs of a request, or of some specs, and give each a result."""
+    specs = resolve(asked, CATALOGUE) if isinstance(asked, Request) else asked
+    for spec, score in zip(specs, scores, strict=True):
         attempt = store.add(spec).claim({"hardware": {"device": device_name("cpu")}})
         with attempt:
             attempt.publish(
@@ -302,6 +305,34 @@ def test_runs_beat_probes(store, tmp_path):
     found = with_costs(cells, keeping, probe=False, note=nothing)
 
     assert ["runs", "probe", None] == [cell.cost and cell.cost.origin for cell in found]
+
+
+@pytest.mark.parametrize(
+    ("words", "origin"), [(("lr=0.3",), "trials"), (("problem.batch_size=64",), None)]
+)
+def test_finished_trials_tell_what_the_seeds_of_their_cell_take(
+    store, tmp_path, caplog, words, origin
+):
+    """A tuned cell needs no probe, whatever its setting; other cells, and torn records, nothing."""
+    (tried,) = resolve(request(seeds=1, words=("lr=0.07",)), CATALOGUE)
+    trial = replace(tried, seed=FIRST_TUNING_SEED)
+    finish(store, [trial], (0.9,))
+    study = {"problem": trial.problem.name, "optimizer": "sgd", "protocol": "standard"}
+    missing, there = ({"runs": {"0": run}} for run in ("0" * 32, trial.fingerprint))
+    (store.root / "tuning").mkdir()
+    for name, record in {"a": {**study, "default": missing, "trials": [there]}, "b": study}.items():
+        (store.root / "tuning" / f"{name}.json").write_text(json.dumps(record))
+    (found,) = with_costs(
+        cells_of(store, request(words=words)),
+        prober(store, tmp_path),
+        probe=False,
+        note=nothing,
+        store=store,
+    )
+
+    cost = found.cost and (found.cost.origin, found.cost.seconds, found.cost.peak_memory)
+    assert (origin and (origin, 33.0, 512 * 2**20)) == cost
+    assert "b.json is no record of a study" in caplog.text
 
 
 def test_partly_trained_runs_have_less_left(store, tmp_path):

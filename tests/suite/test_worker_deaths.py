@@ -64,7 +64,9 @@ def holding(worker, run) -> Callable[[], WorkerProcess]:
             if (heartbeat := before.path / "heartbeat").exists():
                 os.utime(heartbeat, (1, 1))
         attempt = run.claim({})
-        return replace(worker, held=Held(run.fingerprint, Path(attempt.path), None), took=1)
+        return replace(
+            worker, held={run.fingerprint: Held(run.fingerprint, Path(attempt.path), None)}, took=1
+        )
 
     return made
 
@@ -147,3 +149,16 @@ def test_kill_by_the_kernel_is_lack_of_memory(judge, holding, run, kernel):
     assert (RunState.OUT_OF_MEMORY, None) == (first, second)
     assert {RunState.OUT_OF_MEMORY: 1} == judge._tally.outcomes
     assert list_attempts(run.path)[-1].ended() is None
+
+
+def test_death_of_a_pack_is_blamed_on_none_of_its_runs(judge, holding, run, kernel, caplog):
+    """Not even lack of memory: each is trained alone next, where it counts."""
+    kernel.append(1)
+    packed = holding()
+    other = replace(packed.held[run.fingerprint], run="0" * 32)
+    judge.judge(replace(packed, held={**packed.held, other.run: other}), -signal.SIGKILL)
+
+    assert list_attempts(run.path)[-1].ended() is None
+    words = "ended with signal SIGKILL, which trained 2 runs; each is trained alone next"
+    assert words == noted_death(list_attempts(run.path))
+    assert 2 == len(caplog.messages)

@@ -6,7 +6,9 @@ The modules also work without the harness::
 
     norm = GroupNorm(64, num_groups=8)
 
-They are imported on first use, so that listing what exists needs no torch.
+So do ``normalise_groups`` and ``rescale_groups``, what norms over groups of channels are made of: a
+norm of yours that calls them keeps channels_last and runs as fused kernels on a GPU. All are
+imported on first use, so that listing what exists needs no torch.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     )
     from normbench_plugins.norms.ghost_batch_norm import GhostBatchNorm
     from normbench_plugins.norms.group_norm import GroupNorm
+    from normbench_plugins.norms.grouped import normalise_groups, rescale_groups
     from normbench_plugins.norms.instance_norm import InstanceNorm
     from normbench_plugins.norms.layer_norm import LayerNorm
     from normbench_plugins.norms.mean_centering import MeanCentering
@@ -56,6 +59,8 @@ __all__ = [
     "WeightCentering",
     "WeightNorm",
     "WeightStandardization",
+    "normalise_groups",
+    "rescale_groups",
 ]
 
 _MODULES = {
@@ -78,6 +83,8 @@ _MODULES = {
     "WeightCentering": "weight_centering",
     "WeightNorm": "weight_norm",
     "WeightStandardization": "weight_standardization",
+    "normalise_groups": "grouped",
+    "rescale_groups": "grouped",
 }
 
 

@@ -7,6 +7,7 @@ and its accuracy back to the host. Augmentation, batch size and evaluations are 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -21,12 +22,23 @@ from normbench.engine.augmentation import BRIGHTNESS, CONTRAST, SATURATION
 from normbench.roles import Built, Role
 from normbench.tasks import Batch, Task
 
+Batches = Iterable[tuple[Tensor, Tensor]]
 
-class _Examples(Dataset[tuple[Any, Tensor]]):
-    """Examples one at a time, each through its transform."""
 
-    def __init__(self, part: Part, transform: Any) -> None:
-        self._part, self._transform = part, transform
+class Examples(Dataset[tuple[Any, Tensor]]):
+    """Examples one at a time, each through the transforms of its dataset.
+
+    Args:
+        part: The examples.
+        dataset: What they are.
+        augmentation: Of images, at random.
+    """
+
+    def __init__(
+        self, part: Part, dataset: DatasetDescription, augmentation: Augmentation | None = None
+    ) -> None:
+        self._part = part
+        self._transform = _transform(dataset, augmentation or Augmentation())
 
     def __len__(self) -> int:
         return len(self._part)
@@ -36,22 +48,15 @@ class _Examples(Dataset[tuple[Any, Tensor]]):
 
 
 def loader(
-    part: Part,
-    dataset: DatasetDescription,
-    augmentation: Augmentation | None,
-    batch_size: int,
-    workers: int = 0,
+    part: Part, dataset: DatasetDescription, augmentation: Augmentation | None, batch_size: int
 ) -> DataLoader[Any]:
     """Return a DataLoader over *part*; shuffled and augmented if *augmentation* is given."""
     training = augmentation is not None
     return DataLoader(
-        _Examples(part, _transform(dataset, augmentation or Augmentation())),
+        Examples(part, dataset, augmentation),
         batch_size=batch_size,
         shuffle=training,
         drop_last=training,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        pin_memory=workers > 0 and torch.cuda.is_available(),
     )
 
 
@@ -72,7 +77,15 @@ def _transform(dataset: DatasetDescription, augmentation: Augmentation) -> Any:
 
 
 class PlainLoop:
-    """Trains an epoch and evaluates, the DeepOBS way."""
+    """Trains and evaluates the DeepOBS way.
+
+    Args:
+        built: The network.
+        task: Loss and metrics.
+        optimizer: As :func:`plain_optimizer` makes it.
+        weight_decay: L2 coefficient of the sum in the loss.
+        device: Where the network is.
+    """
 
     def __init__(
         self,
@@ -86,9 +99,10 @@ class PlainLoop:
         self._optimizer, self._weight_decay, self._device = optimizer, weight_decay, device
         self._decayed = [p.parameter for p in built.parameters if p.role is Role.WEIGHT]
 
-    def epoch(self, training: DataLoader[Any], evaluated: list[DataLoader[Any]]) -> None:
-        """Train on *training* once, then evaluate on each of *evaluated*."""
+    def train(self, training: Batches) -> float:
+        """Train on *training* once; return the mean of the losses."""
         self._network.train()
+        total, steps = 0.0, 0
         for inputs, targets in training:
             batch = Batch(inputs.to(self._device), targets.to(self._device))
             self._optimizer.zero_grad()
@@ -96,11 +110,14 @@ class PlainLoop:
             loss = scores.loss + self._regularization()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
-            loss.item()
+            total, steps = total + loss.item(), steps + 1
             scores.sums[-1].item()
+        return total / max(steps, 1)
+
+    def evaluate(self, parts: Sequence[Batches]) -> list[float]:
+        """Return the sum of the losses on each of *parts*."""
         self._network.eval()
-        for part in evaluated:
-            self._evaluate(part)
+        return [self._evaluate(part) for part in parts]
 
     def _regularization(self) -> Tensor | float:
         if not self._weight_decay:
@@ -111,7 +128,7 @@ class PlainLoop:
         return 0.5 * self._weight_decay * squares
 
     @torch.no_grad()
-    def _evaluate(self, part: DataLoader[Any]) -> float:
+    def _evaluate(self, part: Batches) -> float:
         total = 0.0
         for inputs, targets in part:
             batch = Batch(inputs.to(self._device), targets.to(self._device))
@@ -120,16 +137,30 @@ class PlainLoop:
 
 
 def plain_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Return an optimizer of the same class and values that updates tensor by tensor, undecayed.
+    """Return an optimizer of the same class and values that updates tensor by tensor, undecayed."""
+    return _remade(optimizer, decays=False, foreach=False)
 
-    Classes that do not take torch's common keywords are used as they are.
-    """
+
+def tuned_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return an optimizer of the same class and values that updates all tensors at once."""
+    return _remade(optimizer, decays=True, foreach=True)
+
+
+def _remade(
+    optimizer: torch.optim.Optimizer, *, decays: bool, foreach: bool
+) -> torch.optim.Optimizer:
+    """Return *optimizer* made anew; as it is if its class does not take torch's keywords."""
     kind = type(optimizer)
-    fast: dict[str, Any] = {"fused": False, "foreach": False}
-    values = {k: v for k, v in optimizer.defaults.items() if k not in (*fast, "weight_decay")}
-    groups = [{"params": group["params"], "lr": group["lr"]} for group in optimizer.param_groups]
+    way: dict[str, Any] = {"fused": False, "foreach": foreach}
+    left_out = {*way, *(() if decays else ("weight_decay",))}
+    values = {name: v for name, v in optimizer.defaults.items() if name not in left_out}
+    kept = ("params", "lr", *(("weight_decay",) if decays else ()))
+    groups = [
+        {name: value for name, value in group.items() if name in kept}
+        for group in optimizer.param_groups
+    ]
     try:
-        return kind(groups, **values, **fast)
+        return kind(groups, **values, **way)
     except TypeError:
         return optimizer
 

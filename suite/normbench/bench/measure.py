@@ -1,261 +1,167 @@
-"""Rows of ``normbench bench``: the same work done by several loops, in turns."""
+"""The call of ``normbench bench``: rows of the same work, in turns within one process."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import datetime
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
-from normbench.augmentation import Augmentation
-from normbench.bench.baseline import PlainLoop, contiguous, loader, plain_optimizer
-from normbench.bench.roof import clock, measure_roof, training_flops
-from normbench.build import build_network
-from normbench.data import Data, Part
-from normbench.descriptions import Dataset, Problem
-from normbench.engine.loop import evaluate
-from normbench.engine.precision import forward_context
-from normbench.engine.session import Session, assemble, build_optimizer
-from normbench.environment import hardware_name
+from normbench.bench.conditions import state
+from normbench.bench.contender import Contender
+from normbench.bench.figures import Measured, rows_of, speed
+from normbench.bench.material import Material
+from normbench.bench.meter import Meter
+from normbench.bench.report import BenchReport, Extra, PartRow, Spread
+from normbench.bench.roof import measure_roof, training_need
+from normbench.bench.rows import Lineup, Wanted
+from normbench.bench.timing import Turn, Work, take_turns
+from normbench.bench.yardsticks import DeepobsRow
 from normbench.errors import UsageError
-from normbench.plugins import Catalogue
 from normbench.rungs import Rung
-from normbench.specs import RunSpec
 
-Work = Callable[[], None]
-EVALUATED = ("train_subset", "validation", "test")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchRow:
-    """One way of doing the work.
-
-    Attributes:
-        name: What was measured.
-        examples_per_second: Trained examples a second, median over the rounds.
-        ratio: Speed over the first row of its table, median of the rounds.
-        ratio_low: Smallest of the rounds.
-        ratio_high: Largest of the rounds.
-        roof_share: Share of the matrix rate measured in the same call; None where it says nothing.
-    """
-
-    name: str
-    examples_per_second: float
-    ratio: float
-    ratio_low: float
-    ratio_high: float
-    roof_share: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchReport:
-    """All tables of one call.
-
-    Attributes:
-        problem: What was trained.
-        conditions: Hardware, versions, sizes, rounds.
-        end_to_end: Training with evaluations: the plain loop, the engine.
-        pipeline: Batches alone: the PIL chain, the one gather.
-        harness: Training alone: the bare step, the engine's loop.
-    """
-
-    problem: str
-    conditions: Mapping[str, Any]
-    end_to_end: Sequence[BenchRow]
-    pipeline: Sequence[BenchRow]
-    harness: Sequence[BenchRow]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as strict JSON values."""
-        return asdict(self)
+CUDA_STEPS = 200
+"""Steps that a turn on a GPU has at least; it repeats the epoch where that has fewer."""
 
 
 def bench(
-    spec: RunSpec,
-    catalogue: Catalogue,
-    data: Data,
-    device: torch.device,
-    *,
-    examples: int = 2048,
-    rounds: int = 5,
+    material: Material, wanted: Wanted, conditions: Mapping[str, Any], *, rounds: int, command: str
 ) -> BenchReport:
-    """Measure *spec* on *data*, with *examples* trained on and a quarter evaluated three times.
+    """Measure the rows of *wanted*.
 
-    All rows of a table take turns within this process, so that drift of the machine hits them
-    alike; times are the process's own on the processor and the wall's on a GPU.
+    Args:
+        material: What is trained.
+        wanted: Rows and modes.
+        conditions: As :func:`normbench.bench.conditions.conditions` told them.
+        rounds: Turns that each row takes.
+        command: What was typed.
     """
-    spec = _with_evaluations(spec, examples)
-    data = _trimmed(data, spec, examples)
-    session = assemble(spec, catalogue, data, device, Rung.EAGER)
-    plain = _Plain(spec, catalogue, data, device)
-    trained = session.source.examples
-    roof = measure_roof(device, spec.protocol.rules.precision)
-    session.source.start_epoch(1)
-    batch = session.source.batch(
-        torch.zeros((), dtype=torch.int64, device=device), plain.batch_size
-    )
-    flops = training_flops(
-        session.network, session.task, batch, spec.protocol.rules.precision, device
-    )
-    end_to_end = {"DeepOBS-shaped loop": plain.epoch, "normbench eager": lambda: _epoch(session)}
-    pipeline = {"PIL chain": plain.batches, "one gather": lambda: _batches(session)}
-    harness = {"bare step": lambda: _bare(session), "normbench eager": lambda: _train(session)}
+    meter = Meter.of(material.device)
+    lineup = Lineup(material, wanted)
+    lineup.drop_fallen()
+    if not lineup.contenders:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in lineup.left_out.items())
+        raise UsageError(f"nothing was measured. {reasons}.")
+    checks = {row.name: row.checks() for row in lineup.contenders}
+    roof = _roof(material)
+    before = state(meter)
+    measured, bare = _rounds(lineup.contenders, material, rounds, meter)
+    pipeline = _pipeline(material, rounds)
+    now = {"before": before, "after": state(meter), "repeats": _repeats(material)}
     return BenchReport(
-        problem=spec.problem.name,
-        conditions=_conditions(spec, device, trained, rounds),
-        end_to_end=_table(end_to_end, trained, rounds, device, flops / roof.flops),
-        pipeline=_table(pipeline, trained, rounds, device),
-        harness=_table(harness, trained, rounds, device, flops / roof.flops),
+        command=command,
+        measured=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        n=rounds,
+        problem=material.spec.problem.name,
+        conditions={**conditions, **now, "roof": roof},
+        rows=rows_of(measured, checks, roof["examples_per_second"]),
+        pipeline=pipeline,
+        extras=[*_overheads(measured, bare), *_costs_of_determinism(measured)],
+        left_out=lineup.left_out,
     )
 
 
-def _table(
-    works: Mapping[str, Work],
-    trained: int,
-    rounds: int,
-    device: torch.device,
-    roof_seconds: float | None = None,
-) -> list[BenchRow]:
-    for work in works.values():
-        work()
-    seconds: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds):
-        for name, work in works.items():
-            started = clock(device)
+def _repeats(material: Material) -> int:
+    """Return how often a turn trains the epoch."""
+    return math.ceil(CUDA_STEPS / material.steps) if material.device.type == "cuda" else 1
+
+
+def _rounds(
+    contenders: Sequence[Contender], material: Material, rounds: int, meter: Meter | None
+) -> tuple[list[Measured], dict[str, Sequence[float]]]:
+    """Return what each row took, and what the bare steps of an epoch took, for rows with some."""
+    repeats = _repeats(material)
+    turns: list[Turn] = []
+    for row in contenders:
+        turns += [Turn(_again(row.train, repeats), row.prepare), Turn(row.evaluate, row.prepare)]
+    bare = {row.name: turn for row in contenders if (turn := row.bare()) is not None}
+    turns += bare.values()
+    times = take_turns(turns, rounds, material.device, meter.joules if meter else lambda: None)
+    measured = [
+        Measured(row, material.trained, repeats, training, evaluation)
+        for row, training, evaluation in zip(contenders, times[::2], times[1::2], strict=False)
+    ]
+    alone = times[2 * len(measured) :]
+    return measured, {name: each.seconds for name, each in zip(bare, alone, strict=True)}
+
+
+def _again(work: Work, repeats: int) -> Work:
+    def repeated() -> None:
+        for _ in range(repeats):
             work()
-            seconds[name].append(clock(device) - started)
-    first = next(iter(seconds.values()))
-    rows = []
-    for name, times in seconds.items():
-        ratios = [base / own for base, own in zip(first, times, strict=True)]
-        speed = trained / statistics.median(times)
-        rows.append(
-            BenchRow(
-                name=name,
-                examples_per_second=speed,
-                ratio=statistics.median(ratios),
-                ratio_low=min(ratios),
-                ratio_high=max(ratios),
-                roof_share=None if roof_seconds is None else speed * roof_seconds,
-            )
-        )
-    return rows
+
+    return repeated
 
 
-class _Plain:
-    """The DeepOBS-shaped loop on the same data."""
+def _pipeline(material: Material, rounds: int) -> list[PartRow]:
+    """Measure making batches and dropping them: the PIL chain, the engine's gather."""
+    plain = DeepobsRow(material).training
+    source = material.session(Rung.EAGER, deterministic=False).source
 
-    def __init__(
-        self, spec: RunSpec, catalogue: Catalogue, data: Data, device: torch.device
-    ) -> None:
-        dataset = catalogue.get(Dataset, spec.problem.dataset.name)
-        built = build_network(spec, catalogue)
-        contiguous(built.network.to(device))
-        optimizer, description = build_optimizer(spec, built, catalogue)
-        if description.needs_closure:
-            raise UsageError(f"bench cannot time {description.name}: its step takes a closure.")
-        decays = "weight_decay" in spec.optimizer.parameters
-        decay = spec.optimizer.number("weight_decay") if decays else 0.0
-        task = catalogue.get(Problem, spec.problem.name).load()()
-        self._loop = PlainLoop(built, task, plain_optimizer(optimizer), decay, device)
-        self.batch_size = spec.problem.training.batch_size
-        training, held_out, augmentation = _parts(spec, data)
-        self._training = loader(training, dataset, augmentation, self.batch_size)
-        self._evaluated = [
-            loader(part, dataset, None, self.batch_size)
-            for part in (training.take(np.arange(len(data.test))), held_out, data.test)
-        ]
+    def gathered() -> None:
+        source.start_epoch(1)
+        size = source.batch_size
+        for cursor in torch.arange(source.steps, device=material.device) * size:
+            source.batch(cursor, size)
 
-    def epoch(self) -> None:
-        """Train and evaluate once."""
-        self._loop.epoch(self._training, self._evaluated)
-
-    def batches(self) -> None:
-        """Make every training batch and drop it."""
-        for _ in self._training:
-            pass
+    turns = {"PIL chain": Turn(lambda: deque(plain, maxlen=0)), "one gather": Turn(gathered)}
+    times = take_turns(list(turns.values()), rounds, material.device)
+    speeds = [[material.trained / seconds for seconds in each.seconds] for each in times]
+    return [
+        PartRow(name=name, speed=speed(own, speeds[0]))
+        for name, own in zip(turns, speeds, strict=True)
+    ]
 
 
-def _parts(spec: RunSpec, data: Data) -> tuple[Part, Part, Augmentation]:
-    """Return training part, held-out part and augmentation, in the sizes the session uses."""
-    words = spec.problem.training.augmentation if spec.protocol.rules.augment else ()
-    count = round(len(data.train) * (1 - spec.protocol.rules.validation_share))
-    index = np.arange(len(data.train))
-    return data.train.take(index[:count]), data.train.take(index[count:]), Augmentation.parse(words)
-
-
-def _epoch(session: Session) -> None:
-    _train(session)
-    session.randomness.start_evaluation()
-    for name in EVALUATED:
-        evaluate(
-            session.network,
-            session.task,
-            session.parts[name],
-            precision=session.spec.protocol.rules.precision,
-            device=session.device,
-        )
-
-
-def _train(session: Session) -> None:
-    session.loop.run_epoch(1, [1.0] * session.source.steps, lambda _done, _all: None)
-
-
-def _bare(session: Session) -> None:
-    """Do the same steps with nothing around them: no metrics, no schedule, no cursor."""
-    session.source.start_epoch(1)
-    session.network.train()
-    size = session.source.batch_size
-    cursors = torch.arange(session.source.steps, device=session.device) * size
-    for cursor in cursors:
-        session.optimizer.zero_grad(set_to_none=True)
-        batch = session.source.batch(cursor, size)
-        with forward_context(session.spec.protocol.rules.precision, session.device):
-            loss = session.task(session.network, batch, {}).loss
-        loss.backward()  # type: ignore[no-untyped-call]
-        session.optimizer.step()
-
-
-def _batches(session: Session) -> None:
-    session.source.start_epoch(1)
-    size = session.source.batch_size
-    for cursor in torch.arange(session.source.steps, device=session.device) * size:
-        session.source.batch(cursor, size)
-
-
-def _with_evaluations(spec: RunSpec, examples: int) -> RunSpec:
-    rules = replace(
-        spec.protocol.rules, train_subset=examples // 4, validation_share=0.2, drop_last=True
-    )
-    return replace(spec, protocol=replace(spec.protocol, rules=rules))
-
-
-def _trimmed(data: Data, spec: RunSpec, examples: int) -> Data:
-    """Return the first examples of both parts: *examples* to train on, a quarter held out."""
-    count = round(examples / (1 - spec.protocol.rules.validation_share))
-    if count > len(data.train):
-        count = len(data.train)
-    test = min(examples // 4, len(data.test))
-    return Data(data.train.take(np.arange(count)), data.test.take(np.arange(test)))
-
-
-def _conditions(spec: RunSpec, device: torch.device, trained: int, rounds: int) -> dict[str, Any]:
-    rules, training = spec.protocol.rules, spec.problem.training
+def _roof(material: Material) -> dict[str, Any]:
+    """Return what the device can do, what an example needs, and the speed that follows."""
+    precision, device = material.spec.protocol.rules.precision, material.device
+    session = material.session(Rung.EAGER, deterministic=False)
+    session.loop.run_epoch(1, [1.0], lambda _done, _all: None).read()
+    roof = measure_roof(device, precision)
+    start = torch.zeros((), dtype=torch.int64, device=device)
+    batch = session.source.batch(start, material.batch_size)
+    need = training_need(session.built, session.task, session.optimizer, batch, precision, device)
+    fastest, bound = need.fastest(roof)
     return {
-        "hardware": hardware_name(device),
-        "device": device.type,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "norm": spec.norm_label,
-        "optimizer": spec.optimizer_label,
-        "precision": rules.precision if device.type == "cuda" else "fp32",
-        "deterministic": rules.deterministic,
-        "batch_size": training.batch_size,
-        "augmentation": list(training.augmentation) if rules.augment else [],
-        "examples_trained": trained,
-        "rounds": rounds,
-        "clock": "wall" if device.type == "cuda" else "process CPU time",
+        "matrix_flops_per_second": roof.flops,
+        "copy_bytes_per_second": roof.bandwidth,
+        "flops_per_example": need.flops,
+        "bytes_per_example": need.traffic,
+        "examples_per_second": fastest,
+        "bound": bound,
     }
+
+
+def _overheads(
+    measured: Sequence[Measured], bare: Mapping[str, Sequence[float]]
+) -> Iterator[Extra]:
+    """Yield what the engine's rows take over their bare steps."""
+    for each in measured:
+        if each.row.name in bare:
+            yield Extra(
+                name="Python, logging and metrics",
+                over=f"the bare steps of {each.row.name}",
+                share=_more(each.training_seconds, bare[each.row.name]),
+            )
+
+
+def _costs_of_determinism(measured: Sequence[Measured]) -> Iterator[Extra]:
+    """Yield what deterministic mode costs, for rungs that were measured with it and without."""
+    modes = {(each.row.rung, each.row.deterministic): each for each in measured}
+    for (rung, deterministic), with_it in modes.items():
+        without = modes.get((rung, False))
+        if rung is not None and deterministic and without is not None:
+            yield Extra(
+                name="deterministic mode",
+                over=without.row.name,
+                share=_more(with_it.training_seconds, without.training_seconds),
+            )
+
+
+def _more(seconds: Sequence[float], base: Sequence[float]) -> Spread:
+    """Return how much more *seconds* are than *base*, as a share, round by round."""
+    return Spread.of([own / other - 1 for own, other in zip(seconds, base, strict=True)])

@@ -90,16 +90,19 @@ def _show(
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
     of_suite = rows_of(suite, words, catalogue)
 
-    def make() -> list[Section]:
+    def make() -> tuple[list[Section], bytes]:
         from normbench.leaderboard.ablation_sheets import ablation_section
         from normbench.leaderboard.ablations import make_ablations
         from normbench.leaderboard.grouping import Wanted
+        from normbench.leaderboard.showing import note_judged
 
         terms = make_terms(alpha, correction, allow_incomplete=allow_incomplete)
         wanted = Wanted(**chosen, suite=of_suite, terms=terms)
         found = make_ablations(reader, catalogue, wanted, factor, base)
-        return [ablation_section(each, correction) for each in found]
+        # With a base of one's own it is as with --reference: chosen after looking, perhaps.
+        shown = b"" if base else note_judged(reader, catalogue, wanted)
+        return [ablation_section(each, correction) for each in found], shown
 
     asked = {**chosen, "factor": factor, "base": base, "alpha": alpha, "correction": correction}
     asked |= {"allow_incomplete": allow_incomplete, "suite": content(of_suite)}
-    deliver(remembered(reader, catalogue, target.shape, asked, lambda: (make(), b"")), target)
+    deliver(remembered(reader, catalogue, target.shape, asked, make), target)

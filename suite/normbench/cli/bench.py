@@ -2,111 +2,209 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import contextlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from normbench.cli import complete
-from normbench.cli.options import Invocation, common_options, json_option
-from normbench.cli.output import print_fields, print_json, print_table, shown
+from normbench.cli.options import Invocation, common_options
 from normbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from normbench.bench.measure import BenchReport, BenchRow
+    from normbench.cli.target import Target
+    from normbench.leaderboard.formats import Section
+
+_SHAPES = ("table", "md", "json")
+_SUFFIXES = {".json": "json", ".md": "md", ".txt": "table"}
 
 
 @click.command("bench")
-@click.argument("problem", shell_complete=complete.names_of("problem"))
-@click.argument("optimizer", default="sgd", shell_complete=complete.names_of("optimizer"))
+@click.argument("problem", required=False, shell_complete=complete.problems)
+@click.argument("optimizer", default="sgd", shell_complete=complete.optimizers)
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
-@click.option("--norm", shell_complete=complete.names_of("norm"), help="Norm at every norm site.")
+@click.option("--norm", shell_complete=complete.norms, help="Norm at every norm site.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--examples",
-    default=2048,
-    show_default=True,
     type=click.IntRange(min=64),
-    help="Examples trained on in a round; a quarter as many are evaluated three times.",
+    metavar="N",
+    help="Examples of an epoch; a quarter as many are evaluated three times. Default 2048 on a "
+    "processor, 200 batches on a GPU.",
 )
 @click.option(
     "--rounds",
     default=5,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Turns each loop takes; medians over them are shown.",
+    metavar="N",
+    help="Turns that each row takes; medians and extremes over them are shown.",
 )
-@json_option
+@click.option(
+    "--rows",
+    metavar="A,B",
+    help="Only these of deepobs, no_loader, tuned, eager, graph, compile, pack.",
+)
+@click.option(
+    "--pack",
+    default=8,
+    show_default=True,
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Runs of the pack, at other seeds.",
+)
+@click.option(
+    "--workers",
+    default=16,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Loader processes of the tuned loop, at most one a core.",
+)
+@click.option(
+    "--deterministic",
+    type=click.Choice(("on", "off", "both")),
+    help="Of the engine's rows; default the protocol's. both shows what it costs.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Compare ratios with those of a JSON report; exit code 1 if one has regressed.",
+)
+@click.option(
+    "--tolerance",
+    default=0.1,
+    show_default=True,
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    metavar="SHARE",
+    help="Loss of a ratio that is none yet; more where the report's own rounds were further apart.",
+)
+@click.option(
+    "--norms",
+    type=click.Choice(("fp32", "bf16")),
+    help="Time norms alone instead, each against torch.nn's, on activations of this precision.",
+)
+@click.option(
+    "--format",
+    "shape",
+    type=click.Choice(_SHAPES),
+    help="How to print; default table.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to FILE as well; its ending, .json, .md or .txt, decides the format.",
+)
 @common_options(data=True)
 @click.pass_obj
 def command(
     invocation: Invocation,
-    problem: str,
-    optimizer: str,
-    words: Sequence[str],
-    norm: str | None,
-    device: str,
-    examples: int,
-    rounds: int,
-    as_json: bool,
-) -> None:
+    /,
+    shape: str | None,
+    output: Path | None,
+    against: Path | None,
+    tolerance: float,
+    norms: str | None,
+    **given: Any,
+) -> int:
     """Time PROBLEM against a plain DataLoader loop in DeepOBS's shape.
 
-    Both do the same work - augmentation, batch size, three evaluations - and take turns in one
-    process. On the processor it is this process's own time with one thread, so that other load
-    matters little.
-    """
-    from normbench.resolve import Request, resolve
+    All rows do the same work - augmentation, batch size, three evaluations - and take turns in one
+    process. Ratios are over the first row. On a processor it is processor time with one thread,
+    that of loader processes added; on a GPU the time between events on the device. Rows that the
+    device cannot have are named with the reason. What the engine's rows compute is compared with a
+    plain loop; the exit code is 1 if one differs.
 
-    request = Request(problem=problem, optimizer=optimizer, norm=norm, words=words, seeds=1)
-    spec = resolve(request, invocation.catalogue)[0]
-    import torch
-
-    from normbench.bench.measure import bench
-    from normbench.data import data_folder
-    from normbench.descriptions import Dataset
-    from normbench.engine.session import load_data
-    from normbench.launchers.devices import devices
-
-    chosen = torch.device(devices(device, 1)[0])
-    if chosen.type == "cpu":
-        torch.set_num_threads(1)
-    dataset = invocation.catalogue.get(Dataset, spec.problem.dataset.name)
-    if dataset.content in ("tokens", "files"):
+    \b
+    normbench bench cifar10_3c3d
+    normbench bench cifar10_resnet20 momentum --deterministic both --output bench.json
+    normbench bench cifar10_3c3d --against bench.json --tolerance 0.05
+    normbench bench --norms bf16
+    """  # noqa: D301 - click reads the backspace character
+    target = _target(output)
+    if norms is not None:
+        _time_norms(invocation, norms, given, against, shape, target)
+        return 0
+    if given["problem"] is None:
         raise UsageError(
-            f"normbench bench {problem}: the plain loop reads images and tables in memory, but the "
-            f"content of dataset {dataset.name} is {dataset.content}. Time another problem."
+            "normbench bench: nothing to time. Give a PROBLEM, such as digits_cnn, or --norms fp32."
         )
-    data = load_data(dataset, data_folder(invocation.data_dir))
-    report = bench(spec, invocation.catalogue, data, chosen, examples=examples, rounds=rounds)
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        _show(report)
+    from normbench.bench.against import compare
+    from normbench.cli.bench_run import measured
+    from normbench.cli.bench_view import complain, section_of
+
+    report, then = measured(invocation, against, given)
+    changes = compare(then, report, tolerance) if then else []
+    content = report.to_dict()
+    if then is not None:
+        content["against"] = {
+            "file": str(against),
+            "tolerance": tolerance,
+            "changes": [asdict(change) for change in changes],
+        }
+    _deliver(section_of(report, changes, str(against)), content, shape or "table", target)
+    complain(report, changes)
+    return int(bool(report.wrong) or any(change.regressed for change in changes))
 
 
-def _show(report: BenchReport) -> None:
-    print_fields({name: shown(value) for name, value in report.conditions.items()})
-    _show_table("Training and evaluation, end to end", report.end_to_end)
-    _show_table("Data pipeline alone", report.pipeline)
-    _show_table("Training alone: the harness around the bare step", report.harness)
+def _time_norms(
+    invocation: Invocation,
+    precision: str,
+    given: Mapping[str, Any],
+    against: Path | None,
+    shape: str | None,
+    target: Target | None,
+) -> None:
+    if given["problem"] is not None or against is not None:
+        raise UsageError(
+            "normbench bench --norms times norms alone: give neither a PROBLEM nor --against "
+            "beside it. One norm alone is --norm NAME."
+        )
+    from normbench.bench.norms import bench_norms
+    from normbench.cli.bench_run import device_named
+    from normbench.cli.bench_view import norms_section
 
-
-def _show_table(title: str, rows: Sequence[BenchRow]) -> None:
-    click.echo()
-    print_table(
-        ("loop", "examples/s", "ratio", "lowest", "highest", "share of roof"),
-        [
-            (
-                row.name,
-                f"{row.examples_per_second:,.0f}",
-                f"{row.ratio:.2f}",
-                f"{row.ratio_low:.2f}",
-                f"{row.ratio_high:.2f}",
-                "" if row.roof_share is None else f"{100 * row.roof_share:.1f} %",
-            )
-            for row in rows
-        ],
-        title=title,
-        right=("examples/s", "ratio", "lowest", "highest", "share of roof"),
+    report = bench_norms(
+        invocation.catalogue,
+        device_named(given["device"]),
+        precision=precision,
+        names=None if given["norm"] is None else (given["norm"],),
+        rounds=given["rounds"],
     )
+    _deliver(norms_section(report), report.to_dict(), shape or "table", target)
+
+
+def _target(output: Path | None) -> Target | None:
+    """Return where the report goes, and in which format, checked before anything is measured."""
+    from normbench.cli.target import target_of
+
+    if output is None:
+        return None
+    if output.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"--output {output}: expected a name that ends in {', '.join(_SUFFIXES)}.")
+    return target_of(_SUFFIXES[output.suffix.lower()], output)
+
+
+def _deliver(
+    section: Section, content: Mapping[str, Any], shape: str, target: Target | None
+) -> None:
+    """Print the report, and write it where *target* says."""
+    from normbench.cli.target import Drawn, deliver, draw
+
+    def drawn(shape: str) -> Drawn:
+        if shape != "json":
+            return draw([section], shape)
+        return Drawn(shape, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False))
+
+    drawn(shape).print()
+    if target is not None:
+        # Standard output may be read by a program.
+        with contextlib.redirect_stdout(sys.stderr):
+            deliver(drawn(target.shape), target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -132,6 +133,8 @@ def hint_table(
     """
     if training["as_json"] or training["dry_run"] or training["enqueue"]:
         return
+    if invocation.store and invocation.store.is_absolute() and Path(suite).is_file():
+        suite = str(Path(suite).absolute())
     place = ["--store", str(invocation.store)] if invocation.store else []
     command = ["normbench", "leaderboard", "--suite", suite, *words, *place]
     click.echo(f"Its table: {shlex.join(command)}")

@@ -15,6 +15,7 @@ from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import print_text, styled
 from normbench.descriptions import Component
 from normbench.errors import PluginError, UsageError, unknown_name
+from normbench.garbage import uncollected
 from normbench.plugins import KINDS, Catalogue, PluginInfo, load_catalogue
 from normbench.quantities import counted
 
@@ -40,8 +41,10 @@ def command(
     Norms, optimizers, networks, datasets and problems are checked. What fails is told to the
     plugin's author: what was seen, what is expected, what to change. -v lists every check.
     """
-    from normbench.data import data_folder
-    from normbench.testing import check_components
+    from normbench.places import data_folder
+
+    with uncollected():
+        from normbench.testing import check_components
 
     catalogue, components = offered(plugin, invocation)
     chosen = _chosen(components, only)

@@ -60,15 +60,18 @@ def command(
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
     of_suite = rows_of(suite, words, catalogue)
 
-    def make() -> list[Section]:
+    def make() -> tuple[list[Section], bytes]:
         from normbench.leaderboard.choosing import find_row
         from normbench.leaderboard.comparison import duel
         from normbench.leaderboard.duels import duel_section
         from normbench.leaderboard.grouping import Wanted, chosen_rows
+        from normbench.leaderboard.showing import note_judged
 
-        rows = chosen_rows(reader, catalogue, Wanted(**chosen, suite=of_suite))
+        wanted = Wanted(**chosen, suite=of_suite)
+        rows = chosen_rows(reader, catalogue, wanted)
         found = duel(find_row(rows, new), find_row(rows, base), reader, metric, alpha=0.05)
-        return [duel_section(found)]
+        pair = (found.new.row, found.base.row)
+        return [duel_section(found)], note_judged(reader, catalogue, wanted, pair)
 
     asked = {**chosen, "suite": content(of_suite), "compare": [new, base]}
-    deliver(remembered(reader, catalogue, target.shape, asked, lambda: (make(), b"")), target)
+    deliver(remembered(reader, catalogue, target.shape, asked, make), target)

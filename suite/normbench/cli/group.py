@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from normbench.cli.options import Invocation
-from normbench.errors import NormbenchError, UsageError, unknown_name
+from normbench.errors import DamagedFileError, NormbenchError, UsageError, unknown_name
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -218,7 +218,7 @@ def _report(error: Exception, invocation: Invocation) -> int:
         return error.exit_code
     if isinstance(error, NormbenchError):
         _complain(f"error: {error}")
-        return 2 if isinstance(error, UsageError) else 1
+        return 2 if isinstance(error, UsageError | DamagedFileError) else 1
     return _report_unexpected(error, invocation)
 
 

@@ -18,7 +18,8 @@ from normbench.store import RunState
 
 if TYPE_CHECKING:
     from normbench.api import Launching, Report
-    from normbench.launchers.base import Slots
+    from normbench.launchers.base import Pack, Slots
+    from normbench.report import Row
     from normbench.specs import ComponentSpec, RunSpec
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -44,6 +45,12 @@ def _slots(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
     from normbench.launchers.devices import parse_slots
 
     return None if value is None else parse_slots(value)
+
+
+def _pack(ctx: click.Context, parameter: click.Parameter, value: str) -> Pack:  # noqa: ARG001
+    from normbench.launchers.devices import parse_pack
+
+    return parse_pack(value)
 
 
 def _parsed(name: str) -> Callable[[click.Context, click.Parameter, str | None], Any]:
@@ -102,6 +109,15 @@ _LAUNCH = (
         metavar="N|auto",
         help="Runs trained at once on the processor (default: one a core) or on each GPU (one; "
         "auto: as many as its memory allows).",
+    ),
+    click.option(
+        "--pack",
+        callback=_pack,
+        default="auto",
+        show_default=True,
+        metavar="N|auto|off",
+        help="Runs of one kind that a process on a GPU trains at once, as branches of one CUDA "
+        "graph, each as it is alone; auto: as many as its memory allows, once one was alone.",
     ),
     click.option(
         "--engine",
@@ -201,7 +217,12 @@ def make_launching(
 
 
 def show_report(
-    invocation: Invocation, report: Report, *, as_json: bool, trials: Collection[RunState] = ()
+    invocation: Invocation,
+    report: Report,
+    *,
+    as_json: bool,
+    trials: Collection[RunState] = (),
+    whole: Sequence[Row] = (),
 ) -> int:
     """Print the closing table and where the results are; return the exit code.
 
@@ -212,20 +233,30 @@ def show_report(
         report: What came of it.
         as_json: Print JSON.
         trials: States of runs that the same command trains and the report does not have.
+        whole: The rows with all of their seeds, where the report has only those that were resumed;
+            the table shows these, and names the others.
     """
     if as_json:
         print_json(report.to_dict())
     else:
-        _print_report(invocation, report, trials)
+        _print_report(invocation, report, trials, whole)
     if report.behind:
         click.echo(f"{report.behind} Send them with: {_sync_command(report)}", err=True)
     return 0 if report.complete or report.going_on else 1
 
 
-def _print_report(invocation: Invocation, report: Report, trials: Collection[RunState]) -> None:
+def _print_report(
+    invocation: Invocation, report: Report, trials: Collection[RunState], whole: Sequence[Row]
+) -> None:
     from normbench.tables import MORE_COLUMNS, NUMERIC, row_cells
 
-    print_table(MORE_COLUMNS, [row_cells(row) for row in report.rows], right=NUMERIC)
+    columns: Sequence[str] = MORE_COLUMNS
+    lines: list[Sequence[str]] = [row_cells(row) for row in whole or report.rows]
+    if whole:
+        seeds = {row.spec.row: ", ".join(map(str, sorted(row.fingerprints))) for row in report.rows}
+        columns = (*columns, "resumed seeds")
+        lines = [(*line, seeds[row.spec.row]) for line, row in zip(lines, whole, strict=True)]
+    print_table(columns, lines, right=NUMERIC)
     click.echo(f"\n{_counts(report)}. Results: {report.store}")
     place = f" --store {invocation.store}" if invocation.store else ""
     click.echo(f"Curves: normbench plot{place}. MLflow: normbench ui{place}")
@@ -317,7 +348,7 @@ def _show_plan(
 
 def _missing_data(invocation: Invocation, specs: Sequence[RunSpec]) -> list[str]:
     """Return what the datasets of *specs* lack here, in a sentence each."""
-    from normbench.data import data_folder
+    from normbench.places import data_folder
     from normbench.planning import missing_data
 
     datasets = {spec.problem.dataset.name: spec for spec in specs}

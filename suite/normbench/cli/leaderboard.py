@@ -22,7 +22,7 @@ from normbench.cli.links import links_option, links_to
 from normbench.cli.options import Invocation, common_options
 from normbench.cli.publish import publish_boards, publish_option
 from normbench.cli.remembering import remembered
-from normbench.cli.sources import open_source, source_option
+from normbench.cli.sources import STORE, open_source, source_option
 from normbench.cli.target import Target, deliver, draw
 from normbench.garbage import uncollected
 
@@ -115,5 +115,8 @@ def command(
         asked |= {"alpha": alpha, "correction": correction, "allow_incomplete": allow_incomplete}
         asked |= {"leaderboard": True, "published": published}
         deliver(remembered(reader, catalogue, target.shape, asked, lambda: make()[1:]), target)
+    if source != STORE and invocation.store_path.exists():
+        place = invocation.store_path
+        click.echo(f"Read from MLflow, so {place} does not note what was shown.", err=True)
     if to_mlflow:
         publish_boards(invocation, boards, sections, source=source, suite=of_suite, target=target)

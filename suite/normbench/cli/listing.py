@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
-from normbench.cli import output
-from normbench.cli.fields import SETTING_COLUMNS, setting_cells
+from normbench.cli import complete, output
+from normbench.cli.listed_settings import chosen_settings, print_settings
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.descriptions import Component
-from normbench.errors import unknown_name
+from normbench.errors import UsageError, unknown_name
 from normbench.plugins import KINDS, Catalogue, Offer
 
 PLUGINS = "plugins"
@@ -28,39 +28,58 @@ def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -
 
 @click.command("list")
 @click.argument("what", required=False, shell_complete=_complete)
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--problem", shell_complete=complete.problems, help="Only settings of this problem.")
+@click.option(
+    "--optimizer", shell_complete=complete.optimizers, help="Only settings of this optimizer."
+)
 @json_option
 @common_options(store=True)
 @click.pass_obj
-def command(invocation: Invocation, what: str | None, as_json: bool) -> None:
+def command(
+    invocation: Invocation,
+    /,
+    what: str | None,
+    words: Sequence[str],
+    as_json: bool,
+    **options: str | None,
+) -> None:
     """List what plugins offer.
 
     WHAT is datasets, networks, problems, norms, optimizers, protocols, launchers, observers,
     suites, publications, settings (known ones, those tuned in the store first) or plugins; without
-    it, the names of all.
+    it, the names of all. Of many settings their numbers are shown; --problem, --optimizer and words
+    such as norm=group_norm or protocol=deepobs choose those that are shown in full.
     """
     catalogue = invocation.catalogue
+    terms = [*words, *(f"{name}={value}" for name, value in options.items() if value)]
+    if terms and what != SETTINGS:
+        raise UsageError(
+            f"{' '.join(terms)}: only settings are chosen by words: normbench list settings "
+            f"{' '.join(terms)}"
+        )
     chosen = (*PLURALS, PLUGINS) if what is None else (what,)
     if what is not None and what not in _LISTS:
         raise unknown_name("list", what, _LISTS)
     if as_json:
-        records = {plural: _records(catalogue, plural) for plural in chosen}
+        records = {plural: _records(catalogue, plural, terms) for plural in chosen}
         output.print_json(records if what is None else records[what])
     elif what is None:
         _print_overview(catalogue)
     elif what == PLUGINS:
         _print_plugins(catalogue)
     elif what == SETTINGS:
-        _print_settings(catalogue)
+        print_settings(catalogue, terms)
     else:
         _print_kind(catalogue, what)
 
 
-def _records(catalogue: Catalogue, plural: str) -> list[Any]:
+def _records(catalogue: Catalogue, plural: str, terms: Sequence[str]) -> list[Any]:
     """Return what ``--json`` shows of one kind."""
     if plural == PLUGINS:
         return [output.plain(plugin) for plugin in catalogue.plugins]
     if plural == SETTINGS:
-        return [output.plain(setting) for setting in catalogue.settings()]
+        return [output.plain(setting) for setting in chosen_settings(catalogue, terms)]
     kind = KINDS[PLURALS[plural]]
     return [record(offer, catalogue) for offer in catalogue.offers(kind)]
 
@@ -109,18 +128,6 @@ def _print_plugins(catalogue: Catalogue) -> None:
         for plugin in catalogue.plugins
     ]
     output.print_table(("plugin", "origin", "offers"), rows)
-
-
-def _print_settings(catalogue: Catalogue) -> None:
-    settings = catalogue.settings()
-    sources = list(dict.fromkeys(setting.source for setting in settings))
-    rows = [
-        (*setting_cells(each), each.origin, f"[{sources.index(each.source) + 1}]")
-        for each in settings
-    ]
-    output.print_table((*SETTING_COLUMNS, "origin", "source"), rows)
-    for number, source in enumerate(sources, 1):
-        output.print_text(source, first=f"[{number}] ", rest="    ")
 
 
 def _offered_by(catalogue: Catalogue, plugin: str) -> str:

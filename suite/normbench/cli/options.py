@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NUMBER = re.compile(r"\d*\.?\d+")
 _FILES = (".yaml", ".yml", ".py")
+_PATHS = ("--store", "--data-dir", "--plugin", "--config", "--log-file", "--report")
 
 
 @dataclass
@@ -70,18 +72,25 @@ class Invocation:
     def again(self, doubled: Sequence[str] = ()) -> str:
         """Return the command line as it was typed, with the store where it names none.
 
-        If the store is an absolute path, so are the files: then it works in any folder.
+        Whole paths stand in place of relative ones, so it does the same in any folder.
 
         Args:
             doubled: Options whose quantity is twice what was typed.
         """
-        words = _doubled(self.arguments, doubled)
-        if self.store_path.is_absolute():
-            words = [_absolute(word) for word in words]
-        if self.store is None:
-            end = words.index("--") if "--" in words else len(words)
-            words[end:end] = ["--store", str(self.store_path)]
+        words = _anywhere(_doubled(self.arguments, doubled))
+        end = words.index("--") if "--" in words else len(words)
+        words[end:end] = self._places()
         return shlex.join(["normbench", *words])
+
+    def _places(self) -> list[str]:
+        """Return the options that name what was not typed, and what a relative variable says."""
+        from normbench.places import DATA_VARIABLE
+
+        data = Path(os.environ.get(DATA_VARIABLE) or os.sep)
+        places = [] if self.store else ["--store", str(self.store_path.absolute())]
+        if self.data_dir is None and not data.is_absolute():
+            places += ["--data-dir", str(data.absolute())]
+        return places
 
     def limited(self, options: Sequence[str]) -> bool:
         """Whether any of *options* was typed."""
@@ -126,13 +135,19 @@ def _twice(quantity: str) -> str:
     return _NUMBER.sub(lambda number: f"{2 * float(number[0]):g}", quantity, count=1)
 
 
-def _absolute(word: str) -> str:
-    """Return *word* with the whole path of the suite, plugin or settings file that it names."""
-    name, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
+def _anywhere(words: Sequence[str]) -> list[str]:
+    """Return *words* with the whole paths of the files and folders that they name."""
+    return [_absolute(word, before) for before, word in zip(("", *words), words, strict=False)]
+
+
+def _absolute(word: str, before: str) -> str:
+    """Return *word* with the whole path, if it is one by the option *before* it or its ending."""
+    name, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     file = Path(value)
-    if file.suffix not in _FILES or file.is_absolute() or not file.is_file():
-        return word
-    return f"{name}{equals}{file.absolute()}"
+    if (name or before) in _PATHS and (equals or not name):
+        return f"{name}{equals}{file.absolute()}"
+    is_file = not name and file.suffix in _FILES and file.is_file()
+    return str(file.absolute()) if is_file else word
 
 
 def common_options(*, store: bool = False, data: bool = False) -> Callable[[_F], _F]:

@@ -93,8 +93,9 @@ def command(
     """Say what a suite or a request will take and can show.
 
     Of each cell: runs, seconds per training step and memory (from finished runs of the store, else
-    from a short probe), and the time that is left. In total: device-hours, when N devices are done,
-    disk, and the smallest difference that the planned seeds detect. No run is added to the store.
+    from finished trials of the cell's tuning, else from a short probe), and the time that is left.
+    In total: device-hours, when N devices are done, disk, and the smallest difference that the
+    planned seeds detect. No run is added to the store.
     The exit code is 1 if some cell is known not to be trainable here: what only a built network
     shows, such as a mask of the wrong length, a probe finds and --no-probe does not.
 
@@ -173,10 +174,10 @@ def _forecast(
     probe: bool,
     probe_seconds: float,
 ) -> Forecast:
-    from normbench.data import data_folder
     from normbench.forecast.plan import forecast
     from normbench.forecast.probes import Prober
     from normbench.launchers.devices import devices as devices_of
+    from normbench.places import data_folder
 
     there = devices_of(device, None)
     folder = data_folder(invocation.data_dir)

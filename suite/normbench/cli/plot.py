@@ -49,6 +49,8 @@ _OF_BOARDS = frozenset(
 @click.option("--list", "list_only", is_flag=True, help="List the figures, draw nothing.")
 @click.option(
     "--out",
+    "--output",
+    "out",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("normbench-plot.png"),
     show_default=True,

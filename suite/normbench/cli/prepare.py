@@ -33,7 +33,7 @@ def command(invocation: Invocation, names: tuple[str, ...], as_json: bool) -> No
     Files that are there with the right MD5 stay as they are; only what is missing or corrupt is
     downloaded.
     """
-    from normbench.data import data_folder
+    from normbench.places import data_folder
 
     datasets = {dataset.name: dataset for dataset in datasets_of(invocation.catalogue, names)}
     folder = data_folder(invocation.data_dir)

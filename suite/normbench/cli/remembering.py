@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ from normbench.garbage import uncollected
 
 if TYPE_CHECKING:
     from normbench.leaderboard.formats import Section
-    from normbench.leaderboard.reading import Reader
+    from normbench.leaderboard.reading import Reader, StoreReader
     from normbench.plugins import Catalogue
+
+
+_log = logging.getLogger(__name__)
 
 
 def remembered(
@@ -42,8 +46,17 @@ def remembered(
         table = Remembered(reader, catalogue, {**asked, "shape": shape})
         known = table.text()
         if known is not None:
+            _warn(reader, catalogue)
             return Drawn(shape, known)
         sections, shown = make()
+        _warn(reader, catalogue)
         drawn = draw(sections, shape)
         table.keep(drawn.text, shown)
         return drawn
+
+
+def _warn(reader: StoreReader, catalogue: Catalogue) -> None:
+    """Tell of damaged files that were not needed, once each."""
+    for error in reader.damaged.values():
+        _log.warning("%s Nothing here needs it.", error)
+    catalogue.settings()

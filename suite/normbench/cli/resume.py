@@ -12,6 +12,8 @@ from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.selection import find_runs
 
 if TYPE_CHECKING:
+    from normbench.api import Report
+    from normbench.report import Row
     from normbench.store import RunStore
 
 
@@ -33,7 +35,8 @@ def command(
 
     Each goes on from its last checkpoint. RUN is the beginning of a run's or a row's fingerprint,
     or a word such as problem=NAME; without any, all unfinished runs are continued but those that
-    were cancelled, which are readmitted by name.
+    were cancelled, which are readmitted by name. The table shows whole rows, with the seeds that
+    were resumed; --json has the resumed runs alone.
     """
     from normbench.api import resume
     from normbench.store.untaken import untaken_studies
@@ -51,11 +54,23 @@ def command(
         click.echo(f"nothing to resume: no run of {store.root} is unfinished{cancelled}")
         code, trained = 0, None
     else:
-        code = show_report(invocation, report, as_json=as_json)
+        whole = () if as_json else _whole_rows(store, report)
+        code = show_report(invocation, report, as_json=as_json, whole=whole)
         trained = {run for row in report.rows for run in row.fingerprints.values()}
     for sentence in untaken_studies(store, trained):
         click.echo(sentence, err=True)
     return code
+
+
+def _whole_rows(store: RunStore, report: Report) -> list[Row]:
+    """Return the rows of *report*, in its order, over all of the seeds that the store has."""
+    from normbench.report import rows_of
+
+    index = store.index()
+    order = {row.spec.row: place for place, row in enumerate(report.rows)}
+    members = [run for run in index.runs.values() if run.row in order]
+    members.sort(key=lambda run: (order[run.row], run.seed))
+    return rows_of(map(index.stored, members), index.runs)
 
 
 def _cancelled(invocation: Invocation, store: RunStore) -> str:

@@ -110,7 +110,7 @@ def command(
 
 def _fetch(invocation: Invocation, problem: str) -> None:
     from normbench.cli.prepare import datasets_of, prepare_dataset
-    from normbench.data import data_folder
+    from normbench.places import data_folder
 
     for dataset in datasets_of(invocation.catalogue, (problem,)):
         prepare_dataset(dataset, data_folder(invocation.data_dir))

@@ -18,6 +18,7 @@ from normbench.cli.failures import Failure, print_failures
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.selection import find_indexed
 from normbench.cli.status_rows import StatusRow, TuningRow, status_rows, tuning_rows
+from normbench.errors import DamagedFileError
 from normbench.garbage import uncollected
 from normbench.live import totals_in_words
 from normbench.quantities import counted
@@ -83,14 +84,15 @@ def _show(
     invocation: Invocation, index: Index, words: Sequence[str], *, trials: bool, as_json: bool
 ) -> bool:
     """Show how far the runs are that *words* name; return whether one is running or pending."""
-    rows = _as_known_now(status_rows(index, find_indexed(index, words)), invocation)
+    runs = find_indexed(index, words)
+    rows = _as_known_now(status_rows(index, runs, engines=as_json), invocation)
     _warn_of(index)
     if as_json:
         output.print_json([row.to_dict() for row in rows])
     else:
         _print(index, rows, trials=trials)
         _print_failures(rows, invocation)
-    return any(row.counts[state] for row in rows for state in _MOVING)
+    return any(run.state in _MOVING for run in runs)
 
 
 def _as_known_now(rows: list[StatusRow], invocation: Invocation) -> list[StatusRow]:
@@ -101,12 +103,17 @@ def _as_known_now(rows: list[StatusRow], invocation: Invocation) -> list[StatusR
 
     catalogue = invocation.catalogue.with_store(invocation.store_path)
     found = []
+    catalogue.settings()
     for row in rows:
         entry = row.entry
         names = (entry.problem, entry.norm, entry.optimizer, entry.protocol)
-        if not entry.tuning and has_settings(catalogue, *names):
-            origin = origin_now(json.loads(entry.text), catalogue)
-            row = replace(row, entry=replace(entry, setting_origin=origin))
+        try:
+            if not entry.tuning and has_settings(catalogue, *names):
+                origin = origin_now(json.loads(entry.text), catalogue)
+                row = replace(row, entry=replace(entry, setting_origin=origin))
+        except DamagedFileError:
+            # A warning has told of it: where the setting came from stays as it was recorded.
+            pass
         found.append(row)
     return found
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import Any
 
 from normbench.cli import output
 from normbench.live import FAILED, MOVING, view_run
+from normbench.origins import UNTUNED, in_words
 from normbench.store import (
     Index,
     IndexedRow,
@@ -32,12 +33,14 @@ class StatusRow:
         runs: Its runs, by seed.
         pace: Seconds that a whole run takes, by one that trains; None if none tells.
         label: What a reader must know of its precision; empty if nothing.
+        engines: The engine that trained each run with a result; empty unless asked for.
     """
 
     entry: IndexedRow
     runs: tuple[IndexedRun, ...]
     pace: float | None = None
     label: str = ""
+    engines: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def seconds_left(self) -> float | None:
@@ -87,7 +90,7 @@ class StatusRow:
         """The hyper-parameters that differ from their defaults, and where they come from."""
         words = [f"{name}={output.shown(value)}" for name, value in self.entry.setting.items()]
         origin = self.entry.setting_origin
-        return " ".join([*words, "untuned" if origin == "default" else f"({origin})"])
+        return " ".join([*words, UNTUNED if origin == "default" else f"({origin})"])
 
     @property
     def live(self) -> str:
@@ -97,11 +100,9 @@ class StatusRow:
         running = [run for run in self.runs if run.state is RunState.RUNNING]
         return ", ".join(f"seed {run.seed}: {run.epoch}/{self.entry.epochs}" for run in running)
 
-    @property
+    @cached_property
     def failed(self) -> list[IndexedRun]:
         """The runs that a new launch tries again, by seed."""
-        if not any(self.counts[state] for state in FAILED):
-            return []
         return [run for run in self.runs if run.state in FAILED]
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class StatusRow:
             "protocol": entry.protocol,
             "deviations": list(entry.deviations),
             "setting": dict(entry.spec.optimizer.parameters),
-            "setting_origin": entry.setting_origin,
+            "setting_origin": in_words(entry.setting_origin),
             "tuning": entry.tuning,
             "label": self.label,
             "metric": entry.metric,
@@ -136,6 +137,7 @@ class StatusRow:
             "epoch": run.epoch,
             "epochs": self.entry.epochs,
             "score": run.score,
+            "engine": self.engines.get(run.fingerprint),
         }
 
 
@@ -156,16 +158,31 @@ class TuningRow(StatusRow):
         return f"{done} of {len(self.trials)}"
 
 
-def status_rows(index: Index, runs: Iterable[IndexedRun]) -> list[StatusRow]:
-    """Return the rows of *runs*, which come row by row."""
+def status_rows(
+    index: Index, runs: Iterable[IndexedRun], *, engines: bool = False
+) -> list[StatusRow]:
+    """Return the rows of *runs*, which come row by row.
+
+    Args:
+        index: What is known of them.
+        runs: The runs.
+        engines: Whether the engines are looked up, which takes a while for many runs.
+    """
     rows = []
     tests = read_verifications(index.root)
     for _, members in groupby(runs, key=lambda run: run.row):
         of_row = tuple(members)
         entry = index.describe(of_row[0])
         label = "" if entry.tuning else precision_label(entry.table, tests)
-        rows.append(StatusRow(entry, of_row, _pace(index, of_row), label))
+        by = _engines(index, of_row) if engines else {}
+        rows.append(StatusRow(entry, of_row, _pace(index, of_row), label, by))
     return rows
+
+
+def _engines(index: Index, runs: Sequence[IndexedRun]) -> dict[str, str]:
+    results = ((run.fingerprint, index.result(run.fingerprint)) for run in runs if run.done)
+    found = ((name, result.get("engine")) for name, result in results if result is not None)
+    return {name: str(engine) for name, engine in found if engine}
 
 
 def _pace(index: Index, runs: Sequence[IndexedRun]) -> float | None:

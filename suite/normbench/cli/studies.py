@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,18 @@ import click
 
 from normbench.cli.options import Invocation, common_options, json_option
 from normbench.cli.output import print_json, print_table, print_text
+from normbench.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from normbench.store import RunStore
     from normbench.tuning import Study
     from normbench.tuning.cells import Table
     from normbench.tuning.choice import Choice
+
+
+_log = logging.getLogger(__name__)
 
 
 @click.command("studies")
@@ -35,7 +41,7 @@ def command(invocation: Invocation, study: str | None, folder: Path | None, as_j
 
     STUDY is the beginning of a name that the list shows. Nothing is trained.
     """
-    from normbench.tuning import read_study, studies
+    from normbench.tuning import read_study
     from normbench.tuning.choice import choice_of
 
     if folder is not None and study is None:
@@ -43,9 +49,11 @@ def command(invocation: Invocation, study: str | None, folder: Path | None, as_j
             "--report needs a STUDY, from the list that normbench studies shows."
         )
     store = invocation.open_store()
-    names = studies(store) if study is None else [study]
-    read = [read_study(store, name) for name in names]
-    found = [(each, choice_of(store, each)) for each in read]
+    if study is None:
+        found = _read_all(store)
+    else:
+        read = read_study(store, study)
+        found = [(read, choice_of(store, read))]
     if as_json:
         contents = [_content(*each, full=study is not None) for each in found]
         print_json(contents if study is None else contents[0])
@@ -55,6 +63,21 @@ def command(invocation: Invocation, study: str | None, folder: Path | None, as_j
         _print_study(*found[0])
     if folder is not None:
         write(*found[0], folder)
+
+
+def _read_all(store: RunStore) -> list[tuple[Study, Choice]]:
+    """Return all studies and what they chose; of those that cannot be read it warns."""
+    from normbench.tuning import read_study, studies
+    from normbench.tuning.choice import choice_of
+
+    found = []
+    for name in studies(store):
+        try:
+            study = read_study(store, name)
+            found.append((study, choice_of(store, study)))
+        except StoreError as error:
+            _log.warning("study %s is left out: %s", name[:8], error)
+    return found
 
 
 def _print_list(found: Sequence[tuple[Study, Choice]]) -> None:

@@ -50,18 +50,29 @@ def list_suites(invocation: Invocation, as_json: bool) -> None:
 
 @command.command("describe")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@cell_options
 @json_option
 @common_options(store=True)
 @click.pass_obj
-def describe(invocation: Invocation, name: str, as_json: bool) -> None:
+def describe(
+    invocation: Invocation,
+    /,
+    name: str,
+    words: Sequence[str],
+    seeds: str | None,
+    only: Sequence[str],
+    as_json: bool,
+) -> None:
     """Show the cells of a suite, and those that it leaves out.
 
-    Known settings are those of the plugins and of the store.
+    Known settings are those of the plugins and of the store. Words, --only and --seeds mean what
+    they mean to suite run, which would train what is shown.
     """
     from normbench.resolve import request_label
     from normbench.suites import as_known_now
 
-    plan = as_known_now(expanded(invocation, name), invocation.catalogue)
+    plan = as_known_now(expanded(invocation, name, words, seeds, only), invocation.catalogue)
     rows = _rows(invocation, plan)
     if as_json:
         cells = [{"cell": _cell(specs[0]), "seeds": [s.seed for s in specs]} for specs in rows]

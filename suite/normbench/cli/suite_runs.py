@@ -41,8 +41,8 @@ def status(
 ) -> int:
     """Show how far the runs of a suite are; the exit code is 0 once all are done.
 
-    Missing are runs that the store does not have yet. Time left is that of the runs one after
-    another, by what runs of the same cell took.
+    Missing are runs that the store does not have yet; --store names one that is there. Time left
+    is that of the runs one after another, by what runs of the same cell took.
     """
     cells = _cells(invocation, name, words, seeds, only)
     if as_json:
@@ -135,6 +135,8 @@ def _cells(
     from normbench.store import RunStore
     from normbench.suites import as_known_now
 
+    if invocation.store is not None:
+        invocation.open_store()  # what was named must be there; the default may not have been made
     plan = expanded(invocation, name, words, seeds, only)
     known = as_known_now(plan, invocation.catalogue)
     store = RunStore.open_if_there(invocation.store_path)
@@ -228,6 +230,8 @@ def _print(cells: Sequence[Cell], again: Sequence[str]) -> None:
         if run.state is not None
     ]
     print_failures(failures, again, err=True)
+    if not failures and any(run.state is None for cell in cells for run in cell.runs):
+        click.echo(f"Train what is missing with: {shlex.join(again)}")
 
 
 def _has_mean(cell: Cell) -> bool:

@@ -270,6 +270,7 @@ def _remarks(report: TuningReport) -> list[str]:
         return []
     lines = [f"No winner: {report.problem} Its seeds are left out."] if report.problem else []
     lines += [str(edge) for edge in report.edges]
+    lines += [report.behind] if report.behind else []
     if report.kept is not None and not report.kept.current:
         lines.append(report.kept.words)
     return [*lines, *report.messages]

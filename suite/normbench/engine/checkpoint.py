@@ -36,6 +36,7 @@ class Progress:
         best: The curve point that is best on validation so far.
         target_epoch: First epoch whose metric reached the target.
         target_seconds: Training seconds until then.
+        engine_seconds: Seconds spent on trial steps, on recording and on compiling.
         engine: The rung of the first attempt, which all later ones keep; empty as long as no
             step could be tried on another than the plain one.
     """
@@ -47,20 +48,34 @@ class Progress:
     best: dict[str, Any] = field(default_factory=dict)
     target_epoch: int | None = None
     target_seconds: float | None = None
+    engine_seconds: float = 0.0
     engine: str = "eager"
 
 
 def save(path: Path, session: Session, progress: Progress, observing: Observing) -> None:
     """Write network, optimizer, progress and what observers remember to *path*."""
-    content = {
-        "schema": CHECKPOINT_SCHEMA,
-        "fingerprint": session.spec.fingerprint,
+    write(path, content(session, states(session), progress, observing))
+
+
+def states(session: Session) -> dict[str, Any]:
+    """Return the states of network and optimizer."""
+    return {
         "network": session.network.state_dict(),
         "optimizer": session.optimizer.state_dict(),
+    }
+
+
+def content(
+    session: Session, states: Mapping[str, Any], progress: Progress, observing: Observing
+) -> dict[str, Any]:
+    """Return what a checkpoint holds: *states*, and what goes with them."""
+    return {
+        "schema": CHECKPOINT_SCHEMA,
+        "fingerprint": session.spec.fingerprint,
+        **states,
         "progress": asdict(progress),
         "observers": observing.states(),
     }
-    write(path, content)
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

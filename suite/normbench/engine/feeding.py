@@ -30,8 +30,10 @@ from normbench.rules import Rules
 from normbench.specs import RunSpec
 from normbench.streams import stream_seed
 
-# A processor wants its activations in cache, a GPU wants to be full; photographs fill it sooner.
+# A processor wants its activations in cache, a GPU wants to be full; large images fill it sooner.
 EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}
+MOST_EVALUATED = 2500
+EVALUATED_PIXELS = EVALUATION_BATCH["cuda"] * 32 * 32
 FILE_EVALUATION_BATCH = {"cpu": 32, "cuda": 250}
 
 
@@ -147,7 +149,7 @@ def _evaluation(
             part, dataset, size, device, processes=processes
         )
         return source
-    size = _evaluation_size(rules, network, device)
+    size = evaluation_size(rules, network, dataset.shape, device.type)
     return Evaluation(part, dataset, size, device, shrink=_shrink(spec))
 
 
@@ -163,11 +165,25 @@ def _files() -> ModuleType:
     return files
 
 
-def _evaluation_size(rules: Rules, network: nn.Module, device: torch.device) -> int:
+def evaluation_size(
+    rules: Rules, network: nn.Module, shape: tuple[int, ...], device_type: str
+) -> int:
+    """Return how many examples are evaluated at once.
+
+    Args:
+        rules: The protocol's; what it asks for counts.
+        network: Where layers draw noise in evaluation, batches are of one fixed size.
+        shape: Of an example; of an image (height, width, channels).
+        device_type: ``cpu`` or ``cuda``.
+    """
     layers = (module for module in network.modules() if isinstance(module, Stochastic))
     if any(layer.in_evaluation for layer in layers):
         return EVALUATION_BATCH["cpu"]
-    return rules.evaluation_batch_size or EVALUATION_BATCH[device.type]
+    if rules.evaluation_batch_size:
+        return rules.evaluation_batch_size
+    if device_type == "cpu" or len(shape) != len(("height", "width", "channels")):
+        return EVALUATION_BATCH[device_type]
+    return max(1, min(MOST_EVALUATED, EVALUATED_PIXELS // (shape[0] * shape[1])))
 
 
 def _shrink(spec: RunSpec) -> int:

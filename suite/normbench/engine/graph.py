@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 from normbench.engine.agreement import Agreement, far, flat, unequal
@@ -65,6 +67,7 @@ class LadderLoop(EagerLoop):
         self._plain_task = step.task
         self._captured: Captured | None = None
         self._bound = False
+        self._draws_globally = False
         self._kept = ""
 
     @property
@@ -77,6 +80,37 @@ class LadderLoop(EagerLoop):
         """Whether the rungs have been tried."""
         return not self._rungs
 
+    @property
+    def captured(self) -> bool:
+        """Whether steps are recorded ones, so that nothing but tensors changes in them."""
+        return self._captures and self._captured is not None
+
+    @property
+    def replay(self) -> Work | None:
+        """What takes a whole step by replaying it; None where Python takes steps."""
+        captured = self._captured
+        if captured is None or not self._captures or captured.rung is Rung.GRADIENT_GRAPH:
+            return None
+        return captured.work
+
+    @property
+    def can_branch(self) -> bool:
+        """Whether its whole step may be recorded as one of several branches.
+
+        Branches would take numbers out of torch's global generators from one another.
+        """
+        return self.replay is not None and not self._draws_globally
+
+    @property
+    def recorder(self) -> Recorder:
+        """What records its steps."""
+        return self._recorder
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        """What its steps draw from."""
+        return self._randomness.generators
+
     def keep(self, rung: str) -> None:
         """Go on with the rung that the run began on, or not at all.
 
@@ -88,17 +122,83 @@ class LadderLoop(EagerLoop):
         if rung in (Rung.GRAPH, Rung.GRADIENT_GRAPH) and not self._captures:
             raise self._lost("this device captures nothing")
 
+    def try_steps(self, steps: int) -> Trial:
+        """Take steps as it does alone and undo them, for a branch to be held against.
+
+        The epoch has begun; batches of the host are repeated.
+        """
+        snapshot = Snapshot(self._step, self._randomness)
+        values, first, _ = self._steps_of(self._captured, Trial(snapshot, steps, {}, {}, {}))
+        return Trial(snapshot, steps, values, first, {})
+
+    def work(self) -> Work:
+        """Return the step to record as a branch."""
+        if self._captured is None:
+            raise TypeError("a loop whose steps are not captured has no branch")
+        return self._work(self._captured.rung)
+
+    def recorded(self, replay: Work) -> Captured:
+        """Return the branch just recorded, done again by *replay*."""
+        gradients = [(each, each.grad) for each in self._step.network.parameters()]
+        return Captured(Rung(self.name), replay, self._step.scores, gradients)
+
+    def bind(self, captured: Captured) -> None:
+        """Put scores and gradients of *captured* where others look for them."""
+        for parameter, gradient in captured.gradients:
+            parameter.grad = gradient
+        self._step.scores = captured.scores
+
+    def undo(self, trial: Trial) -> None:
+        """Go back to where *trial* began."""
+        self._step.task, self._bound = self._plain_task, False
+        trial.snapshot.restore()
+
+    def disagreement(self, trial: Trial, first: Mapping[str, Tensor]) -> str:
+        """Return how the steps just taken differ from those of *trial*; empty if they do not.
+
+        Args:
+            trial: What was done alone.
+            first: What :meth:`first` was after the first of them.
+        """
+        if self._agreement.exact:
+            return unequal(trial.values, trial.snapshot.values())
+        return far(trial.first, first, self._agreement.tolerance)
+
+    def first(self) -> dict[str, Tensor]:
+        """Return loss and gradient of the last step."""
+        gradients = [each.grad for each in self._step.network.parameters()]
+        return {
+            "loss": flat([self._step.scores.loss]),
+            "gradient": flat([each for each in gradients if each is not None]),
+        }
+
+    def take_plain_step(self, size: int) -> None:
+        """Take a step on *size* examples, one operation after another."""
+        self._bound = False
+        self._plain(size)
+
     def _take(self, size: int, left: int) -> None:
         source = self._step.source
         self._step.fetch(size)
         whole = size == source.batch_size
         if whole and self._rungs and self.gradient_evaluations:
-            self._climb(min(TRIAL_STEPS, left - (source.last_size != size)))
+            with self._timed():
+                self._climb(min(TRIAL_STEPS, left - (source.last_size != size)))
         if whole and self._captured is not None:
             self._replay(self._captured, size)
         else:
-            self._bound = False
-            self._plain(size)
+            self.take_plain_step(size)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Count what the block takes, on the device too, as spent on the engine."""
+        self._recorder.wait()
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._recorder.wait()
+            self.engine_seconds += time.perf_counter() - started
 
     def _climb(self, steps: int) -> None:
         """Try the rungs; what holds is at work from now on."""
@@ -211,19 +311,13 @@ class LadderLoop(EagerLoop):
             else:
                 self._replay(captured, size)
             if index == 0:
-                first = self._first()
+                first = self.first()
         first["movement"] = trial.snapshot.movement()
+        self._draws_globally |= trial.snapshot.drew_globally()
         done = trial.snapshot.values(), first, trial.snapshot.changes()
         trial.snapshot.restore()
         self.gradient_evaluations, self._bound = counted, False
         return done
-
-    def _first(self) -> dict[str, Tensor]:
-        gradients = [each.grad for each in self._step.network.parameters()]
-        return {
-            "loss": flat([self._step.scores.loss]),
-            "gradient": flat([each for each in gradients if each is not None]),
-        }
 
     def _replay(self, captured: Captured, size: int) -> None:
         if self._closures is not None:
@@ -236,9 +330,8 @@ class LadderLoop(EagerLoop):
     def _replayed(self, captured: Captured) -> Scores:
         if not self._bound or captured.rung is Rung.GRADIENT_GRAPH:
             # A plain step, or the optimizer, has put others in their place.
-            for parameter, gradient in captured.gradients:
-                parameter.grad = gradient
-            self._step.scores, self._bound = captured.scores, True
+            self.bind(captured)
+            self._bound = True
         captured.work()
         self.gradient_evaluations += 1
         return self._step.scores

@@ -13,7 +13,7 @@ from normbench.engine.compiled import CompiledTask
 from normbench.engine.graph import LadderLoop
 from normbench.engine.randomness import Randomness
 from normbench.engine.rates import NumberRates, Rates, TensorRates
-from normbench.engine.recording import CudaRecorder
+from normbench.engine.recording import RECORDERS
 from normbench.engine.step import Step
 from normbench.rules import Rules
 from normbench.rungs import AUTO, Rung, check_engine
@@ -49,12 +49,12 @@ def choose_loop(
         UsageError: If *device* cannot have *engine*.
     """
     check_engine(engine, device.type)
-    on_cuda = device.type == "cuda"
+    on_cuda, captures = device.type == "cuda", device.type in RECORDERS
     return LadderLoop(
         step,
         randomness,
-        rungs=rungs_to_try(engine, description, on_cuda=on_cuda),
-        recorder=CudaRecorder(device, randomness.generators) if on_cuda else None,
+        rungs=rungs_to_try(engine, description, captures=captures),
+        recorder=RECORDERS[device.type](device, randomness.generators) if captures else None,
         compiled=CompiledTask(step.task),
         agreement=Agreement(
             rules.deterministic, TOLERANCES[rules.precision if on_cuda else "fp32"]
@@ -71,16 +71,16 @@ def choose_rates(
 
     Tensors where a step may be captured: a captured number would never change.
     """
-    if device.type == "cuda" and description.capturable:
+    if device.type in RECORDERS and description.capturable:
         return TensorRates(optimizer, steps, device)
     return NumberRates(optimizer)
 
 
-def rungs_to_try(engine: str, description: Optimizer, *, on_cuda: bool) -> Sequence[Rung]:
+def rungs_to_try(engine: str, description: Optimizer, *, captures: bool) -> Sequence[Rung]:
     """Return the rungs above the plain one, the best first."""
     if engine == Rung.EAGER:
         return ()
-    if not on_cuda:
+    if not captures:
         return (Rung.COMPILE,) if engine == Rung.COMPILE else ()
     if not description.capturable or description.needs_closure:
         return (Rung.GRADIENT_GRAPH,)

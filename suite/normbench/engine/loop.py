@@ -8,35 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-from torch import nn
-
 from normbench.engine.closures import ClosureStep
-from normbench.engine.precision import forward_context
 from normbench.engine.randomness import Randomness
-from normbench.engine.sources import EvaluationSource
 from normbench.engine.step import Step
-from normbench.tasks import Scores, State, Task
+from normbench.engine.sums import PendingSums
+from normbench.tasks import Scores
 
 Progress = Callable[[int, int], None]
 Observe = Callable[[int], None]
 PROGRESS_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class EpochSums:
-    """What one training epoch leaves behind, read from the device once.
-
-    Attributes:
-        metrics: Sums over the examples divided by their number, by name.
-        first_bad_step: Index in the epoch of the first step with a non-finite loss; None if none.
-    """
-
-    metrics: dict[str, float]
-    first_bad_step: int | None
 
 
 class Loop(Protocol):
@@ -44,9 +26,11 @@ class Loop(Protocol):
 
     Attributes:
         gradient_evaluations: Backward passes so far.
+        engine_seconds: Seconds spent on trial steps, on recording and on compiling so far.
     """
 
     gradient_evaluations: int
+    engine_seconds: float
 
     @property
     def name(self) -> str:
@@ -56,6 +40,16 @@ class Loop(Protocol):
     @property
     def decided(self) -> bool:
         """Whether the rung is final."""
+        ...
+
+    @property
+    def captured(self) -> bool:
+        """Whether its steps are recorded ones, so that nothing but tensors changes in them."""
+        ...
+
+    @property
+    def step(self) -> Step:
+        """What it does on each batch."""
         ...
 
     def keep(self, rung: str) -> None:
@@ -72,7 +66,7 @@ class Loop(Protocol):
         factors: Sequence[float],
         progress: Progress,
         observe: Observe | None = None,
-    ) -> EpochSums:
+    ) -> PendingSums:
         """Train on the batches of *epoch*, with the learning rate times each of *factors*.
 
         Args:
@@ -94,11 +88,16 @@ class EagerLoop:
     """
 
     def __init__(self, step: Step, randomness: Randomness, *, needs_closure: bool = False) -> None:
-        self.gradient_evaluations = 0
+        self.gradient_evaluations, self.engine_seconds = 0, 0.0
         self._step, self._randomness = step, randomness
         self._closures = (
             ClosureStep(step.network, step.optimizer, randomness) if needs_closure else None
         )
+
+    @property
+    def step(self) -> Step:
+        """What it does on each batch."""
+        return self._step
 
     def run_epoch(
         self,
@@ -106,13 +105,10 @@ class EagerLoop:
         factors: Sequence[float],
         progress: Progress,
         observe: Observe | None = None,
-    ) -> EpochSums:
+    ) -> PendingSums:
         """Train on every batch of *epoch*; see :class:`Loop`."""
         source, steps = self._step.source, len(factors)
-        source.start_epoch(epoch)
-        self._randomness.start_epoch(epoch)
-        self._step.network.train()
-        self._step.start_epoch(factors)
+        self.begin_epoch(epoch, factors)
         reported = time.monotonic()
         for index in range(steps):
             partial = index == steps - 1 and source.last_size != source.batch_size
@@ -123,8 +119,19 @@ class EagerLoop:
             if time.monotonic() - reported >= PROGRESS_SECONDS:
                 reported = time.monotonic()
                 progress(index + 1, steps)
+        return self.end_epoch()
+
+    def begin_epoch(self, epoch: int, factors: Sequence[float]) -> None:
+        """Go to the first batch of *epoch*."""
+        self._step.source.start_epoch(epoch)
+        self._randomness.start_epoch(epoch)
+        self._step.network.train()
+        self._step.start_epoch(factors)
+
+    def end_epoch(self) -> PendingSums:
+        """Return the sums of the epoch whose last step is taken."""
         self._step.rates.end_epoch()
-        return EpochSums(*self._step.read())
+        return self._step.read()
 
     def _take(self, size: int, left: int) -> None:  # noqa: ARG002 - for those above
         """Take a step on *size* examples, the first of *left* in the epoch."""
@@ -144,27 +151,3 @@ class EagerLoop:
         self._step.gradient(size)
         self.gradient_evaluations += 1
         return self._step.scores
-
-
-@torch.no_grad()
-def evaluate(
-    network: nn.Module,
-    task: Task,
-    part: EvaluationSource,
-    *,
-    precision: str,
-    device: torch.device,
-) -> dict[str, float]:
-    """Return the task's metrics over all of *part*, in evaluation mode, from exact sums.
-
-    Buffers and training's random streams are left alone.
-    """
-    network.eval()
-    sums = torch.zeros(len(task.metrics), dtype=torch.float64, device=device)
-    state: State = {}
-    for batch in part:
-        with forward_context(precision, device):
-            scores = task(network, batch, state or task.initial_state(len(batch.inputs), device))
-        sums += scores.sums
-        state = scores.state
-    return dict(zip(task.metrics, (sums / part.examples).tolist(), strict=True))

@@ -25,6 +25,11 @@ class Randomness:
         """What training draws from, beside torch's global generators."""
         return (self._training,)
 
+    @property
+    def evaluation_generators(self) -> tuple[torch.Generator, ...]:
+        """What evaluation draws from."""
+        return (self._evaluation,)
+
     def start_epoch(self, epoch: int) -> None:
         """Begin the stream of *epoch*; torch's global one too, for layers that know no other."""
         seed = stream_seed(self._seed, "dropout", epoch)

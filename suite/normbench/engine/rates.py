@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from normbench.engine.transfer import send
+
 
 class Rates(Protocol):
     """Sets the learning rates of an optimizer's groups, the initial ones times a factor a step."""
@@ -82,7 +84,7 @@ class TensorRates:
         self._numbers.start_epoch(factors)
         self._last = len(factors) - 1
         rows = [[base * factor for base in self._bases] for factor in factors]
-        self._table[: len(rows)].copy_(torch.tensor(rows, dtype=torch.float64))
+        send(torch.tensor(rows, dtype=torch.float64), self._table[: len(rows)])
         # Each epoch, since a checkpoint that is loaded brings groups of its own.
         for group, rate in zip(self._optimizer.param_groups, self._rates.unbind(), strict=True):
             group["lr"] = rate

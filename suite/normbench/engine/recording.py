@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -25,6 +26,22 @@ class Recorder(Protocol):
 
         Raises:
             Exception: If it cannot be recorded, as when it reads from the device.
+        """
+        ...
+
+    def capture_branches(
+        self, works: Sequence[Work], generators: Sequence[torch.Generator]
+    ) -> Work:
+        """Record what all *works* do, to be done again side by side.
+
+        As with :meth:`capture`, except that none may touch what another one does.
+
+        Args:
+            works: One for each branch.
+            generators: What any of them draws from; torch's global one is not among them.
+
+        Raises:
+            Exception: If one cannot be recorded.
         """
         ...
 
@@ -66,6 +83,27 @@ class CudaRecorder:
             work()
         return graph.replay
 
+    def capture_branches(
+        self, works: Sequence[Work], generators: Sequence[torch.Generator]
+    ) -> Work:
+        """See :class:`Recorder`."""
+        graph = torch.cuda.CUDAGraph()
+        for generator in generators:
+            graph.register_generator_state(generator)
+        streams = _branch_streams(self._device, len(works))
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            # All leave before the first comes back: else each would wait for the one before it.
+            for stream in streams:
+                stream.wait_stream(self._stream)
+            try:
+                for stream, work in zip(streams, works, strict=True):
+                    with torch.cuda.stream(stream):
+                        work()
+            finally:
+                for stream in streams:
+                    self._stream.wait_stream(stream)
+        return graph.replay
+
     def wait(self) -> None:
         """See :class:`Recorder`."""
         torch.cuda.synchronize(self._device)
@@ -82,5 +120,37 @@ class PlainRecorder:
         """See :class:`Recorder`."""
         return work
 
+    def capture_branches(
+        self,
+        works: Sequence[Work],
+        generators: Sequence[torch.Generator],  # noqa: ARG002 - nothing is kept of them
+    ) -> Work:
+        """See :class:`Recorder`."""
+
+        def work() -> None:
+            for each in works:
+                each()
+
+        return work
+
     def wait(self) -> None:
         """See :class:`Recorder`."""
+
+
+RECORDERS: dict[str, Callable[[torch.device, Sequence[torch.Generator]], Recorder]] = {
+    "cuda": CudaRecorder
+}
+"""What records steps, by the type of device; the others take plain ones."""
+
+
+def _branch_streams(device: torch.device, count: int) -> Sequence[torch.cuda.Stream]:
+    """Return the streams of so many branches, the same ones each time: torch has but 32."""
+    streams = _streams_of(device)
+    while len(streams) < count:
+        streams.append(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+    return streams[:count]
+
+
+@cache
+def _streams_of(device: torch.device) -> list[torch.cuda.Stream]:
+    return []

@@ -15,6 +15,8 @@ from normbench.engine.randomness import Randomness
 from normbench.engine.step import Step
 
 _PLAIN = (bool, int, float, str, type(None))
+# By which torch remembers to look at devices and types once; a checkpoint sets it again.
+_NO_STATE = ("_need_device_dtype_check_for_fused",)
 Path = tuple[str, ...]
 
 
@@ -74,6 +76,11 @@ class Snapshot:
             tensors = isinstance(leaf, Tensor)
             found[path] = "is made anew in each step" if tensors else "changes in Python"
         return found
+
+    def drew_globally(self) -> bool:
+        """Whether numbers have since been drawn from torch's global generators."""
+        states = zip(self._random[1:], self._randomness.state()[1:], strict=True)
+        return any(not torch.equal(before, now) for before, now in states)
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -150,7 +157,11 @@ def _objects(step: Step) -> Iterator[Any]:
 
 def _attributes(thing: Any) -> dict[str, Any]:
     """Return the plain attributes of *thing*, and of a module its buffers."""
-    found = {key: value for key, value in vars(thing).items() if isinstance(value, _PLAIN)}
+    found = {
+        key: value
+        for key, value in vars(thing).items()
+        if isinstance(value, _PLAIN) and key not in _NO_STATE
+    }
     return found | dict(vars(thing).get("_buffers", {}))
 
 

@@ -6,7 +6,6 @@ sums, losses and the state carried from batch to batch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from normbench.engine.precision import forward_context
 from normbench.engine.rates import Rates
 from normbench.engine.sources import BatchSource
+from normbench.engine.sums import PendingSums
 from normbench.tasks import Batch, Scores, Task
 
 
@@ -89,8 +89,12 @@ class Step:
         batch = self._fetched if self.source.from_host else None
         batch = batch or self.source.batch(self._cursor, size)
         with forward_context(self._precision, self._device):
-            self.scores = self.task(self.network, batch, self.state)
-        self.scores.loss.backward()  # type: ignore[no-untyped-call]
+            scores = self.task(self.network, batch, self.state)
+        scores.loss.backward()  # type: ignore[no-untyped-call]
+        # Autograd's nodes remember the stream that made them, and a capture must meet none of
+        # another stream: nothing may keep this step's alive.
+        state = {name: tensor.detach() for name, tensor in scores.state.items()}
+        self.scores = Scores(scores.loss.detach(), scores.sums.detach(), state)
 
     @torch.no_grad()
     def account(self, size: int, scores: Scores | None = None) -> None:
@@ -102,12 +106,9 @@ class Step:
         self._cursor += size
         self._index += 1
 
-    def read(self) -> tuple[dict[str, float], int | None]:
-        """Return metrics and first bad step of the epoch; waits for the device."""
-        sums = (self._sums / self.source.examples).tolist()
-        losses = self._losses.tolist()
-        bad = next((step for step, loss in enumerate(losses) if not math.isfinite(loss)), None)
-        return dict(zip(self.task.metrics, sums, strict=True)), bad
+    def read(self) -> PendingSums:
+        """Send the sums of the epoch to the host."""
+        return PendingSums(self.task.metrics, self.source.examples, self._sums, self._losses)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors that a step changes, by name."""

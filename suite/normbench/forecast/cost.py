@@ -1,4 +1,4 @@
-"""What one run of a row takes: from runs of it that the store has, else from a probe."""
+"""What one run of a row takes: from runs of it, else from trials of its cell, else a probe."""
 
 from __future__ import annotations
 
@@ -24,23 +24,29 @@ class Cost:
         seconds_per_step: Of training.
         peak_memory: Bytes; None where it was not measured.
         checkpoint: Bytes of a checkpoint while it trains; None where it is not known.
-        origin: ``runs`` that the store has, or a ``probe``.
+        origin: ``runs`` of the row that the store has, ``trials`` of its cell, or a ``probe``.
     """
 
     seconds: float
     seconds_per_step: float
     peak_memory: int | None
     checkpoint: int | None = None
-    origin: Literal["runs", "probe"]
+    origin: Literal["runs", "trials", "probe"]
 
 
-def cost_of_runs(runs: Sequence[Standing], device: str, hardware: str) -> Cost | None:
+def cost_of_runs(
+    runs: Sequence[Standing],
+    device: str,
+    hardware: str,
+    origin: Literal["runs", "trials"] = "runs",
+) -> Cost | None:
     """Return the mean cost of the finished *runs* of one row that trained on such a device.
 
     Args:
-        runs: Runs of the row.
+        runs: Runs of the row, or trials of its cell.
         device: ``cpu`` or ``cuda:N``.
         hardware: Its name; times of other hardware say nothing.
+        origin: Which of the two they are.
     """
     finished = [run for run in runs if run.state is RunState.FINISHED]
     results = [
@@ -55,7 +61,7 @@ def cost_of_runs(runs: Sequence[Standing], device: str, hardware: str) -> Cost |
         seconds=statistics.fmean(r["train_seconds"] + r["evaluation_seconds"] for r in results),
         seconds_per_step=statistics.fmean(r["train_seconds"] / r["steps"] for r in results),
         peak_memory=round(max(memory) * 2**20) if memory else None,
-        origin="runs",
+        origin=origin,
     )
 
 

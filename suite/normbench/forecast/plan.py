@@ -13,6 +13,7 @@ from normbench.forecast.detection import Detection, detections
 from normbench.forecast.disk import estimated_bytes, measured_bytes
 from normbench.forecast.probes import Probe, Prober
 from normbench.forecast.schedule import finish_seconds
+from normbench.forecast.tuned import FinishedTrials
 from normbench.plugins import Catalogue
 from normbench.resolve import resolve
 from normbench.store import RunState, RunStore
@@ -114,19 +115,28 @@ class Forecast:
         }
 
 
-def with_costs(cells: Iterable[Cell], prober: Prober, *, probe: bool, note: Note) -> list[Cell]:
+def with_costs(
+    cells: Iterable[Cell],
+    prober: Prober,
+    *,
+    probe: bool,
+    note: Note,
+    store: RunStore | None = None,
+) -> list[Cell]:
     """Return *cells* with their costs.
 
-    From runs that the store has on such a device, else from a probe; cells whose steps cost the
-    same share one.
+    From runs that the store has on such a device, else from trials of the same cell there, else
+    from a probe; cells whose steps cost the same share one.
 
     Args:
         cells: The plan.
         prober: Makes and remembers probes.
         probe: Whether new probes are made.
         note: Told of each new probe before it begins.
+        store: Where trials are looked for; None to look for none.
     """
-    known = [_known(cell, prober) for cell in cells]
+    trials = FinishedTrials(store)
+    known = [_known(cell, prober, trials) for cell in cells]
     if not probe:
         return known
     wanted: dict[str, Cell] = {}
@@ -143,11 +153,13 @@ def with_costs(cells: Iterable[Cell], prober: Prober, *, probe: bool, note: Note
     ]
 
 
-def _known(cell: Cell, prober: Prober) -> Cell:
+def _known(cell: Cell, prober: Prober, trials: FinishedTrials) -> Cell:
     """Return *cell* with its cost as far as it is known without a new probe."""
     if cell.spec is None:
         return cell
     cost = cost_of_runs(cell.runs, prober.device, prober.hardware)
+    if cost is None and cell.left:
+        cost = cost_of_runs(trials.of(cell.spec), prober.device, prober.hardware, "trials")
     if cost is not None:
         return cell.with_cost(cost)
     kept = prober.known(cell.spec)
@@ -260,7 +272,7 @@ def forecast(
     known = as_known_now(plan, catalogue)
     cells = gather(known.requests, catalogue, store, folder)
     trials = [] if any(cell.error for cell in cells) else _trials(plan, catalogue, store, folder)
-    cells = with_costs([*trials, *cells], prober, probe=probe, note=note)
+    cells = with_costs([*trials, *cells], prober, probe=probe, note=note, store=store)
     references = [resolve(request, catalogue)[0].row for request in known.references]
     return Forecast(
         cells=cells,

@@ -16,12 +16,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from normbench.descriptions import Dataset
-from normbench.engine.loop import evaluate
+from normbench.engine.evaluation import evaluate
 from normbench.engine.precision import configure
 from normbench.engine.session import Session, open_session
 from normbench.engine.sources import EvaluationSource
@@ -42,6 +42,8 @@ Clock = Callable[[], float]
 
 class _FirstBatch:
     """The first batch of a part."""
+
+    from_host: ClassVar[bool] = False
 
     def __init__(self, part: EvaluationSource) -> None:
         self._batch = next(iter(part))
@@ -107,7 +109,7 @@ def _step_seconds(session: Session, clock: Clock) -> tuple[float, int]:
 def _train(session: Session, steps: int, clock: Clock) -> float:
     """Train *steps* steps and return the seconds; at their end the device has caught up."""
     started = clock()
-    session.loop.run_epoch(1, [1.0] * steps, lambda _done, _all: None)
+    session.loop.run_epoch(1, [1.0] * steps, lambda _done, _all: None).read()
     return clock() - started
 
 
@@ -116,6 +118,8 @@ def _refresh_seconds(session: Session, clock: Clock) -> float:
         return 0.0
     started = clock()
     session.averaged.refresh()
+    if session.device.type == "cuda":
+        torch.cuda.synchronize(session.device)
     return clock() - started
 
 

@@ -82,7 +82,7 @@ class Look:
 
     def _read(self, spec: RunSpec) -> Standing:
         run = self._store.get(spec.fingerprint) if self._store is not None else None
-        return Standing(spec=spec) if run is None else _glanced(spec, run)
+        return Standing(spec=spec) if run is None else glanced(spec, run)
 
     def _from_index(self, index: Index, row: str, spec: RunSpec) -> Standing:
         known = self._indexed.get((row, spec.seed))
@@ -90,7 +90,7 @@ class Look:
             return Standing(spec=spec)
         run = index.stored(known)
         if known.state is RunState.RUNNING:
-            return _glanced(spec, run)
+            return glanced(spec, run)
         return Standing(
             spec=spec,
             run=run,
@@ -102,7 +102,8 @@ class Look:
         )
 
 
-def _glanced(spec: RunSpec, run: StoredRun) -> Standing:
+def glanced(spec: RunSpec, run: StoredRun) -> Standing:
+    """Return how far *run*, which is *spec*, is by its own files."""
     view = glance_at(run)
     return Standing(
         spec=spec,

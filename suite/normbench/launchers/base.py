@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 Slots = int | Literal["auto"] | None
+Pack = int | Literal["auto", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,9 @@ class LaunchRequest:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         slots: Runs trained at once on the processor or on each GPU; None for one on each core or
             GPU, ``auto`` for as many on each GPU as its memory allows.
+        pack: Runs of one kind that a worker on a GPU trains as branches of one graph; ``auto`` for
+            as many as its memory allows once the first of a kind has shown how much it takes,
+            unless several *slots* share the GPU.
         engine: How steps are carried out; see :mod:`normbench.rungs`.
         data_folder: Where the data files are.
         plugin_files: One-off plugin files that workers must load.
@@ -41,6 +45,7 @@ class LaunchRequest:
     drain: bool = False
     device: str = "auto"
     slots: Slots = None
+    pack: Pack = "auto"
     engine: str = "auto"
     data_folder: Path
     plugin_files: tuple[Path, ...] = ()

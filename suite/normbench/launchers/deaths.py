@@ -63,15 +63,19 @@ class Deaths:
 
     def _judge_death(self, worker: WorkerProcess, code: int) -> None:
         words = f"ended with {_ended(code)}"
-        if worker.held is None:
+        if not worker.held:
             self._judge_idle_death(worker, code, words)
             return
-        _log.warning("run %s: its worker %s", worker.held.run[:8], words)
-        if code == -signal.SIGKILL and self._was_oom_kill():
-            if close_for(worker.held.attempt, RunState.OUT_OF_MEMORY, _OOM):
-                self._tally.count(worker.held.run, RunState.OUT_OF_MEMORY, _OOM)
-        else:
-            note_death(worker.held.attempt, words)
+        oom = code == -signal.SIGKILL and self._was_oom_kill()
+        if len(worker.held) > 1:
+            # Which of them is to blame shows when each is trained alone.
+            words += f", which trained {len(worker.held)} runs; each is trained alone next"
+        for held in worker.held.values():
+            _log.warning("run %s: its worker %s", held.run[:8], words)
+            if not oom or len(worker.held) > 1:
+                note_death(held.attempt, words)
+            elif close_for(held.attempt, RunState.OUT_OF_MEMORY, _OOM):
+                self._tally.count(held.run, RunState.OUT_OF_MEMORY, _OOM)
 
     def _judge_idle_death(self, worker: WorkerProcess, code: int, words: str) -> None:
         self._in_vain += 1

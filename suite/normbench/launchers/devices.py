@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from normbench.errors import UsageError
-from normbench.launchers.base import Slots
+from normbench.launchers.base import Pack, Slots
 
 
 def devices(device: str, slots: Slots) -> list[str]:
@@ -47,6 +47,40 @@ def parse_slots(text: str) -> Slots:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"{text!r} slots: give a whole number from 1, or auto.")
     return int(text)
+
+
+def parse_pack(text: str) -> Pack:
+    """Return the size of packs that *text* means: a whole number from 1, ``auto`` or ``off``.
+
+    Raises:
+        UsageError: If it is none of these.
+    """
+    if text in ("auto", "off"):
+        return "auto" if text == "auto" else "off"
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"--pack {text}: give a whole number from 1, auto or off.")
+    return int(text)
+
+
+def check_pack(pack: Pack, slots: Slots, device: str) -> None:
+    """Refuse packs that *device* cannot have, or that share it with others.
+
+    Raises:
+        UsageError: With the fix.
+    """
+    if not isinstance(pack, int) or pack == 1:
+        return
+    if device == "cpu":
+        raise UsageError(
+            f"--pack {pack}: the runs of a pack are branches of one CUDA graph, but these are to "
+            "train on the processor, one run a process and one thread each. Leave --pack out, or "
+            "give --device cuda on a machine with a GPU."
+        )
+    if slots not in (None, 1):
+        raise UsageError(
+            f"--pack {pack} and --slots {slots}: both let runs share a GPU. Give one of them; "
+            "--pack trains runs of one kind faster, --slots any."
+        )
 
 
 def visible_gpus() -> Sequence[str]:

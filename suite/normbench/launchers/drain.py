@@ -10,10 +10,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from normbench.data import data_folder
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import DRAIN, LAUNCHES_FOLDER, LaunchFolder
 from normbench.launchers.local import Scheduler
+from normbench.places import data_folder
 from normbench.store import RunStore, store_path
 from normbench.store.untaken import untaken_studies
 from normbench.worker.choice import chosen_runs
@@ -40,6 +40,7 @@ def drain(options: argparse.Namespace) -> int:
         drain=runs is None,
         device=options.device,
         slots=options.slots,
+        pack=options.pack,
         engine=options.engine,
         data_folder=data_folder(options.data_dir).absolute(),
         plugin_files=tuple(file.absolute() for file in options.plugin),

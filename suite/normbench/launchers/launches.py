@@ -96,7 +96,7 @@ class LaunchFolder:
 
         ``launcher``, ``host``, ``boot``, ``pid``, ``process_started``, ``started`` (Unix seconds),
         ``since`` (the same by the clock of the store's file system), ``store``, ``runs`` (their
-        number, None for all), ``device``, ``slots``, ``engine``, ``time_limit``,
+        number, None for all), ``device``, ``slots``, ``pack``, ``engine``, ``time_limit``,
         ``memory_limit``, ``wall_time``, ``options`` and ``jobs``; later ``ended``, and what
         :meth:`note` added.
         """
@@ -161,6 +161,7 @@ def _content(path: Path, launcher: str, request: LaunchRequest) -> dict[str, Any
         "runs": None if request.drain else len(request.fingerprints),
         "device": request.device,
         "slots": request.slots,
+        "pack": request.pack,
         "engine": request.engine,
         "time_limit": request.time_limit,
         "memory_limit": request.memory_limit,

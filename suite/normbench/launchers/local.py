@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from normbench.errors import StoreError
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.deaths import Deaths
-from normbench.launchers.devices import cores, devices
+from normbench.launchers.devices import check_pack, cores, devices
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.packing import GpuSlots
 from normbench.launchers.pool import WorkerProcess, start_worker
@@ -76,8 +76,10 @@ class Scheduler:
         runs = None if request.drain else request.fingerprints
         self._queue = Queue(RunStore.open(request.store), runs, since=self._since)
         self._idle = devices(request.device, request.slots)
+        check_pack(request.pack, request.slots, self._idle[0])
         gpus = {device for device in self._idle if device != "cpu"}
         self._gpus = GpuSlots(sorted(gpus), most=max(1, len(cores()) // max(1, len(gpus))))
+        self._peers = max(1, len(gpus))
         self._sizes = bool(gpus) and request.slots == "auto"
         self._shared = _shares(self._idle, request)
         self._until = None if request.wall_time is None else time.time() + request.wall_time
@@ -136,6 +138,7 @@ class Scheduler:
                 since=self._since,
                 until=self._until,
                 shared=self._shared,
+                peers=self._peers,
             )
             self._workers.append(worker)
         self._count_struck()
@@ -183,24 +186,30 @@ class Scheduler:
             self._fill()
 
     def _check_time(self, worker: WorkerProcess) -> None:
-        """Kill a worker that does not end its run though its time is over."""
-        ends = worker.held.ends if worker.held else None
-        if ends is not None and time.monotonic() > ends + TIME_GRACE_SECONDS:
+        """Kill a worker that does not end a run though its time is over."""
+        latest = time.monotonic() - TIME_GRACE_SECONDS
+        late = [each.run for each in worker.held.values() if each.ends and each.ends < latest]
+        if late:
             after = duration(self._request.time_limit)
-            self._kill(worker, RunState.TIMED_OUT, f"killed: it did not end after {after}")
+            self._kill(worker, RunState.TIMED_OUT, f"killed: it did not end after {after}", late)
 
     def _check_memory(self, worker: WorkerProcess, processes: Processes) -> None:
         """Kill a worker that holds more than it may, with all that it started."""
         limit, held = self._request.memory_limit, processes.memory(worker.process.pid)
-        if worker.held is not None and limit is not None and held > limit:
+        if worker.held and limit is not None and held > limit:
             words = f"killed: it held {show_bytes(held)}, its limit is {show_bytes(limit)}"
-            self._kill(worker, RunState.OUT_OF_MEMORY, words)
+            # Of a pack none may be to blame: each is trained alone next.
+            runs = list(worker.held) if len(worker.held) == 1 else []
+            if not runs:
+                _log.warning("a worker of %d runs was %s", len(worker.held), words)
+            self._kill(worker, RunState.OUT_OF_MEMORY, words, runs)
 
-    def _kill(self, worker: WorkerProcess, outcome: RunState, message: str) -> None:
-        run = worker.held.run if worker.held else ""
-        closed = worker.kill(outcome, message)
+    def _kill(
+        self, worker: WorkerProcess, outcome: RunState, message: str, runs: Sequence[str]
+    ) -> None:
+        closed = worker.kill(outcome, message, runs=runs)
         self._listen(worker)
-        if closed:
+        for run in closed:
             self.tally.count(run, outcome, message)
         self._let_go(worker)
         self._fill()

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 # What a process holds beside torch's own memory: the CUDA context and the libraries' workspaces.
 CONTEXT_BYTES = 700 * 2**20
 _USABLE = 0.92
+MOST_IN_A_PACK = 8
+# A run of a pack is recorded twice, alone and as a branch.
+_RECORDED = 2
 
 
 @dataclass
@@ -80,3 +83,16 @@ def slots_by_memory(free: int | None, peak: int | None, most: int) -> int:
         return 1
     left = free * _USABLE - peak
     return max(1, min(most, 1 + int(left // (peak + CONTEXT_BYTES))))
+
+
+def pack_by_memory(free: int, peak: int | None, most: int) -> int:
+    """Return how many runs one process on a GPU can train at once, from 1 to *most*.
+
+    Args:
+        free: Bytes that were free when the process began; 0 if unknown.
+        peak: Most bytes that a run of the kind took alone; None if unknown.
+        most: Most runs to allow.
+    """
+    if not free or not peak:
+        return 1
+    return max(1, min(most, int(free * _USABLE // (peak * _RECORDED))))

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ PROGRESS_FILE = "progress.json"
 
 @dataclass(frozen=True)
 class Held:
-    """The run that a worker trains.
+    """A run that a worker trains.
 
     Attributes:
         run: Its fingerprint.
@@ -54,7 +54,7 @@ class WorkerProcess:
         reader: Reads what it reports.
         ready: Whether it was seen to be ready.
         took: How many runs it has taken.
-        held: The run that it trains, if any.
+        held: The runs that it trains, by fingerprint: one, several if they are a pack, or none.
     """
 
     process: subprocess.Popen[bytes]
@@ -64,7 +64,7 @@ class WorkerProcess:
     reader: ReportReader
     ready: bool = False
     took: int = 0
-    held: Held | None = None
+    held: dict[str, Held] = field(default_factory=dict)
 
     def news(self) -> list[dict[str, Any]]:
         """Return what it reported since the last call."""
@@ -74,40 +74,43 @@ class WorkerProcess:
                 self.ready = True
             elif event["event"] == "took":
                 self.took += 1
-                self.held = Held(event["run"], Path(event["attempt"]), event["ends"])
+                held = Held(event["run"], Path(event["attempt"]), event["ends"])
+                self.held[held.run] = held
             elif event["event"] == "ended":
-                self.held = None
+                self.held.pop(event["run"], None)
         return news
 
     def peak_memory(self) -> int:
-        """Return the most bytes of its device that the run at hand took so far; 0 if unknown."""
-        if self.held is None:
-            return 0
-        try:
-            text = (self.held.attempt / PROGRESS_FILE).read_text(encoding="utf-8")
-            return int(json.loads(text).get("peak_memory", 0))
-        except (OSError, ValueError):
-            return 0
+        """Return the most bytes of its device that the runs at hand took so far; 0 if unknown."""
+        return max((_peak_memory(each.attempt) for each in self.held.values()), default=0)
 
     def ask_to_stop(self) -> None:
         """Ask it to stop at its last checkpoint."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.process.pid, signal.SIGTERM)
 
-    def kill(self, outcome: RunState, message: str) -> bool:
-        """Kill it and all it started; close its attempt in its name.
+    def kill(
+        self, outcome: RunState, message: str, *, runs: Collection[str] | None = None
+    ) -> Sequence[str]:
+        """Kill it and all it started; close its attempts in its name.
 
         All are frozen before, so that a result which it was about to publish counts or does not.
 
+        Args:
+            outcome: How its runs end.
+            message: Why.
+            runs: Those that end so; the others of a pack are trained alone next. None for all.
+
         Returns:
-            Whether the attempt was closed so.
+            The runs whose attempts were closed so.
         """
         freeze_tree(self.process.pid, self.mark)
         self.news()
-        held, closed = self.held, False
+        closed: list[str] = []
         try:
-            if held is not None:
-                closed = close_for(held.attempt, outcome, message)
+            for run, held in self.held.items():
+                if (runs is None or run in runs) and close_for(held.attempt, outcome, message):
+                    closed.append(run)
         finally:
             kill_tree(self.process.pid, self.mark)
             self.process.kill()
@@ -135,6 +138,7 @@ def start_worker(
     since: float,
     until: float | None,
     shared: bool,
+    peers: int = 1,
 ) -> WorkerProcess:
     """Start a worker on *device*.
 
@@ -145,6 +149,7 @@ def start_worker(
         since: When the launch began, by the clock of the store's file system.
         until: Unix seconds at which the machine goes away; None if it stays.
         shared: Whether other runs share the device.
+        peers: Workers of this launcher on GPUs, which share packs out.
     """
     mark = secrets.token_hex(8)
     log = folder.logs / f"worker-{time.strftime('%H%M%S')}-{mark[:6]}.log"
@@ -155,6 +160,7 @@ def start_worker(
     command += ["--started", str(time.monotonic())]
     command += [] if until is None else ["--until", str(until)]
     command += ["--shared"] if shared else []
+    command += ["--peers", str(peers)] if peers > 1 else []
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command,
@@ -165,6 +171,14 @@ def start_worker(
             start_new_session=True,
         )
     return WorkerProcess(process, device, mark, log, ReportReader(report))
+
+
+def _peak_memory(attempt: Path) -> int:
+    try:
+        text = (attempt / PROGRESS_FILE).read_text(encoding="utf-8")
+        return int(json.loads(text).get("peak_memory", 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _variables(device: str, mark: str) -> Mapping[str, str]:

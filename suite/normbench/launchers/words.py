@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from normbench.launchers.base import LaunchRequest
+from normbench.launchers.base import LaunchRequest, Pack
 from normbench.launchers.launches import LaunchFolder
 from normbench.quantities import typed_bytes, typed_seconds
 from normbench.rungs import AUTO
@@ -25,7 +25,13 @@ def worker_words(request: LaunchRequest, launch: LaunchFolder) -> list[str]:
     for name, value in given.items():
         words += [] if value is None else [name, str(value)]
     words += [] if request.engine == AUTO else ["--engine", request.engine]
+    words += [] if _pack(request) == "auto" else ["--pack", str(_pack(request))]
     return [*words, "--keep-weights"] if request.keep_weights else words
+
+
+def _pack(request: LaunchRequest) -> Pack:
+    """Return the size of packs; none form by themselves where other workers share the GPU."""
+    return "off" if request.pack == "auto" and request.slots not in (None, 1) else request.pack
 
 
 def resume_command(request: LaunchRequest, launcher: str) -> str:
@@ -44,6 +50,7 @@ def resume_command(request: LaunchRequest, launcher: str) -> str:
     for option, value in given.items():
         words += [] if value is None else [option, str(value)]
     words += [] if request.engine == AUTO else ["--engine", request.engine]
+    words += [] if request.pack == "auto" else ["--pack", str(request.pack)]
     for file in request.plugin_files:
         words += ["--plugin", str(file.absolute())]
     words += ["--keep-weights"] if request.keep_weights else []

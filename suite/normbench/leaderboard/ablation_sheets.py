@@ -12,6 +12,7 @@ from normbench.leaderboard.formats import Section
 from normbench.leaderboard.naming import row_names, setting_text
 from normbench.leaderboard.reading import ReadRow
 from normbench.leaderboard.sheets import Numbers, Sheet, p_text
+from normbench.origins import in_words
 
 _DIVERGED = "div: seeds that diverged, of the row or of what it is compared with."
 
@@ -45,7 +46,7 @@ def _record(found: Ablation) -> dict[str, object]:
             "norm": row.norm_label,
             "optimizer": row.optimizer,
             "setting": dict(row.setting),
-            "setting_origin": row.setting_origin,
+            "setting_origin": in_words(row.setting_origin),
         }
         for row in found.rows
     ]

@@ -53,12 +53,14 @@ class Costs:
         range: Fewest and most of them.
         target: How soon the target is reached, in epochs.
         target_seconds: The same in seconds.
+        engines: Number of its runs by the engine that trained them, empty where that is not known.
     """
 
     seconds: float | None = None
     range: tuple[float, float] | None = None
     target: TimeToTarget | None = None
     target_seconds: TimeToTarget | None = None
+    engines: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

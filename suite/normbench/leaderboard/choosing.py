@@ -9,12 +9,12 @@ from normbench.comparable import comparable
 from normbench.descriptions import Problem
 from normbench.errors import UsageError, unknown_name
 from normbench.leaderboard.reading import ReadRow
+from normbench.origins import in_words
 from normbench.parameters import typed
 from normbench.plugins import Catalogue
 from normbench.settings_now import kind_of, stands_for
 
 _ORIGINS = ("known", "published", "default")
-_UNTUNED = {"default": ("untuned",)}
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _NAMES: Mapping[str, Callable[[ReadRow], tuple[str, ...]]] = {
     "problem": lambda row: (row.problem,),
@@ -26,8 +26,7 @@ _NAMES: Mapping[str, Callable[[ReadRow], tuple[str, ...]]] = {
 
 
 def _setting_words(origin: str) -> tuple[str, ...]:
-    kind = kind_of(origin)
-    return (*dict.fromkeys((kind, origin)), *_UNTUNED.get(kind, ()))
+    return tuple(dict.fromkeys(map(in_words, (kind_of(origin), origin))))
 
 
 def choose(
@@ -169,7 +168,7 @@ def one_spelling(text: str) -> str:
 def no_setting(cell: Sequence[ReadRow]) -> str:
     """Return why no row stands for a cell, and what to do."""
     return (
-        f"{len(cell)} settings, and none of them is the one that is known now, or the default: "
+        f"{len(cell)} settings, and none of them is the one that is known now, or untuned: "
         f"{listed(cell)}; train that one with: normbench run"
     )
 

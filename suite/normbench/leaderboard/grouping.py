@@ -9,7 +9,7 @@ from datetime import datetime
 from normbench.comparable import comparable, titles
 from normbench.errors import UsageError
 from normbench.leaderboard.board import Terms
-from normbench.leaderboard.choosing import choose, of_settings
+from normbench.leaderboard.choosing import choose, find_row, of_settings
 from normbench.leaderboard.reading import Reader, ReadRow
 from normbench.leaderboard.references import Reference, declared_reference, post_hoc_reference
 from normbench.leaderboard.suites import SuiteRows, left_suite
@@ -68,10 +68,13 @@ def comparable_rows(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> lis
 
     Raises:
         UsageError: If there are none, or none since the date; with what there is.
+        StoreError: If what is declared of one of them cannot be read.
     """
     filters = {"problem": wanted.problems, "protocol": wanted.protocols}
     everything = _of_suite(reader.rows(), reader.place, wanted.suite)
-    rows = as_known_now(choose(everything, filters, catalogue, _among(wanted)), catalogue)
+    chosen = choose(everything, filters, catalogue, _among(wanted))
+    refuse_damaged(chosen)
+    rows = as_known_now(chosen, catalogue)
     if not any(row.runs for row in rows):
         raise UsageError(
             f"{reader.place} holds no runs to compare. Train some: normbench run PROBLEM OPTIMIZER"
@@ -85,6 +88,17 @@ def comparable_rows(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> lis
             "earlier date, or leave it out."
         )
     return dated
+
+
+def refuse_damaged(rows: Sequence[ReadRow]) -> None:
+    """Refuse *rows* of which it is not known how they may be compared.
+
+    Raises:
+        StoreError: If it is not known of one of them whether its stages were declared.
+    """
+    for row in rows:
+        if row.damaged is not None:
+            raise row.damaged
 
 
 def _among(wanted: Wanted) -> str:
@@ -184,6 +198,8 @@ def _asked_for(
         except UsageError as error:
             missed = error
     if missed is not None and not found:
+        # Of several tables, what all of them have is said.
+        find_row([row for rows in tables.values() for row in rows if row.runs or row.dated], asked)
         raise missed
     nothing = Reference(row=None, why=f"no one row here is {asked!r}")
     return {key: found.get(key, nothing) for key in tables}

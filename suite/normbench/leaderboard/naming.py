@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from normbench.origins import UNTUNED
 from normbench.parameters import typed
 
 if TYPE_CHECKING:
     from normbench.leaderboard.reading import ReadRow
 
-UNTUNED = "untuned"
 _DEFAULT = "default"
 _DIGITS = 4
 

@@ -104,6 +104,7 @@ def _costs(entry: Entry, reader: Reader, *, times: bool) -> Costs:
         range=(min(shown), max(shown)) if shown else None,
         target=_target({seeds[name]: result for name, result in results.items()}, "epochs"),
         target_seconds=_target(alone, "seconds") if shown else None,
+        engines=dict(Counter(sorted(str(r.get("engine") or "") for r in results.values()))),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from normbench.descriptions import Metric
+from normbench.errors import StoreError
 from normbench.parameters import Value
 from normbench.specs import FIRST_TUNING_SEED
 from normbench.store import (
@@ -19,9 +20,9 @@ from normbench.store import (
     RunStore,
     Shown,
     Verification,
-    read_declarations,
     read_shown,
     read_verifications,
+    readable_declarations,
 )
 
 SCORED = (RunState.FINISHED, RunState.DIVERGED)
@@ -63,6 +64,7 @@ class ReadRow:
         dated: Results that were left out because they are older than was asked for.
         declared: The stages that seeds are added in, where they were declared.
         shown: The tables that first gave it verdicts, as far as that is known.
+        damaged: Why it is not known whether its stages were declared; no table is made of it.
         table: What rows of one table share, see :func:`normbench.comparable.comparable`; empty
             where that is still to be read from the spec.
     """
@@ -82,6 +84,7 @@ class ReadRow:
     dated: int = 0
     declared: Declaration | None = None
     shown: tuple[Shown, ...] = ()
+    damaged: StoreError | None = None
     table: str = field(default="", repr=False)
 
     @cached_property
@@ -181,6 +184,15 @@ class StoreReader:
         return self.store.index()
 
     @property
+    def damaged(self) -> Mapping[str, StoreError]:
+        """Why it is not known of rows whether their stages were declared."""
+        return self._declarations[1]
+
+    @cached_property
+    def _declarations(self) -> tuple[Mapping[str, Declaration], Mapping[str, StoreError]]:
+        return readable_declarations(self.store.root)
+
+    @property
     def place(self) -> str:
         """Where the rows are read, in words."""
         return f"run store {self.store.root}"
@@ -192,11 +204,15 @@ class StoreReader:
         for run in index.runs.values():
             found = ReadRun(run.fingerprint, run.state, run.score, run.seconds)
             runs.setdefault(run.row, {})[run.seed] = found
-        declared, shown = read_declarations(self.store.root), read_shown(self.store.root)
-        return [
+        declared, damaged = self._declarations
+        shown = read_shown(self.store.root)
+        rows = [
             read_row(index.rows[row], own, declared.get(row), shown.get(row, ()))
             for row, own in sorted(runs.items())
         ]
+        if not damaged:
+            return rows
+        return [replace(each, damaged=damaged.get(each.row)) for each in rows]
 
     def results(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return the results of runs, by fingerprint; those without one are left out."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.strict_json import strict
 from normbench.leaderboard.tested import what_was_tested
+from normbench.origins import in_words
 
 _FLAT = (
     *("board", "rank", "row", "problem", "norm", "optimizer", "setting", "setting_origin"),
     *("protocol", "metric", "n", "planned", "diverged", "mean", "low", "high", "median"),
     *("difference", "difference_low", "difference_high", "t", "p", "p_adjusted"),
     *("sign_flip", "win_rate", "effect", "detectable", "correlation", "verdict", "seconds"),
+    "engine",
 )
 
 
@@ -70,7 +73,7 @@ def entry_record(board: Board, entry: Entry) -> dict[str, Any]:
         "norm": row.norm_label,
         "optimizer": row.optimizer,
         "setting": dict(row.setting),
-        "setting_origin": row.setting_origin,
+        "setting_origin": in_words(row.setting_origin),
         "protocol": row.protocol,
         "deviations": list(row.deviations),
         "n": entry.n,
@@ -89,6 +92,13 @@ def entry_record(board: Board, entry: Entry) -> dict[str, Any]:
         "values": {str(seed): value for seed, value in entry.values.items()},
         "runs": {str(seed): run.fingerprint for seed, run in row.runs.items()},
     }
+
+
+def named_counts(counts: Mapping[str, int]) -> str:
+    """Return a name that stands for all, or each with its number, such as ``eager 2, graph 8``."""
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{name or 'unknown'} {number}" for name, number in counts.items())
 
 
 def flat_records(board: Board) -> tuple[tuple[str, ...], list[list[Any]]]:
@@ -114,6 +124,7 @@ def flat_records(board: Board) -> tuple[tuple[str, ...], list[list[Any]]]:
             "p": (found.get("p") or {}).get(side),
             "p_adjusted": (found.get("p_adjusted") or {}).get(side),
             "seconds": record["costs"]["seconds"],
+            "engine": named_counts(entry.costs.engines),
         }
         values |= {name: found.get(name) for name in ("t", "win_rate", "effect", "detectable")}
         values["correlation"] = found.get("correlation")

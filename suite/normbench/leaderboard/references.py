@@ -5,7 +5,9 @@ The rule, told before anything is looked at:
 1. A suite compares with the row that it declares.
 2. Else it is the row that stages of the table's rows were first declared against, or that the first
    table with verdicts was compared with, whichever is older. So what is trained or tuned later
-   takes no reference's place. Tables asked for by another name, such as a suite's or ``X_bn``
+   takes no reference's place. A leaderboard is such a table; ``norms``, ``optimizers``, a report,
+   and ``compare`` of a row with its reference tell of the same pairs and fix what their leaderboard
+   would. Figures fix nothing. Tables asked for by another name, such as a suite's or ``X_bn``
    instead of ``X`` or of none, fix nothing here; nor do those of a date, of chosen settings, by
    another metric or with another correction.
 3. Else it is the problem's default norm with ``momentum``, or with ``sgd`` where that has no
@@ -30,6 +32,7 @@ from normbench.descriptions import Problem
 from normbench.leaderboard.choosing import find_row, no_setting, one_setting
 from normbench.leaderboard.reading import ReadRow
 from normbench.leaderboard.suites import SuiteRows
+from normbench.origins import in_words
 from normbench.plugins import Catalogue
 from normbench.settings_now import SUPERSEDED, kind_of, stands_for
 
@@ -120,7 +123,8 @@ def _fixed(
             continue
         if by_rule.row is not None and by_rule.row.row == row:
             return by_rule
-        words = f"{found.norm_label} with {found.optimizer}, {kind_of(found.setting_origin)}"
+        kind = in_words(kind_of(found.setting_origin))
+        words = f"{found.norm_label} with {found.optimizer}, {kind}"
         day = datetime.fromtimestamp(at, tz=UTC).date().isoformat()
         return Reference(row=found, why=f"declared: {words} setting, {how} on {day}")
     return by_rule
@@ -193,7 +197,7 @@ def _setting_of(cell: Sequence[ReadRow], words: str) -> Reference:
     row = one_setting(cell)
     if row is None:
         return Reference(row=None, why=f"{words} has {no_setting(cell)}")
-    several = f", of {len(cell)} settings the {kind_of(row.setting_origin)} one"
+    several = f", of {len(cell)} settings the {in_words(kind_of(row.setting_origin))} one"
     older = [each for each in cell if SUPERSEDED in each.setting_origin]
     known = stands_for(row.setting_origin, "known")
     lacking = "; what was tuned last there has no results here" if older and not known else ""

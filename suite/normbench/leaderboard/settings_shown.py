@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from normbench.leaderboard.choosing import one_setting
-from normbench.leaderboard.naming import UNTUNED, setting_text
+from normbench.leaderboard.naming import setting_text
 from normbench.leaderboard.reading import ReadRow
+from normbench.origins import UNTUNED, in_words
 from normbench.quantities import counted
 from normbench.settings_now import kind_of
 
@@ -70,14 +72,27 @@ def which_setting(rows: Sequence[ReadRow], most: int = 8) -> Iterator[str]:
         more = f"; and {len(shared) - most} more" if len(shared) > most else ""
         yield (
             f"Of several settings one stands for its cell, by where it comes from, never by its "
-            f"scores: {told}{more}. Choose with --setting, such as --setting "
-            f"{_word(shared[0].others[0])}."
+            f"scores: {told}{more}. {_advice(shared)}"
         )
 
 
+def _advice(shared: Sequence[Shared]) -> str:
+    """Return how another setting is looked at; by its kind only where that tells it from others."""
+    for each in shared:
+        kinds = Counter(_word(row) for row in each.others)
+        if each.shown is not None:
+            kinds[_word(each.shown)] += 2
+        for word, count in kinds.items():
+            if count == 1:
+                return (
+                    f"Choose with --setting, such as --setting {word}, which takes rows of that "
+                    "kind alone in every cell."
+                )
+    return "No --setting tells them apart: normbench compare takes rows by their fingerprints."
+
+
 def _word(row: ReadRow) -> str:
-    kind = kind_of(row.setting_origin)
-    return UNTUNED if kind == "default" else kind
+    return in_words(kind_of(row.setting_origin))
 
 
 def unequal_tuning(rows: Sequence[ReadRow], asked: Sequence[str] = ()) -> Iterator[str]:

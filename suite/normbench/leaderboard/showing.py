@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.grouping import Wanted
-from normbench.leaderboard.reading import ReadRow
+from normbench.leaderboard.reading import Reader, ReadRow, StoreReader
 from normbench.leaderboard.verdicts import Verdict
+from normbench.plugins import Catalogue
 from normbench.store import RunStore, add_shown
 
 _SAID = (
@@ -27,7 +30,7 @@ def note_shown(store: RunStore, boards: Iterable[Board], wanted: Wanted) -> byte
         What was added to the file of the store.
     """
     added: list[bytes] = []
-    if wanted.since is not None or wanted.settings:
+    if not _fixes(wanted):
         return b""
     for board in boards:
         reference, judged = board.reference, [e for e in board.entries if e.verdict in _SAID]
@@ -42,6 +45,35 @@ def note_shown(store: RunStore, boards: Iterable[Board], wanted: Wanted) -> byte
             row = reference.row.row
             added.append(add_shown(store.root, time.time(), reference.name, row, new))
     return b"".join(added)
+
+
+def note_judged(
+    reader: Reader, catalogue: Catalogue, wanted: Wanted, pair: Collection[str] = ()
+) -> bytes:
+    """Write down what another view of rows tells of them, as their leaderboard would.
+
+    Effects of norms and optimizers, and two rows in depth, are judgements of the same pairs. Of two
+    rows nothing is fixed unless one is the reference that a table has: else both were chosen.
+
+    Args:
+        reader: What the view is made of; only a store takes lines.
+        catalogue: Knows the problems.
+        wanted: What the view was asked for.
+        pair: The two rows, where it is of two.
+
+    Returns:
+        What was added to the file of the store.
+    """
+    if not isinstance(reader, StoreReader) or not _fixes(wanted) or wanted.metric is not None:
+        return b""
+    boards = make_boards(reader, catalogue, replace(wanted, rows=frozenset(pair)))
+    if pair:
+        boards = [b for b in boards if b.reference.row and b.reference.row.row in pair]
+    return note_shown(reader.store, boards, wanted)
+
+
+def _fixes(wanted: Wanted) -> bool:
+    return wanted.since is None and not wanted.settings
 
 
 def _shown(row: ReadRow, name: str) -> bool:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from normbench.errors import UsageError
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.choosing import one_setting
-from normbench.leaderboard.naming import UNTUNED, is_untuned, values_text
+from normbench.leaderboard.naming import is_untuned, values_text
 from normbench.leaderboard.settings_shown import unequal_tuning, which_setting
 from normbench.leaderboard.sheets import Numbers
 from normbench.leaderboard.verdicts import Verdict
+from normbench.origins import UNTUNED
 from normbench.plots.marks import (
     Difference,
     as_written,

@@ -108,7 +108,8 @@ def _sheet(problem: str, lines: Sequence[Line]) -> Sheet:
 
 def _cells(line: Line, numbers: Numbers, names: Sequence[str]) -> tuple[str, ...]:
     published, spec, entry, found = line.match.published, line.match.spec, line.entry, line.gap
-    ratio = found.difference / line.smallest if found and line.smallest else None
+    better = 1 if spec.problem.metric.direction == "max" else -1
+    ratio = better * found.difference / line.smallest if found and line.smallest else None
     return (
         spec.norm_label,
         spec.optimizer.name,
@@ -164,6 +165,11 @@ def _meanings(lines: Sequence[Line]) -> Iterator[str]:
     for word in Agreement:
         if word in words:
             yield f"{word.value}: {MEANINGS[word]}."
+    if any(line.gap and line.smallest for line in lines):
+        yield (
+            "d/...: the difference in units of the problem's smallest one of interest; positive is "
+            "better, as in the tables of ours."
+        )
 
 
 def _about_intervals(lines: Sequence[Line]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from normbench.leaderboard.formats import Section
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.reading import Reader
 from normbench.leaderboard.sections import report_sections
+from normbench.leaderboard.showing import note_shown
 from normbench.plugins import Catalogue
 from normbench.reproduction.asked import Asked
 from normbench.reproduction.beside import (
@@ -59,7 +60,7 @@ class Input:
 
 
 def make_document(given: Input) -> Document:
-    """Return the report.
+    """Return the report; that its verdicts were shown is noted in the store.
 
     Raises:
         UsageError: If a cell of the suite cannot be resolved.
@@ -68,6 +69,8 @@ def make_document(given: Input) -> Document:
     found = planned(given.plan, given.catalogue, everything)
     changed = changed_rows(found, everything)
     boards = _boards(found, given)
+    if given.store is not None:
+        note_shown(given.store, boards, _wanted(found, given))
     matches = match([each.spec for each in found.rows], given.catalogue)
     lines = lines_of(matches, boards)
     trained = read_trained(found.with_results, given.reader) if given.reader else Trained()

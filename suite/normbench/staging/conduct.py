@@ -11,6 +11,7 @@ from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.reading import StoreReader
 from normbench.leaderboard.reference_notes import day_of
 from normbench.leaderboard.verdicts import Verdict
+from normbench.origins import UNTUNED
 from normbench.plugins import Catalogue
 from normbench.quantities import counted
 from normbench.staging.decision import Decision, Look
@@ -205,7 +206,7 @@ def introduction(planned: StagePlan) -> list[str]:
     """Return what is going to be trained and compared, in sentences."""
     opponent, declaration = planned.opponent, planned.declaration
     origin = opponent.spec.setting_origin
-    setting = "untuned" if origin == "default" else f"setting {origin}"
+    setting = UNTUNED if origin == "default" else f"setting {origin}"
     there = f"{opponent.why}; {setting}"
     if not opponent.stored:
         there += "; without results here, so it is trained too"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from normbench.comparable import comparable, mixture
 from normbench.errors import UsageError
 from normbench.leaderboard.choosing import base_problem
-from normbench.leaderboard.grouping import as_known_now
+from normbench.leaderboard.grouping import as_known_now, refuse_damaged
 from normbench.leaderboard.reading import ReadRow, ReadRun, StoreReader
 from normbench.leaderboard.references import REFERENCE_OPTIMIZERS, declared_reference
 from normbench.overrides import read_overrides
@@ -106,7 +106,9 @@ def _table(spec: RunSpec, store: RunStore | None, catalogue: Catalogue) -> list[
     rows = StoreReader(store).rows() if store is not None else []
     key = comparable(spec.identity)
     alike = (row for row in rows if row.runs and _same_names(row, spec))
-    return as_known_now([row for row in alike if comparable(row.identity) == key], catalogue)
+    table = [row for row in alike if comparable(row.identity) == key]
+    refuse_damaged(table)
+    return as_known_now(table, catalogue)
 
 
 def _same_names(row: ReadRow, spec: RunSpec) -> bool:

@@ -14,6 +14,7 @@ from normbench.store.declarations import (
     declare,
     read_declaration,
     read_declarations,
+    readable_declarations,
 )
 from normbench.store.folders import AttemptInfo, RunState
 from normbench.store.index import Index
@@ -60,6 +61,7 @@ __all__ = [
     "read_declarations",
     "read_shown",
     "read_verifications",
+    "readable_declarations",
     "record_decision",
     "store_path",
 ]

@@ -25,6 +25,7 @@ from normbench.store.folders import (
     CLOSED,
     FINAL,
     OUTCOME_FILE,
+    PACK_FILE,
     RESULT_FILE,
     TRACEBACK_FILE,
     RunState,
@@ -118,6 +119,10 @@ class Attempt:
         """Let go of the run, as interrupted if it was neither published nor closed."""
         if not self._open:
             return
+        if self._lost:
+            # It is another worker's, who says how the run ends.
+            self._end()
+            return
         message = f"{kind.__name__}: {error}" if kind else "its worker left it"
         try:
             self.close(RunState.INTERRUPTED, message)
@@ -146,6 +151,16 @@ class Attempt:
                 f"{self} lost its lease: another worker took the run over. What this one did since "
                 "its last checkpoint is dropped; nothing else is to be done."
             )
+
+    def note_pack(self, size: int, *, broken: bool = False) -> None:
+        """Note that the run is trained in one process with others, so that a death is no strike.
+
+        Args:
+            size: How many they are together.
+            broken: Whether the run is to be trained alone next.
+        """
+        with self._writing(PACK_FILE):
+            write_whole(PACK_FILE, to_json({"size": size, "broken": broken}), folder=self._folder)
 
     def append(self, point: Mapping[str, Any]) -> None:
         """Append a curve point to the journal."""

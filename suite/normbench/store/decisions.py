@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import StoreError
+from normbench.errors import DamagedFileError
 from normbench.store.files import explained, open_folder, read_versioned, to_json, write_once
 from normbench.store.layout import STAGES_FOLDER
 
@@ -120,9 +120,10 @@ def read_decision(root: Path, row: str) -> RecordedDecision | None:
     try:
         return RecordedDecision.from_dict(content)
     except ValueError as error:
-        raise StoreError(
+        raise DamagedFileError(
             f"{path} is damaged ({error}). Restore it from a backup: without it, nobody knows "
-            "what was decided."
+            "what was decided.",
+            path,
         ) from error
 
 

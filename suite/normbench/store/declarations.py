@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import StoreError
+from normbench.errors import DamagedFileError, StoreError
 from normbench.store.decisions import RecordedDecision, read_decision
 from normbench.store.files import explained, open_folder, read_versioned, to_json, write_once
 from normbench.store.layout import FINGERPRINT, STAGES_FOLDER, list_names
@@ -126,12 +126,15 @@ def read_declaration(root: Path, row: str) -> Declaration | None:
     try:
         found = Declaration.from_dict(content)
     except ValueError as error:
-        raise StoreError(
+        raise DamagedFileError(
             f"{path} is damaged ({error}). Restore it from a backup: without it, nobody knows "
-            "which looks at the row were declared."
+            "which looks at the row were declared.",
+            path,
         ) from error
     if found.row != row:
-        raise StoreError(f"{path} declares the stages of row {found.row}. Delete that file.")
+        raise DamagedFileError(
+            f"{path} declares the stages of row {found.row}. Delete that file.", path
+        )
     return replace(found, decision=read_decision(root, row))
 
 
@@ -143,6 +146,19 @@ def read_declarations(root: Path) -> dict[str, Declaration]:
     """
     found = (read_declaration(root, row) for row in sorted(_declared(root)))
     return {each.row: each for each in found if each is not None}
+
+
+def readable_declarations(root: Path) -> tuple[dict[str, Declaration], dict[str, StoreError]]:
+    """Return the declarations of a store, and why others cannot be read, both by row."""
+    found: dict[str, Declaration] = {}
+    damaged: dict[str, StoreError] = {}
+    for row in sorted(_declared(root)):
+        try:
+            if (each := read_declaration(root, row)) is not None:
+                found[row] = each
+        except StoreError as error:
+            damaged[row] = error
+    return found, damaged
 
 
 def _declared(root: Path) -> Iterable[str]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from normbench.errors import NewerStoreError, StoreError
+from normbench.errors import DamagedFileError, NewerStoreError, StoreError
 
 TEMPORARY_SUFFIX = ".tmp"
 _READ_BYTES = 65536
@@ -100,9 +100,10 @@ def read_json(path: Path | str) -> dict[str, Any] | None:
     try:
         return from_json(data)
     except ValueError as error:
-        raise StoreError(
+        raise DamagedFileError(
             f"{path} is damaged ({error}). normbench writes files whole, so something else changed "
-            "it. Restore it from a backup, or delete it to have it made again."
+            "it. Restore it from a backup, or delete it to have it made again.",
+            Path(path),
         ) from error
 
 

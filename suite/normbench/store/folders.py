@@ -22,6 +22,7 @@ from normbench.store.leases import Lease, last_beat
 ATTEMPTS_FOLDER = "attempts"
 RESULT_FILE = "result.json"
 OUTCOME_FILE = "outcome.json"
+PACK_FILE = "pack.json"
 TRACEBACK_FILE = "traceback.txt"
 ENVIRONMENT_FILE = "environment.json"
 CANCEL_FILE = "cancelled"

@@ -17,7 +17,7 @@ import os
 import re
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -39,9 +39,10 @@ from normbench.store.folders import (
 from normbench.store.leases import LEASE_SECONDS
 from normbench.store.run import StoredRun
 from normbench.store.store import RunStore
-from normbench.store.strikes import STRIKES, count_strikes, noted_death
+from normbench.store.strikes import STRIKES, count_strikes, must_be_alone, noted_death
 
 _SHORT_LIST = 1000
+_LOOK_AHEAD = 256
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _log = logging.getLogger(__name__)
 
@@ -63,12 +64,14 @@ class _Look:
         newest: Number of its newest attempt, 0 for none: what a claim rests on.
         strikes: Its strikes.
         for_series: Whether it has its result and lacks series.
+        alone: Whether it must not share its process with other runs.
     """
 
     standing: _Standing
     newest: int = 0
     strikes: int = 0
     for_series: bool = False
+    alone: bool = False
 
 
 class Queue:
@@ -85,6 +88,7 @@ class Queue:
     Attributes:
         declined: Number of runs that the caller did not accept.
         struck: Runs that were set aside as ``killed``.
+        alone: Whether the run taken last must not share its process with other runs.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Queue:
         self._alone = ExitStack()
         self.declined = 0
         self.struck: list[str] = []
+        self.alone = False
 
     @property
     def held(self) -> int:
@@ -146,10 +151,59 @@ class Queue:
                 newest=look.newest,
             )
             if attempt is not None:
+                self.alone = look.alone
                 return run, attempt
             self._held.append(run.fingerprint)
             self._alone.close()
         return None
+
+    def take_beside(
+        self,
+        is_alike: Callable[[StoredRun], bool],
+        environment: Mapping[str, Any],
+        *,
+        most: int,
+        peers: int = 1,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> Iterator[tuple[StoredRun, Attempt]]:
+        """Claim more runs to train beside the one taken last, from those that come soon.
+
+        Enter each attempt's ``with`` block before asking for the next one.
+
+        Args:
+            is_alike: Whether a run can be trained beside it.
+            environment: Recorded with the attempts.
+            most: Runs to claim at most.
+            peers: Workers that find the same runs; each is left its share.
+            lease_seconds: Others may take a run over after so long without a heartbeat.
+        """
+        found: dict[str, tuple[StoredRun, _Look]] = {}
+        passed: list[str] = []
+        for _ in range(min(len(self._fresh), _LOOK_AHEAD)):
+            if len(found) + 1 >= (most + 1) * peers:
+                break
+            fingerprint = self._fresh.popleft()
+            run, look = self._look_at(fingerprint)
+            if look.standing is not _Standing.READY:
+                self._put_by(fingerprint, look)
+                continue
+            passed.append(fingerprint)
+            if not look.alone and is_alike(run):
+                found[fingerprint] = run, look
+        share = min(most, -(-(len(found) + 1) // peers) - 1)
+        chosen = list(found)[:share]
+        self._fresh.extendleft(reversed([each for each in passed if each not in chosen]))
+        for fingerprint in chosen:
+            run, look = found[fingerprint]
+            attempt = run.claim(environment, lease_seconds=lease_seconds, newest=look.newest)
+            if attempt is None:
+                self._held.append(fingerprint)
+            else:
+                yield run, attempt
+
+    def give_back(self, run: StoredRun) -> None:
+        """Offer a run again that was let go of."""
+        self._held.append(run.fingerprint)
 
     def ready(self, most: int) -> int:
         """Return how many runs could be taken now, without taking them; *most* is enough."""
@@ -246,16 +300,17 @@ class Queue:
         attempts, now = list_attempts(run.path), self._store.now()
         newest = newest_own(attempts)
         if newest is None:
-            return _Look(_Standing.READY, for_series=done)
+            return _Look(_Standing.READY, for_series=done, alone=done)
         if is_held(attempts, now):
             return _Look(_Standing.HELD)
         if self._is_spent(newest):
             return _Look(_Standing.OVER)
         strikes = count_strikes(attempts, now)
+        alone = bool(strikes) or done or must_be_alone(attempts, now)
         standing = _Standing.SUSPECT if strikes else _Standing.READY
         if strikes >= STRIKES:
             standing = _Standing.STRUCK
-        return _Look(standing, newest.number, strikes, for_series=done)
+        return _Look(standing, newest.number, strikes, for_series=done, alone=alone)
 
     def _is_spent(self, newest: AttemptFolder) -> bool:
         """Whether the run ended badly, and is not to be tried again by this queue."""

@@ -1,9 +1,9 @@
 """Which tables of a store have been shown with verdicts: ``shown.jsonl``.
 
-A reference, or more seeds, may be chosen after looking. What a store can know of that is when
-``normbench leaderboard`` first gave a row a verdict, from how many pairs, and against which
-reference. One line is written for each table that shows something new, so showing it again writes
-nothing. Whoever cannot write the store leaves no line, and nothing fails.
+A reference, or more seeds, may be chosen after looking. What a store can know of that is when a
+table or report first gave a row a verdict, from how many pairs, and against which reference. One
+line is written for each that shows something new, so showing it again writes nothing. Whoever
+cannot write the store leaves no line, and nothing fails.
 """
 
 from __future__ import annotations

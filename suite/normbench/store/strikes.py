@@ -4,6 +4,9 @@ Since they are counted from the store, the death of a launcher, a restart or ano
 nothing. A worker that died counts one. A newer checkpoint sets the count back to 0, for a run that
 gets on is not what kills workers; so does an outcome other than ``interrupted``, since whoever asks
 for such a run again wants it tried anew. At :data:`STRIKES` the run is set aside as ``killed``.
+
+The death of a worker that trained several runs at once says nothing of any of them: it counts for
+none, and each of them is trained alone next.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ from pathlib import Path
 
 from normbench.errors import StoreError
 from normbench.store.checkpoints import find_checkpoint
-from normbench.store.files import explain, is_gone, open_folder, to_json, write_once
+from normbench.store.files import explain, is_gone, open_folder, read_json, to_json, write_once
 from normbench.store.folders import (
     CLOSED,
     OUTCOME_FILE,
+    PACK_FILE,
     RESULT_FILE,
     AttemptFolder,
     RunState,
+    newest_own,
 )
 from normbench.store.leases import HEARTBEAT_FILE, Lease, last_beat
 
@@ -43,10 +48,23 @@ def count_strikes(attempts: Iterable[AttemptFolder], now: float) -> int:
         if checkpoint is not None and checkpoint.epoch > newest_epoch:
             newest_epoch, strikes = checkpoint.epoch, 0
         elif _died(attempt, now):
-            strikes += 1
+            strikes += not read_json(attempt.path / PACK_FILE)
         elif (attempt.ended() or RunState.INTERRUPTED) is not RunState.INTERRUPTED:
             strikes = 0
     return strikes
+
+
+def must_be_alone(attempts: Iterable[AttemptFolder], now: float) -> bool:
+    """Whether the newest of *attempts* was in a pack that died or broke.
+
+    Args:
+        attempts: As listed by :func:`normbench.store.folders.list_attempts`.
+        now: Unix seconds by the file system's clock.
+    """
+    newest = newest_own(list(attempts))
+    if newest is None or not (pack := read_json(newest.path / PACK_FILE)):
+        return False
+    return bool(pack["broken"]) or _died(newest, now)
 
 
 def close_for(attempt: Path, outcome: RunState, message: str) -> bool:

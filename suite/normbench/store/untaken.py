@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from normbench.errors import StoreError
-from normbench.setting_files import SETTINGS_FOLDER
+from normbench.errors import DamagedFileError, StoreError
+from normbench.setting_files import SETTINGS_FOLDER, damaged_settings
 from normbench.store.files import read_json
 from normbench.store.layout import TUNING_FOLDER
 from normbench.store.store import RunStore
@@ -28,34 +28,70 @@ def untaken_studies(store: RunStore, runs: Collection[str] | None = None) -> lis
         runs: Fingerprints of runs that were trained; studies of none of them are left out. None
             for all studies.
 
-    Raises:
-        StoreError: If the record of a study cannot be read.
+    Returns:
+        The sentences. A record, or a known setting, that cannot be read is one of them.
     """
     commands: dict[str, list[str]] = {}
-    for content in _records(store):
-        members = {run for entry in _entries(content) for run in entry["runs"].values()}
-        concerned = runs is None or not members.isdisjoint(runs)
-        if concerned and _waits(store, content, members):
-            commands.setdefault(_command(store, content), []).append(content["id"][:8])
+    unread: list[str] = []
+    for path in sorted((store.root / TUNING_FOLDER).glob("*.json")):
+        try:
+            found = _waiting(store, path, runs, unread)
+        except StoreError as error:
+            unread.append(f"Of one study it is not known whether it waits for a tune: {error}")
+            continue
+        if found is not None:
+            command, study = found
+            commands.setdefault(command, []).append(study[:8])
     return [
-        f"Tuning is not over: the trials of {_named(studies)} have ended, and unless a tune is "
-        f"still at work nobody takes the winner. Go on with: {command}"
-        for command, studies in commands.items()
+        *dict.fromkeys(unread),
+        *(
+            f"Tuning is not over: the trials of {_named(studies)} have ended, and unless a tune is "
+            f"still at work nobody takes the winner. Go on with: {command}"
+            for command, studies in commands.items()
+        ),
     ]
 
 
-def _records(store: RunStore) -> Iterator[dict[str, Any]]:
-    for path in sorted((store.root / TUNING_FOLDER).glob("*.json")):
-        content = read_json(path)
-        if content is not None and "commands" in content:
-            yield content
+def _waiting(
+    store: RunStore, path: Path, runs: Collection[str] | None, unread: list[str]
+) -> tuple[str, str] | None:
+    """Return the command that a study waits for, and its name; None if it waits for none.
+
+    Args:
+        store: Where it is.
+        path: Its record.
+        runs: Fingerprints of runs that were trained; None for all.
+        unread: Gets a sentence for each known setting that cannot be read.
+    """
+    content = read_json(path)
+    if content is None or "commands" not in content:
+        return None
+    try:
+        members = {run for entry in _entries(content) for run in entry["runs"].values()}
+        concerned = runs is None or not members.isdisjoint(runs)
+        if concerned and _waits(store, content, members, unread):
+            return _command(store, content), content["id"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise damaged_record(path, f"{type(error).__name__}: {error}") from error
+    return None
+
+
+def damaged_record(path: Path, why: str) -> DamagedFileError:
+    """Return the error for the file of a study that holds something else."""
+    return DamagedFileError(
+        f"{path} is no record of a study ({why}). Restore it from a backup, or delete it and tune "
+        "again: what was trained is kept.",
+        path,
+    )
 
 
 def _entries(content: dict[str, Any]) -> list[dict[str, Any]]:
     return [content["default"], *content["trials"]]
 
 
-def _waits(store: RunStore, content: dict[str, Any], members: Collection[str]) -> bool:
+def _waits(
+    store: RunStore, content: dict[str, Any], members: Collection[str], unread: list[str]
+) -> bool:
     known = store.indexed(members)
     if not all(known[run].done for run in members):
         return False
@@ -64,10 +100,10 @@ def _waits(store: RunStore, content: dict[str, Any], members: Collection[str]) -
         return True
     judged = content.get("concluded", 0) >= drawn
     seeds = min(len(entry["runs"]) for entry in _entries(content))
-    return not judged and not _is_taken(store.root, content["id"], drawn, seeds)
+    return not judged and not _is_taken(store.root, content["id"], drawn, seeds, unread)
 
 
-def _is_taken(root: Path, study: str, trials: int, seeds: int) -> bool:
+def _is_taken(root: Path, study: str, trials: int, seeds: int, unread: list[str]) -> bool:
     """Whether a known setting of the store was chosen from all *trials* at all *seeds*."""
     for path in (root / SETTINGS_FOLDER).glob("*.toml"):
         try:
@@ -76,15 +112,12 @@ def _is_taken(root: Path, study: str, trials: int, seeds: int) -> bool:
             if origin["source"].endswith(f"study {study}") and enough:
                 return True
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{path} is not what normbench tune wrote ({type(error).__name__}: {error}). Mend "
-                "it, or delete it and tune again."
-            ) from error
+            unread.append(str(damaged_settings(path, f"{type(error).__name__}: {error}")))
     return False
 
 
 def _command(store: RunStore, content: dict[str, Any]) -> str:
-    return shlex.join([*content["commands"]["tune"], "--store", str(store.root)])
+    return shlex.join([*content["commands"]["tune"], "--store", str(store.root.absolute())])
 
 
 def _named(studies: list[str]) -> str:

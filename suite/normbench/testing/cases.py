@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from normbench.data import data_folder
 from normbench.descriptions import Dataset, Network, Problem
 from normbench.parameters import Value, checked
+from normbench.places import data_folder
 from normbench.plugins import Catalogue, load_catalogue
 from normbench.tasks import Batch, Task
 from normbench.testing.datasets import DatasetCase

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from normbench.data import Data, DataRequest, Part, data_folder, missing_files
+from normbench.data import Data, DataRequest, Part, missing_files
 from normbench.descriptions import Dataset
 from normbench.parameters import defaults
+from normbench.places import data_folder
 from normbench.testing import ranges
 from normbench.testing.checking import Check, ContractError, Finding, findings, require
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from normbench.errors import StoreError, UsageError, install_extra
+from normbench.garbage import uncollected
 from normbench.store import RunStore
 from normbench.tracking import faults, moved, views
 from normbench.tracking.database import check_writable, ensure_database, has_database
@@ -213,7 +214,8 @@ def connect(uri: str) -> MlflowClient:
 def _import_mlflow() -> None:
     prepare_environment()
     try:
-        import mlflow  # noqa: F401
+        with uncollected():
+            import mlflow  # noqa: F401
     except ImportError as error:
         raise StoreError(
             f"MLflow could not be imported: {error}. Install it: pip install 'mlflow>=3.15,<4'."

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from normbench.errors import StoreError
-from normbench.store import RunState, RunStore, StoredRun, read_declarations, read_shown
+from normbench.store import RunState, RunStore, StoredRun, read_shown, readable_declarations
 from normbench.tracking import faults, names, writer
 from normbench.tracking.backend import Backend, open_backend
 from normbench.tracking.experiments import Experiment, MlflowRun, open_experiment
@@ -78,11 +78,14 @@ class Mirror:
         chosen = index.runs.keys() if wanted is None else index.runs.keys() & wanted
         for fingerprint in chosen & self._complete:
             tally.count(fingerprint, "unchanged")
+        declared, damaged = readable_declarations(self._store.root)
+        for error in damaged.values():
+            tally.fail([], str(error))
         try:
-            declared, shown = read_declarations(self._store.root), read_shown(self._store.root)
+            shown = read_shown(self._store.root)
         except StoreError as error:
             tally.fail([], str(error))
-            declared, shown = {}, {}
+            shown = {}
         rows = gather(index, chosen - self._complete, self._runs, declared, shown)
         self._runs |= {run.fingerprint: run for row in rows.values() for run, _ in row.begun}
         return rows

@@ -30,6 +30,7 @@ _FROM_RESULT = ("engine", "device", "shared", "weights_sha256")
 _TIMES = {
     "train_seconds": "train_s",
     "evaluation_seconds": "evaluation_s",
+    "engine_seconds": "engine_s",
     "images_per_second": "images_per_s",
     "peak_memory_mb": "peak_mb",
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench.api import Launching, as_words
-from normbench.launchers.base import Slots
+from normbench.launchers.base import Pack, Slots
 from normbench.overrides import parse_mask
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request
@@ -38,6 +38,7 @@ def tune(
     data_dir: str | Path | None = None,
     device: str = "auto",
     slots: Slots = None,
+    pack: Pack = "auto",
     engine: str = "auto",
     launcher: str = "local",
     launcher_options: Mapping[str, str] | None = None,
@@ -81,6 +82,7 @@ def tune(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         slots: Runs trained at once on the processor or on each GPU; ``"auto"`` for as many on each
             GPU as its memory allows.
+        pack: Runs of one kind that a process on a GPU trains at once; see :func:`normbench.run`.
         engine: ``auto``, ``eager``, ``graph`` or ``compile``; see :func:`normbench.run`.
         launcher: Who starts the workers.
         launcher_options: Words for that launcher alone, such as ``{"partition": "gpu"}``.
@@ -121,6 +123,7 @@ def tune(
         store=root,
         device=device,
         slots=slots,
+        pack=pack,
         engine=engine,
         launcher=launcher,
         launcher_options=launcher_options or {},

@@ -9,6 +9,7 @@ from typing import Any
 
 from normbench.settings_now import SUPERSEDED
 from normbench.store import RunStore
+from normbench.tables import score
 from normbench.tuning.commands import cell_words, trial_words
 from normbench.tuning.edges import Edge, edges
 from normbench.tuning.known import Held, held_setting
@@ -23,6 +24,7 @@ class Choice:
         winner: The trial with the best score; None if there is none worth keeping.
         problem: Why there is no winner, in a sentence; else empty.
         edges: Where the winner lies at an edge of the space.
+        behind: That the default setting did better than the winner, in a sentence; else empty.
         held: What the store holds as the known setting of the cell; None if it holds none.
         command: What trains the cell at the winner; empty if the record does not say.
         tune: What takes the winner, or draws what is left to draw; empty if there is nothing to do.
@@ -31,6 +33,7 @@ class Choice:
     winner: Trial | None = None
     problem: str = ""
     edges: Sequence[Edge] = ()
+    behind: str = ""
     held: Held | None = None
     command: str = ""
     tune: str = ""
@@ -53,6 +56,7 @@ class Choice:
         values = " ".join(trial_words(self.winner.values))
         found = [f"Winner: trial {self.winner.number}, {values}"]
         found += [f"Edge: {edge}" for edge in self.edges]
+        found += [self.behind] if self.behind else []
         if self.held is None:
             found.append("It is not kept as the known setting yet.")
         elif self.held.current:
@@ -71,6 +75,7 @@ class Choice:
             "winner": self.winner and self.winner.number,
             "why_no_winner": self.problem,
             "edges": [str(edge) for edge in self.edges],
+            "behind_default": self.behind,
             "setting": self.held and str(self.held.path),
             "setting_current": self.held and self.held.current,
             "run": self.command,
@@ -97,9 +102,22 @@ def choice_of(store: RunStore, study: Study, *, skip_failed: bool = False) -> Ch
     return Choice(
         winner=winner,
         edges=edges(study.space, winner.values),
+        behind=_behind(study, winner),
         held=held,
         command=_command(store, [*run_words[:4], *words, *run_words[4:]] if run_words else ()),
         tune=tune if held is None else "",
+    )
+
+
+def _behind(study: Study, winner: Trial) -> str:
+    """Return that the default setting did better than *winner* on validation; empty if not."""
+    metric, default = study.metric, study.default.score
+    if winner.score is None or default is None or not metric.better(default, winner.score):
+        return ""
+    numbers = f"{score(default, metric.name)} against {score(winner.score, metric.name)}"
+    return (
+        f"The default setting did better on validation than the winner: {numbers}. It is outside "
+        "the budget, so it is not chosen; more trials, or a search around it, may pass it."
     )
 
 

@@ -62,6 +62,11 @@ class TuningReport:
         return self.choice.edges
 
     @property
+    def behind(self) -> str:
+        """That the default setting did better than the winner, in a sentence; else empty."""
+        return self.choice.behind
+
+    @property
     def problem(self) -> str:
         """Why there is no winner, in a sentence; else empty."""
         return self.choice.problem

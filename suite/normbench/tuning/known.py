@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from normbench.descriptions import Norm
-from normbench.errors import StoreError
 from normbench.parameters import Value, changed, typed
 from normbench.plugins import Catalogue
 from normbench.quantities import counted
-from normbench.setting_files import SETTINGS_FOLDER, setting_text
+from normbench.setting_files import SETTINGS_FOLDER, damaged_settings, file_name, setting_text
 from normbench.specs import RunSpec
 from normbench.store import RunStore
 from normbench.store.files import explained, open_folder, write_whole
@@ -23,7 +21,6 @@ from normbench.tuning.methods import find_method
 from normbench.tuning.study import Study, Trial
 
 _LOCK = "settings"
-_UNFIT = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +115,7 @@ def held_setting(store: RunStore, study: Study, winner: Trial, spec: RunSpec) ->
 
 def _file_name(spec: RunSpec) -> str:
     names = (spec.problem.name, spec.norm.name, spec.optimizer.name, spec.protocol.name)
-    return _UNFIT.sub("-", "-".join((*names, spec.cell[:8]))) + ".toml"
+    return file_name(names, spec.cell)
 
 
 def _origin(study: Study) -> dict[str, Any]:
@@ -174,10 +171,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise StoreError(
-            f"{path} is not what normbench tune wrote ({type(error).__name__}: {error}). Mend it, "
-            "or delete it and tune again."
-        ) from error
+        raise damaged_settings(path, f"{type(error).__name__}: {error}") from error
     return content
 
 

@@ -18,6 +18,7 @@ from normbench.parameters import Search, Value
 from normbench.store import RunState, RunStore
 from normbench.store.files import explained, open_folder, read_json, to_json, write_whole
 from normbench.store.layout import TUNING_FOLDER
+from normbench.store.untaken import damaged_record
 from normbench.tuning.plan import Plan
 from normbench.tuning.space import Axis, Space
 from normbench.tuning.study import DEFAULT_NUMBER, Study, Trial
@@ -98,9 +99,19 @@ def read_study(
 
     Raises:
         UsageError: If there is none of that name, or several.
+        StoreError: If its record cannot be read.
     """
     path = _find(store, study)
     content = _read(path) or {}
+    try:
+        return _study(store, content, trials, seeds)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise damaged_record(path, f"{type(error).__name__}: {error}") from error
+
+
+def _study(
+    store: RunStore, content: Mapping[str, Any], trials: int | None, seeds: Sequence[int] | None
+) -> Study:
     drawn = content["trials"][:trials]
     chosen = seeds if seeds is not None else _shared_seeds([content["default"], *drawn])
     metric, select = Metric(**content["metric"]), content["select"]

@@ -91,7 +91,8 @@ def report_lines(report: TuningReport) -> list[str]:
     if report.winner is not None:
         values = " ".join(f"{word}={typed(value)}" for word, value in report.winner.values.items())
         lines.append(f"Winner: trial {report.winner.number}, {values}")
-    return lines + [f"Edge: {edge}" for edge in report.edges]
+    lines += [f"Edge: {edge}" for edge in report.edges]
+    return [*lines, report.behind] if report.behind else lines
 
 
 def place_lines(report: TuningReport) -> list[str]:

@@ -15,7 +15,8 @@ from types import FrameType
 from typing import NoReturn, TypeVar
 
 from normbench.errors import NormbenchError, UsageError
-from normbench.launchers.devices import parse_slots
+from normbench.garbage import uncollected
+from normbench.launchers.devices import parse_pack, parse_slots
 from normbench.quantities import parse_bytes, parse_seconds
 from normbench.rungs import AUTO, ENGINES
 
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from normbench.launchers.drain import drain
 
             return drain(options)
-        from normbench.worker.loop import work
+        with uncollected():
+            from normbench.worker.loop import work
 
         return work(options)
     except UsageError as error:
@@ -109,6 +111,14 @@ def _add_places(parsed: argparse.ArgumentParser) -> None:
         "GPU (one; auto: as many as its memory allows)",
     )
     add(
+        "--pack",
+        type=_checked(parse_pack),
+        default="auto",
+        metavar="N|auto|off",
+        help="runs of one kind trained at once by a process on a GPU, as branches of one CUDA "
+        "graph (default auto: as many as its memory allows)",
+    )
+    add(
         "--engine",
         default=AUTO,
         choices=ENGINES,
@@ -152,6 +162,7 @@ def _add_internal(parsed: argparse.ArgumentParser) -> None:
     add("--started", type=float, help=argparse.SUPPRESS)
     add("--parent", type=int, help=argparse.SUPPRESS)
     add("--report", type=Path, help=argparse.SUPPRESS)
+    add("--peers", type=int, default=1, help=argparse.SUPPRESS)
     add("--shared", action="store_true", help=argparse.SUPPRESS)
 
 

@@ -41,16 +41,20 @@ class TimeLimit:
     Args:
         seconds: That the run may take; None without limit.
         spent: Seconds that earlier attempts took up to the checkpoint that this one goes on from.
+        pack: Runs that share the device's time with it, itself included; it has as many times as
+            long.
     """
 
-    def __init__(self, seconds: float | None, spent: float = 0.0) -> None:
+    def __init__(self, seconds: float | None, spent: float = 0.0, pack: int = 1) -> None:
         self.began = time.monotonic()
-        self._seconds, self._spent = seconds, spent
+        self._seconds, self._spent, self._pack = seconds, spent, pack
 
     @property
     def ends(self) -> float | None:
         """When it is over, on the clock ``time.monotonic``; None without limit."""
-        return None if self._seconds is None else self.began + self._seconds - self._spent
+        return (
+            None if self._seconds is None else self.began + self._seconds * self._pack - self._spent
+        )
 
     def check(self, checkpoint: int | None = None) -> None:
         """Raise :class:`TimeLimitError` if it is over.
@@ -59,9 +63,11 @@ class TimeLimit:
             checkpoint: Epochs trained up to the checkpoint that the run goes on from, if any.
         """
         if self.ends is not None and time.monotonic() > self.ends:
+            times = f", {self._pack} times over in a pack of {self._pack}" if self._pack > 1 else ""
             raise TimeLimitError(
-                f"the run took longer than its limit of {duration(self._seconds or 0.0)}, in which "
-                f"loading its data counts. {_goes_on(checkpoint)}; give it a longer --time-limit."
+                f"the run took longer than its limit of {duration(self._seconds or 0.0)}{times}, "
+                f"in which loading its data counts. {_goes_on(checkpoint)}; give it a longer "
+                "--time-limit."
             )
 
 

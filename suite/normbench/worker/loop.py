@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 
 import torch
 
-from normbench.data import data_folder
 from normbench.engine.precision import configure
 from normbench.engine.trainer import CHECKPOINT_SECONDS
 from normbench.errors import UsageError
+from normbench.garbage import uncollected
+from normbench.places import data_folder
 from normbench.plugins import load_catalogue
 from normbench.rungs import check_engine
 from normbench.store import RunState, RunStore, store_path
 from normbench.store.queue import Queue
 from normbench.worker.choice import chosen_runs
-from normbench.worker.command import FAILED, OUT_OF_TIME, UNCLEAN
+from normbench.worker.command import FAILED, OUT_OF_TIME, UNABLE, UNCLEAN
 from normbench.worker.orphans import watch_parent
+from normbench.worker.packing import Packing
 from normbench.worker.reports import Reporter
 from normbench.worker.training import LEASE_SECONDS, Worker, WorkerOptions
 
+_log = logging.getLogger("normbench.worker")
 _GOOD = (RunState.FINISHED, RunState.DIVERGED, RunState.INTERRUPTED)
 
 
@@ -35,17 +39,21 @@ def work(options: argparse.Namespace) -> int:
     reporter = Reporter(options.report)
     store = RunStore.open(store_path(options.store))
     queue = Queue(store, chosen_runs(store, options), since=options.since)
-    worker = _open_worker(store, options, reporter)
+    with uncollected():
+        worker = _open_worker(store, options, reporter)
     code = 0
     while True:
-        outcome = worker.take(queue)
+        outcomes = worker.take(queue)
         for struck in queue.struck:
             reporter.tell("struck", run=struck)
             code = FAILED
         queue.struck.clear()
-        if outcome is None:
+        if not outcomes:
             break
-        code = code if outcome in _GOOD else FAILED
+        code = code if all(outcome in _GOOD for outcome in outcomes) else FAILED
+        if worker.broken and options.report is None:
+            _log.error("the GPU serves this process no longer; start the same command again")
+            return UNABLE
         if worker.unclean and options.report is not None:
             return UNCLEAN
     if options.report is not None:
@@ -70,8 +78,9 @@ def _open_worker(store: RunStore, options: argparse.Namespace, reporter: Reporte
         engine=options.engine,
     )
     folder = data_folder(options.data_dir)
-    worker = Worker(store, catalogue, device, folder, treated, reporter)
     free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
+    packing = Packing(options.pack, device, free=free, peers=options.peers)
+    worker = Worker(store, catalogue, device, folder, treated, reporter, packing)
     seconds = None if options.started is None else time.monotonic() - options.started
     reporter.tell("ready", device_free=free, device_memory=total, start_seconds=seconds)
     return worker

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
 
-from normbench.engine import checkpoint
+from normbench.engine.pack import Member, Pack, PackBrokenError
 from normbench.engine.session import open_session
-from normbench.engine.trainer import CHECKPOINT_SECONDS, Trainer
+from normbench.engine.sums import PendingSums
+from normbench.engine.trainer import CHECKPOINT_SECONDS, Epoch, Trainer
 from normbench.environment import environment
 from normbench.errors import LeaseLostError, NormbenchError, RunCancelledError, StoreError
 from normbench.observation import open_observing, publish_series
+from normbench.pack_key import pack_key
 from normbench.plugins import Catalogue
 from normbench.rungs import AUTO, Rung
 from normbench.store import Attempt, RunState, RunStore, StoredRun
+from normbench.store.folders import FINAL
 from normbench.store.queue import Queue
+from normbench.worker.claimed import Training
+from normbench.worker.closing import close, in_a_line, is_device_error, keep_weights, spent
 from normbench.worker.limits import (
     TimeLimit,
     TimeLimitError,
@@ -30,10 +35,13 @@ from normbench.worker.limits import (
     limit_memory,
     out_of_memory_message,
 )
+from normbench.worker.packing import Packing
 from normbench.worker.predictions import Predictor
 from normbench.worker.reports import Reporter
 from normbench.worker.sink import AttemptSink, peak_memory
 
+_T = TypeVar("_T")
+Course = Generator[Epoch, PendingSums, _T]
 LEASE_SECONDS = 60.0
 _log = logging.getLogger("normbench.worker")
 
@@ -74,11 +82,13 @@ class Worker:
         folder: Data folder.
         options: How to treat runs.
         reporter: Tells the launcher.
+        packing: Says how many runs to train at once; one, by default.
         words: Single fields of *options*.
 
     Attributes:
         unclean: Whether a run failed in a way that may have harmed this process; a launcher
             replaces it then.
+        broken: Whether the device serves this process no longer.
     """
 
     def __init__(
@@ -89,6 +99,7 @@ class Worker:
         folder: Path,
         options: WorkerOptions | None = None,
         reporter: Reporter | None = None,
+        packing: Packing | None = None,
         **words: Any,
     ) -> None:
         self._store, self._catalogue = store, catalogue
@@ -97,7 +108,8 @@ class Worker:
         self._reporter = reporter or Reporter()
         self._environment = environment(device, catalogue)
         self._predictor = Predictor(store)
-        self.unclean = False
+        self._packing = packing or Packing("off", device)
+        self.unclean = self.broken = False
 
     def train(self, run: StoredRun) -> RunState | None:
         """Train *run* unless it is done or held elsewhere (then None); return its outcome.
@@ -109,25 +121,57 @@ class Worker:
         outcome = self._try(run, attempt) if attempt else None
         return self._observe(run) or outcome
 
-    def take(self, queue: Queue) -> RunState | None:
-        """Train the next run of *queue*; return its outcome, INTERRUPTED if it was let go of.
+    def take(self, queue: Queue) -> Sequence[RunState]:
+        """Train the next run of *queue*, or the next few as a pack; return their outcomes.
 
-        None if there is none that could be taken now.
+        A run that was let go of is INTERRUPTED. Empty if there is none that could be taken now.
         """
-        lease = self._options.lease_seconds
-        taken = queue.take(self._environment, lease_seconds=lease, accept=self._fits)
-        if taken is None:
-            return None
-        run, attempt = taken
-        outcome = self._try(run, attempt)
-        return self._observe(run) or outcome or RunState.INTERRUPTED
+        with ExitStack() as attempts:
+            # Entered at once: who stops before leaves an attempt that looks like a worker's death.
+            training = [
+                Training(run, attempts.enter_context(attempt))
+                for run, attempt in self._claim(queue)
+            ]
+            self._train(training)
+        for each in training:
+            if each.alone_next:
+                queue.give_back(each.run)
+        return [
+            self._observe(each.run) or each.outcome or RunState.INTERRUPTED for each in training
+        ]
 
-    def _fits(self, run: StoredRun) -> bool:
-        """Whether *run* would end before the machine goes away, as far as is known."""
+    def _claim(self, queue: Queue) -> Iterator[tuple[StoredRun, Attempt]]:
+        """Claim the next run, and then those that are to be trained beside it."""
+        claims: dict[str, Any] = {
+            "environment": self._environment,
+            "lease_seconds": self._options.lease_seconds,
+        }
+        first = queue.take(**claims, accept=self._fits)
+        if first is None:
+            return
+        yield first
+        spec = first[0].spec
+        most = 1 if queue.alone else self._packing.most(spec, self._options.engine)
+        if most > 1:
+            kind = pack_key(spec)
+            yield from queue.take_beside(
+                lambda run: pack_key(run.spec) == kind and self._fits(run, most),
+                **claims,
+                most=most - 1,
+                peers=self._packing.peers,
+            )
+
+    def _fits(self, run: StoredRun, pack: int = 1) -> bool:
+        """Whether *run* would end before the machine goes away, as far as is known.
+
+        Args:
+            run: The run.
+            pack: Runs that share the device's time with it, itself included.
+        """
         if self._options.until is None:
             return True
         seconds = self._predictor.seconds(run)
-        return time.time() + (seconds or 0.0) < self._options.until
+        return time.time() + (seconds or 0.0) * pack < self._options.until
 
     def _observe(self, run: StoredRun) -> RunState | None:
         """Train *run* again if it has its result and lacks series."""
@@ -139,37 +183,57 @@ class Worker:
 
     def _try(self, run: StoredRun, attempt: Attempt) -> RunState | None:
         """Train a claimed run; return how that ended, None if it was let go of."""
-        # Entered at once: who stops before leaves an attempt that looks like a worker's death.
         with attempt:
-            limit = TimeLimit(self._options.time_limit, _spent(attempt))
-            began_at = len(attempt.points)
-            self._reporter.tell(
-                "took",
-                run=run.fingerprint,
-                attempt=str(attempt.path),
-                began=limit.began,
-                ends=limit.ends,
-            )
-            outcome, message = self._classified(run, attempt, limit)
+            training = Training(run, attempt)
+            self._train([training])
+        return training.outcome
+
+    def _train(self, together: Sequence[Training]) -> None:
+        """Train claimed runs in this process, each to its own outcome."""
+        members = []
+        for each in together:
+            each.pack = len(together)
+            with suppress(LeaseLostError):
+                if each.pack > 1:
+                    each.attempt.note_pack(each.pack)
+            members.append(Member(self._course(each), each.find_loop))
+        Pack(members).run()
+
+    def _course(self, training: Training) -> Course[None]:
+        """Bring a claimed run to its outcome, and tell the launcher."""
+        run, attempt = training.run, training.attempt
+        limit = TimeLimit(self._options.time_limit, spent(attempt), training.pack)
+        began_at = len(attempt.points)
+        self._reporter.tell(
+            "took",
+            run=run.fingerprint,
+            attempt=str(attempt.path),
+            began=limit.began,
+            ends=limit.ends,
+        )
+        with ExitStack() as leaving:
+            leaving.push(attempt.__exit__)
+            training.outcome, message = yield from self._classified(training, limit)
         seconds = time.monotonic() - limit.began
-        if outcome in (RunState.FINISHED, RunState.DIVERGED):
+        if training.outcome in FINAL and training.pack == 1:
             self._predictor.learn(run, run.spec.epochs - max(0, began_at - 1), seconds)
+            self._packing.saw(run.spec, peak_memory(self._device))
         self._reporter.tell(
             "ended",
             run=run.fingerprint,
-            outcome=str(outcome or RunState.INTERRUPTED),
+            outcome=str(training.outcome or RunState.INTERRUPTED),
             message=message,
             seconds=seconds,
-            peak_memory=peak_memory(self._device),
+            peak_memory=peak_memory(self._device) // training.pack,
         )
-        return outcome
 
     def _classified(
-        self, run: StoredRun, attempt: Attempt, limit: TimeLimit
-    ) -> tuple[RunState | None, str]:
+        self, training: Training, limit: TimeLimit
+    ) -> Course[tuple[RunState | None, str]]:
         """Train, and close the attempt if that fails; return its outcome and the reason."""
+        attempt = training.attempt
         try:
-            return self._attempt(run, attempt, limit), ""
+            return (yield from self._attempt(training, limit)), ""
         except LeaseLostError as lost:
             _log.warning("%s", lost)
             return None, str(lost)
@@ -181,25 +245,40 @@ class Worker:
             raise
         except TimeLimitError as error:
             # Where the time happened to be over says nothing.
-            return _close(attempt, RunState.TIMED_OUT, str(error), trace=False)
+            return close(attempt, RunState.TIMED_OUT, str(error), trace=False)
+        except PackBrokenError as error:
+            self.broken = self.unclean = True
+            return None, training.leave_pack(str(error))
         except NormbenchError as error:
-            return _close(attempt, RunState.FAILED, str(error))
+            return close(attempt, RunState.FAILED, str(error))
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
             self.unclean = True
-            if is_out_of_memory(error):
-                lift_memory_limit()
-                words = out_of_memory_message(error, self._options.memory_limit)
-                return _close(attempt, RunState.OUT_OF_MEMORY, words)
-            return _close(attempt, RunState.FAILED, _in_a_line(error))
-        except (KeyboardInterrupt, SystemExit):
+            return self._failed(training, error)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
             attempt.close(RunState.INTERRUPTED, "stopped by a signal")
             raise
 
-    def _attempt(self, run: StoredRun, attempt: Attempt, limit: TimeLimit) -> RunState:
+    def _failed(self, training: Training, error: Exception) -> tuple[RunState | None, str]:
+        """Close an attempt that *error* ended."""
+        self.broken = self.broken or is_device_error(error)
+        memory = is_out_of_memory(error)
+        if memory:
+            lift_memory_limit()
+        if training.pack > 1 and (memory or is_device_error(error)):
+            # In a pack another run may be to blame; alone it counts.
+            return None, training.leave_pack(in_a_line(error))
+        if memory:
+            words = out_of_memory_message(error, self._options.memory_limit)
+            return close(training.attempt, RunState.OUT_OF_MEMORY, words)
+        return close(training.attempt, RunState.FAILED, in_a_line(error))
+
+    def _attempt(self, training: Training, limit: TimeLimit) -> Course[RunState]:
+        run, attempt = training.run, training.attempt
         _log.info("%s: attempt %d", run.fingerprint[:8], attempt.number)
         session = open_session(
             run.spec, self._catalogue, self._folder, self._device, self._options.engine
         )
+        training.loop = session.loop
         if attempt.for_series and (result := run.result()):
             # Its weights must become those of the result again.
             session.loop.keep(result.get("engine", Rung.EAGER))
@@ -213,7 +292,7 @@ class Worker:
         # Only now: a library that is first imported beyond the limit may wait for memory for ever.
         limit_memory(self._options.memory_limit, self._device)
         try:
-            result = trainer.run(attempt.checkpoint, attempt.points)
+            result = yield from trainer.course(attempt.checkpoint, attempt.points)
         finally:
             lift_memory_limit()
         publish_series(run, attempt, observing.watches, result)
@@ -221,37 +300,15 @@ class Worker:
             attempt.close(RunState(result["outcome"]), "trained again for its series")
             return RunState(result["outcome"])
         if self._options.keep_weights:
-            _keep(trainer.network, attempt.path / "weights.pt")
-        attempt.publish({**result, "shared": self._options.shared})
+            keep_weights(trainer.network, attempt.path / "weights.pt")
+        attempt.publish({**result, **self._company(training, result)})
         _log.info("%s: %s, score %s", run.fingerprint[:8], result["outcome"], result["score"])
         return RunState(result["outcome"])
 
-
-def _spent(attempt: Attempt) -> float:
-    """Return the seconds up to the checkpoint that *attempt* goes on from."""
-    last = attempt.points[-1] if attempt.points else {}
-    return float(last.get("train_seconds", 0.0)) + float(last.get("evaluation_seconds", 0.0))
-
-
-def _in_a_line(error: Exception) -> str:
-    """Return the kind of *error* and the first line of what it says; the traceback has the rest."""
-    words = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {words[0]}" if words else type(error).__name__
-
-
-def _keep(network: nn.Module, path: Path) -> None:
-    try:
-        checkpoint.write(path, network.state_dict())
-    except OSError as error:
-        raise StoreError(
-            f"the final weights could not be written to {path}: {error.strerror}. Make room, or "
-            "leave out --keep-weights, and give the same command again."
-        ) from error
-
-
-def _close(
-    attempt: Attempt, outcome: RunState, message: str, *, trace: bool = True
-) -> tuple[RunState, str]:
-    _log.error("%s: %s", outcome, message)
-    attempt.close(outcome, message, traceback.format_exc() if trace else "")
-    return outcome, message
+    def _company(self, training: Training, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what of a result the other runs on the device have a part in."""
+        return {
+            "shared": self._options.shared or training.pack > 1,
+            "pack": training.pack,
+            "peak_memory_mb": round(result["peak_memory_mb"] / training.pack, 1),
+        }

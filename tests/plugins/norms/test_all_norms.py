@@ -327,7 +327,7 @@ def test_wrong_channels_are_explained(norm):
         module(torch.randn(2, 12, 3, 3))
 
 
-@pytest.mark.parametrize("name", offered.__all__)
+@pytest.mark.parametrize("name", [name for name in offered.__all__ if name[0].isupper()])
 def test_offered_classes_are_modules(name):
     """Each class that the package offers without the harness is a torch module of that name."""
     offer = getattr(offered, name)

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from normbench import Site, UsageError
-from normbench_plugins.norms import GroupNorm, InstanceNorm, LayerNorm
+from normbench_plugins.norms import GroupNorm, InstanceNorm, LayerNorm, normalise_groups
 from normbench_plugins.norms.group_norm import fit
-from normbench_plugins.norms.grouped import normalise_groups
 
 RECORDED = [
     (LayerNorm(8), (0.32856635, 1.45737074, 1.48387677, 0.33169502), 511.990391),

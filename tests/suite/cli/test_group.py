@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -270,17 +271,45 @@ def test_characters_that_a_terminal_lacks_are_shown_by_number():
     assert rb"learning rate \u03b7" in done.stdout
 
 
-def test_the_command_that_goes_on_is_as_it_was_typed(monkeypatch):
+def test_the_command_that_goes_on_is_as_it_was_typed(monkeypatch, tmp_path):
     """Options keep their form and order; the store is added where the line names none."""
     monkeypatch.delenv("NORMBENCH_STORE", raising=False)
+    monkeypatch.setenv("NORMBENCH_DATA", "/data")
+    monkeypatch.chdir(tmp_path)
     words = ("run", "p", "o", "--time-limit", "2h", "--observe", "a b", "--", "lr=1")
     typed = Invocation(arguments=words)
     named = Invocation(arguments=("resume", "--store=x", "--memory-limit", "4G"), store=Path("x"))
 
     assert typed.again() == (
-        "normbench run p o --time-limit 2h --observe 'a b' --store normbench-runs -- lr=1"
+        "normbench run p o --time-limit 2h --observe 'a b' "
+        f"--store {tmp_path}/normbench-runs -- lr=1"
     )
-    assert "normbench resume --store=x --memory-limit 4G" == named.again()
+    assert f"normbench resume --store={tmp_path}/x --memory-limit 4G" == named.again()
+
+
+@pytest.mark.parametrize("variable", [False, True])
+def test_the_command_that_goes_on_does_the_same_in_another_folder(
+    invoke, monkeypatch, tmp_path, variable
+):
+    """Suite, store, data and log are where they were, typed or from the environment."""
+    typed = ["suite", "run", "mine.yaml", "--log-file=log.txt", "lr=0.1"]
+    (tmp_path / "mine.yaml").write_text("{problem: quadratic_deep, optimizer: sgd}")
+    if not variable:
+        typed += ["--store", "NORMBENCH_STORE", "--data-dir", "NORMBENCH_DATA"]
+    for name in ("NORMBENCH_STORE", "NORMBENCH_DATA"):
+        monkeypatch.setenv(name, name if variable else "/unused")
+    monkeypatch.chdir(tmp_path)
+    given = {} if variable else {"store": Path("NORMBENCH_STORE"), "data_dir": Path("N")}
+    again = shlex.split(Invocation(arguments=tuple(typed), **given).again())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done = invoke(*again[1:], "--enqueue", "--seeds", 1)
+
+    paths = {str(tmp_path / name) for name in ("mine.yaml", "NORMBENCH_STORE", "NORMBENCH_DATA")}
+    assert {*paths, f"--log-file={tmp_path}/log.txt"} == {w for w in again if str(tmp_path) in w}
+    assert 0 == done.exit_code, done.stderr
+    assert (tmp_path / "NORMBENCH_STORE" / "runs").is_dir()
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_an_interrupted_run_prints_its_own_command(monkeypatch, tmp_path):

@@ -13,6 +13,8 @@ RUN = ("run", "digits_cnn_bn", "sgd", "--dry-run", "--no-track")
         (("--time-limit", "soon"), "'soon' is no time"),
         (("--memory-limit", "lots"), "'lots' is no size"),
         (("--slots", "0"), "whole number from 1, or auto"),
+        (("--pack", "0"), "whole number from 1, auto or off"),
+        (("--pack", "4", "--device", "cpu"), "one run a process and one thread each"),
         (("--launcher", "lokal"), "Did you mean 'local'"),
         (("--launcher-option", "partition"), "expected NAME=VALUE"),
         (("--launcher-option", "partition=gpu"), "no options of its own"),
@@ -36,13 +38,15 @@ def test_limits_reach_the_launch(monkeypatch, invoke, tmp_path):
     monkeypatch.setattr(api, "check_launching", lambda launching, catalogue: None)
     monkeypatch.setattr(api, "launch", lambda specs, catalogue, launching: asked.append(launching))
     words = ("--time-limit", "2h", "--memory-limit", "4G", "--slots", "auto", "--launcher", "slurm")
-    invoke(*RUN[:3], "--store", tmp_path, *words, "--launcher-option", "partition=a=b")
+    words += ("--pack", "off", "--launcher-option", "partition=a=b")
+    invoke(*RUN[:3], "--store", tmp_path, *words)
 
     launching = asked[0]
-    assert (7200.0, 4 * 2**30, "auto", "slurm") == (
+    assert (7200.0, 4 * 2**30, "auto", "off", "slurm") == (
         launching.time_limit,
         launching.memory_limit,
         launching.slots,
+        launching.pack,
         launching.launcher,
     )
     assert {"partition": "a=b"} == launching.launcher_options
@@ -51,6 +55,7 @@ def test_limits_reach_the_launch(monkeypatch, invoke, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--pack", "none"), "whole number from 1, auto or off"),
         (("--slots", "none"), "whole number from 1, or auto"),
         (("--wall-time", "0"), "is no time"),
         (("--memory-limit", "x"), "is no size"),

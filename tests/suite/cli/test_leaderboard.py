@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from normbench.store import RunState
+from normbench.store import RunState, read_shown
 
 SEEDS = 6
 MEANS = {
@@ -239,6 +239,38 @@ def test_compare_shows_every_seed_and_a_sentence(invoke, root):
     assert "points higher (better) on average over 6 seeds" in words
     assert "hard to put down to chance." in words
     assert "with any one of them left out, p would be" in words
+
+
+@pytest.mark.parametrize(
+    ("words", "rows"),
+    [
+        (("leaderboard",), 4),
+        (("norms",), 4),
+        (("optimizers",), 4),
+        (("norms", "--base", "batch_norm"), 0),
+        (("norms", "--correction", "none"), 0),
+        (("norms", "--metric", "test_loss"), 0),
+        (("optimizers", "--since", "2001-01-01"), 0),
+        (("compare", "batch_norm+momentum", "none+momentum"), 2),
+        (("compare", "none+momentum", "batch_norm+momentum"), 2),
+        (("compare", "batch_norm+sgd", "none+sgd"), 0),
+        (("compare", "batch_norm+momentum", "none+momentum", "--metric", "test_loss"), 0),
+    ],
+)
+def test_every_view_with_verdicts_is_noted_as_its_leaderboard_is(
+    invoke, root, tmp_path, words, rows
+):
+    """What was chosen for the view, and two rows that a table does not pair, fix nothing."""
+    shutil.copytree(root, tmp_path / "copy")
+    (tmp_path / "copy" / "shown.jsonl").unlink(missing_ok=True)
+    shown(invoke, tmp_path / "copy", *words)
+    noted = read_shown(tmp_path / "copy")
+
+    assert rows == len(noted)
+    if rows:
+        (tables,) = {table[1:] for (table,) in noted.values()}
+        assert ("", SEEDS) == (tables[0], tables[2])
+        assert tables[1] in noted
 
 
 def test_compare_swapped_is_the_mirror(invoke, root):

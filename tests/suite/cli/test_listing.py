@@ -119,3 +119,29 @@ def test_broken_plugin_file_is_refused(invoke, plugin_file, text, message):
     assert 2 == done.exit_code
     assert "one_off" in done.stderr
     assert message in done.stderr
+
+
+def test_settings_are_counted_or_chosen_by_words(invoke, catalogue):
+    """Of many a line stands for each problem and protocol; words and options choose in full."""
+    every = catalogue.settings()
+    lines = invoke("list", "settings").stdout.splitlines()
+    pairs = {(each.problem, each.protocol) for each in every}
+    full = invoke("list", "settings", "protocol=spherical", "--optimizer", "adam").stdout
+    chosen = [e for e in every if (e.protocol, e.optimizer) == ("spherical", "adam")]
+    twin = invoke("list", "settings", "--problem", "cifar10_3c3d_bn", "--json").stdout
+    base = [each for each in every if each.problem == "cifar10_3c3d"]
+
+    assert pairs == {tuple(line.split()[:2]) for line in lines[1:-3]}
+    assert f"{len(every)} settings." == lines[-2]
+    assert len(every) == sum(int(line.split()[-1]) for line in lines[1:-3])
+    assert f"\n{len(chosen)} settings." in full
+    assert all(each.problem in full and each.source[:30] in full for each in chosen)
+    assert len(base) == len(json.loads(twin)) > 0
+    for words, message in (
+        (("settings", "lr=1"), "unknown word for settings 'lr'"),
+        (("settings", "norm=batchnorm"), "Did you mean 'batch_norm'"),
+        (("norms", "--problem", "digits_cnn"), "only settings are chosen by words"),
+    ):
+        done = invoke("list", *words)
+        assert 2 == done.exit_code
+        assert message in done.stderr

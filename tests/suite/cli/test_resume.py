@@ -40,6 +40,21 @@ def test_named_runs_are_finished_in_worker_processes(invoke, filler):
     assert ["finished", "pending"] == states(filler)
 
 
+def test_table_shows_whole_rows_with_the_seeds_that_were_resumed(invoke, filler, monkeypatch):
+    """A row's mean is over all of its seeds, also those that were done before."""
+    monkeypatch.setattr("normbench.api._launch", lambda *_words: None)
+    runs = filler.pending(4)
+    for run, state in zip(runs, ("finished", "finished", "interrupted"), strict=False):
+        filler.end(run, state)
+    filler.ended("finished", optimizer="adam")
+    lines = invoke("resume", "--store", filler.root, "--no-track").stdout.splitlines()
+
+    assert lines[0].endswith("resumed seeds")
+    assert lines[1].endswith("  2, 3")
+    assert "  2  1 pending, 1 interrupted, 2 finished  " in lines[1]
+    assert "" == lines[2]
+
+
 def test_a_worker_lets_go_of_a_run_that_is_cancelled(filler):
     """A real worker in mid-training notices, closes its attempt, and ends without complaint."""
     words = ("protocol.epochs=100000", "lr=1e-6")
@@ -50,6 +65,7 @@ def test_a_worker_lets_go_of_a_run_that_is_cancelled(filler):
             deadline = time.monotonic() + 60
             while len(long.points()) < 3:
                 assert (None, True) == (worker.poll(), time.monotonic() < deadline)
+                time.sleep(0.05)
             long.cancel()
             assert 0 == worker.wait(60)
         finally:

@@ -41,6 +41,7 @@ def test_seeds_are_counted_by_state(invoke, filler):
 
     assert {"finished": 2, "diverged": 1, "failed": 1, "pending": 1} == counts
     assert {"3": "made to be failed"} == row["messages"]
+    assert ["eager"] * 3 + [None] * 2 == [run["engine"] for run in row["runs"]]
 
 
 def test_each_bad_outcome_is_shown_by_its_word(invoke, filler):

@@ -22,7 +22,7 @@ def suite_file(tmp_path, monkeypatch):
 def test_suite_runs_from_the_command_line(suite_file, invoke):
     """``suite run`` trains each cell once; run again it trains nothing."""
     file = suite_file("{problem: digits_cnn, optimizers: [sgd, adam], seeds: 1}")
-    words = ("suite", "run", file, "protocol.epochs=1", "--no-track", "--json")
+    words = ("suite", "run", file, "protocol.epochs=1", "--slots", "1", "--no-track", "--json")
     first, second = (json.loads(invoke(*words).stdout) for _ in range(2))
 
     assert (2, 0) == (first["trained"], second["trained"])
@@ -53,6 +53,9 @@ def test_describe_shows_cells_and_what_is_left_out(suite_file, invoke):
 
     assert "1 cell, 2 runs." in shown
     assert "left out: digits_cnn adam: too slow" in shown
+    words = ("protocol.epochs=7", "--seeds", "3,9,4")
+    changed = json.loads(invoke("suite", "describe", file, *words, "--json").stdout)
+    assert [([3, 9, 4], "7")] == [(c["seeds"], c["cell"]["epochs"]) for c in changed["cells"]]
 
 
 def test_list_names_all_suites(invoke):

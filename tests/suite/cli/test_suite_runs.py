@@ -63,6 +63,8 @@ def test_status_without_a_store_has_all_missing(suite_file, invoke):
 
     assert 1 == found.exit_code
     assert "2 cells, 4 runs: 4 missing" in found.stdout
+    again = found.stdout.splitlines()[-1].removeprefix("Train what is missing with: normbench ")
+    assert "4 runs; nothing was trained" in invoke(*shlex.split(again), "--dry-run").stdout
 
 
 def test_cancel_marks_what_is_not_done_once(suite_file, invoke, filler, running):

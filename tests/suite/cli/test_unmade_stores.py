@@ -11,7 +11,6 @@ COMMANDS = (
     ("tune", *CELL, "--trials", "2", "--dry-run"),
     ("run", *CELL, "--seeds", "2", "--dry-run"),
     ("plan", *CELL, "--seeds", "2", "--no-probe"),
-    ("suite", "status", "mine.yaml"),
 )
 
 
@@ -29,6 +28,7 @@ LOOKING = (
     ("ui",),
     ("deepobs", "write", "out"),
     ("suite", "cancel", "mine.yaml"),
+    ("suite", "status", "mine.yaml"),
 )
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's name for it
 
 from normbench import Data, Dataset, Part, UsageError
 from normbench.augmentation import Augmentation
-from normbench.engine.loop import evaluate
+from normbench.engine.evaluation import evaluate
 from normbench.engine.session import assemble
 from normbench.engine.sources import TokenEvaluation, TokenSource
 from normbench.engine.split import split_tail

@@ -10,13 +10,15 @@ import pytest
 
 from normbench import Metric, UsageError
 from normbench.comparable import comparable
-from normbench.leaderboard.board import Terms
+from normbench.leaderboard.board import Provenance, Terms
 from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.choosing import find_row
 from normbench.leaderboard.comparison import duel
 from normbench.leaderboard.duels import in_words
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.precision_notes import about_precision
+from normbench.leaderboard.records import board_record, flat_records
+from normbench.leaderboard.reference_notes import notes_about_looks, notes_about_reference
 from normbench.leaderboard.showing import note_shown
 from normbench.leaderboard.suites import SuiteRows
 from normbench.leaderboard.tested import what_was_tested
@@ -125,6 +127,48 @@ def test_reference_of_the_first_table_with_verdicts_stays(boards, make_row, aske
     assert {row.row for row in later} == {row.row for row in board.reference.others}
     assert (True, later[0].row) == (asked_for.exploratory, asked_for.reference.row.row)
     assert "batch_norm" == boards(*rows, *later, problems=["digits_cnn_bn"])[0].reference.row.norm
+
+
+def test_a_reference_is_known_by_its_own_line_alone(boards, make_row):
+    """Where every row that was shown with it has left the table, it stays the reference."""
+    first = make_row("none", "sgd", GOOD)
+    first = replace(first, shown=(Shown(1e9, "", first.row, 6),))
+    (board,) = boards(first, make_row(scores=GOOD), make_row("batch_norm", scores=BETTER))
+
+    assert first.row == board.reference.row.row
+    assert "as in the first table with verdicts on 2001-09-09" in board.reference.why
+
+
+def test_what_might_be_the_reference_too_is_named_up_to_three(boards, make_row):
+    """By setting and fingerprint; where nothing else might be, nothing is said."""
+    kinds = ("known", "known, superseded", "published", "default", "published, rules changed")
+    rows = [make_row(scores=GOOD, origin=kind, setting={"lr": n}) for n, kind in enumerate(kinds)]
+    plain = boards(make_row(scores=GOOD), make_row("group_norm", scores=BETTER))[0]
+    told = list(notes_about_reference(boards(*rows)[0]))
+    others = [f"lr={n} ({kinds[n]}) by --reference {rows[n].row[:8]}" for n in (1, 2)]
+
+    assert [] == [*notes_about_reference(plain), *notes_about_looks(plain)]
+    assert told[0].startswith("The reference is none momentum lr=0 (known) (declared: none with mo")
+    assert f"It might also be none momentum {others[0]}, none momentum {others[1]}, " in told[0]
+    assert (1, True) == (len(told), f"--reference {rows[3].row[:8]} and 1 more: " in told[0])
+
+
+def test_an_exploratory_table_fixes_the_reference_where_it_has_a_verdict(
+    boards, make_row, tmp_path
+):
+    """Rows without a verdict leave no line; beside one that has one, the reference is noted."""
+    store = RunStore.open(tmp_path / "store", create=True)
+    few = [make_row(scores=GOOD[:4]), make_row("batch_norm", scores=BETTER[:4])]
+    assert {"reference", "exploratory"} == set(verdicts(boards(*few)[0]).values())
+    assert b"" == note_shown(store, boards(*few), Wanted())
+    more = [make_row(scores=GOOD), make_row("layer_norm", scores=BETTER), few[1]]
+    assert b"" != note_shown(store, boards(*more), Wanted())
+
+    lines = read_shown(store.root)
+    assert {more[0].row: 6, more[1].row: 6} == {row: each.pairs for row, (each,) in lines.items()}
+    assert {more[0].row} == {each.reference for (each,) in lines.values()}
+    with_few = boards(*more, few[1], make_row("none", "sgd", GOOD))[0]
+    assert more[0].row == with_few.reference.row.row
 
 
 def test_pairs_added_after_a_verdict_are_said(boards, make_row):
@@ -241,16 +285,25 @@ def test_a_precision_is_verified_by_a_test_of_the_same_table(make_row, reader):
             id="x",
             table=table,
             norm="none",
-            optimizers=(),
-            hardware={},
-            versions={},
+            optimizers=("sgd",),
+            hardware={"H100": 2},
+            versions={"torch 2.14": 2},
             content={},
         )
         source = reader([row])
         source.verifications = lambda test=test: [test]
-        found[of.row] = about_precision([row], source)
+        trained = Provenance(hardware={"H100": 3}, versions={"torch 2.14": 2, "torch 2.15": 1})
+        found[of.row] = about_precision([row], source, trained)
 
-    assert ([], 1) == (found[row.row][0], len(found[row.row][1]))
+    said = "Computed in bfloat16, which a full test found equivalent to fp32 here, with none and "
+    other_versions = (
+        "That test was made with other versions than these rows: torch 2.14, not torch 2.15."
+    )
+    assert ([], [f"{said}sgd: x.", other_versions]) == found[row.row]
+    bare = about_precision([row], reader([row]))
+    assert "https" not in bare[0][0]
+    assert bare[0][0].endswith(f"Test it: normbench verify precision {row.problem} --norm none")
+    assert ([], []) == about_precision([make_row(scores=GOOD)], reader([row]))
     assert found[other.row][0][0].startswith("Not verified")
     assert "tested so far" not in found[other.row][0][0]
 
@@ -366,7 +419,7 @@ def machine(name: str) -> dict:
 
 @pytest.mark.parametrize(("second", "seconds"), [("H100", 4.0), ("A100", None)])
 def test_times_of_different_hardware_are_left_out(boards, make_row, second, seconds):
-    """Times stand only where every run was trained on one kind of device."""
+    """Times stand only where every run was trained on one kind of device; engines always do."""
     rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER)]
     target = {"target": 0.9, "reached": True, "epochs": 3, "seconds": 1.0}
     details, machines = {}, {}
@@ -377,12 +430,17 @@ def test_times_of_different_hardware_are_left_out(boards, make_row, second, seco
                 "train_seconds": 4.0,
                 "outcome": "finished",
                 "time_to_target": target,
+                "engine": "graph" if run is row.runs[0] or row is rows[0] else "eager",
             }
     board = boards(*rows, details=details, machines=machines)[0]
+    headings, lines = flat_records(board)
 
     assert {seconds} == {entry.costs.seconds for entry in board.entries}
     assert {3} == {entry.costs.target.median for entry in board.entries}
     assert (seconds is None) == ("trained on different hardware: H100 (6 runs)" in notes(board))
+    assert {"graph", "eager 5, graph 1"} == {line[headings.index("engine")] for line in lines}
+    engines = [entry["costs"]["engines"] for entry in board_record(board)["entries"]]
+    assert {"eager": 5, "graph": 1} in engines
 
 
 def test_filters_keep_the_reference_and_say_what_is_hidden(boards, make_row):
@@ -465,7 +523,7 @@ def test_since_leaves_out_what_finished_before(boards, make_row):
     [
         ({}, 1),
         ({"since": 1.0}, 0),
-        ({"settings": ("default",)}, 0),
+        ({"settings": ("untuned",)}, 0),
         ({"metric": "test_loss"}, 0),
         ({"terms": Terms(correction="bh")}, 0),
         ({"reference": "batch_norm"}, 0),
@@ -555,14 +613,19 @@ def test_rows_are_found_by_words(make_row, text, norm):
     assert rows[1] is find_row(rows, rows[1].row[:8])
 
 
-def test_words_that_fit_several_rows_or_none_are_refused(make_row):
-    """The message lists the rows that fit, or the nearest word."""
+def test_words_that_fit_several_rows_or_none_are_refused(boards, make_row):
+    """The message lists the rows that fit, or the nearest word, or those of all tables."""
     rows = [make_row("none", "sgd"), make_row("batch_norm", "sgd")]
 
     with pytest.raises(UsageError, match=r"names 2 rows: expected one.*digits_cnn batch_norm sgd"):
         find_row(rows, "sgd")
     with pytest.raises(UsageError, match="Did you mean 'batch_norm'"):
         find_row(rows, "batchnorm+sgd")
+    with pytest.raises(UsageError, match=r"unknown word for a row 'default'.* untuned"):
+        find_row(rows, "default")
+    both = [make_row(scores=GOOD), make_row("layer_norm", scores=GOOD, problem="other_cnn")]
+    with pytest.raises(UsageError, match=r"word for a row 'x'.*digits_cnn.*layer_norm.*other_cnn"):
+        boards(*both, reference="x")
 
 
 def test_same_rows_give_the_same_hash_in_any_order(boards, make_row):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from normbench.leaderboard.formats import as_markdown
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.naming import row_names
 from normbench.leaderboard.sections import report_sections
+from normbench.leaderboard.settings_shown import unequal_tuning, which_setting
 from normbench.leaderboard.verdicts import Verdict
 
 GOOD = (0.91, 0.93, 0.92, 0.94, 0.90, 0.92)
@@ -45,6 +47,11 @@ def test_rows_that_were_tuned_more_are_said_above_the_numbers(rows, reader, cata
     assert "--setting known or --setting untuned or --setting given." in head
     assert text.index(head) < text.index("| rank |")
     assert ((), 4) == (chosen.head, len(chosen.entries))
+    empty = [replace(row, runs={}) if row.setting_origin != "known" else row for row in rows]
+    assert [] == list(unequal_tuning(empty))
+    asked = list(unequal_tuning(rows, ["known", "given"]))
+    assert "may be due to that." in asked[0]
+    assert "--setting" not in asked[0]
 
 
 def test_notes_name_rows_as_the_table_does(rows, reader, catalogue):
@@ -80,7 +87,15 @@ def test_ablations_say_which_setting_stands_for_a_cell(rows, reader, catalogue):
     assert ("lr=0.3 (known)", "untuned, lr=0.7 (given)") == shown["batch_norm", "sgd"]
     assert ("(known)", "") == shown["none", "sgd"]
     assert "batch_norm sgd: lr=0.3 (known), not untuned, lr=0.7 (given)" in tuned.left_out[1]
-    assert "not untuned. Choose" in untuned.left_out[1]
+    choose = "Choose with --setting, such as --setting untuned, which takes rows of that kind alone"
+    assert f"not untuned. {choose}" in untuned.left_out[1]
+    assert choose in tuned.left_out[1]
+    given = [r for r in rows if r.setting_origin == "given"]
+    alike = [*given, replace(given[0], row="f" * 32)]
+    assert "No --setting tells them apart: normbench compare" in next(which_setting(alike))
+    many = [replace(row, optimizer=f"o{n}") for n in range(9) for row in rows[3:5]]
+    assert "; and 1 more. Choose" in next(which_setting(many))
+    assert [] == list(which_setting(rows[:4]))
     assert () == tuned.head
 
 

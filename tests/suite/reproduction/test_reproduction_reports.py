@@ -253,3 +253,20 @@ def test_matching_is_of_the_whole_catalogue(catalogue, specs_of):
     specs = [specs[0] for specs in specs_of("spherical")]
 
     assert {"spherical"} == {m.published.protocol for m in match(specs, catalogue).found}
+
+
+def test_units_of_interest_beside_published_numbers_are_positive_where_ours_is_better(
+    report, specs_of, stored
+):
+    """Of a loss that is a positive one below theirs, as in the tables of our own rows."""
+    cells = (specs for specs in specs_of("deepobs_small"))
+    cell = next(specs for specs in cells if specs[0].problem.name == "quadratic_deep")
+    document = report("deepobs_small", [stored(cell, lambda spec: 10.0 + spec.seed)])
+    sheets = [sheet for each in document.chapters for sheet in each.section.sheets]
+    (sheet,) = (each for each in sheets if each.title == "quadratic_deep: test_loss, not paired")
+    (unit,) = (name for name in sheet.columns if name.startswith("d/"))
+    rows = [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows]
+    (ours,) = (row for row in rows if row[unit])
+
+    assert ours[unit].startswith("+")
+    assert ours["ours - published [95 %]"].startswith("-")

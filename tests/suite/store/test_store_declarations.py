@@ -15,6 +15,7 @@ from normbench.store import (
     Declaration,
     RecordedDecision,
     RunStore,
+    Shown,
     add_shown,
     declare,
     merge_store,
@@ -75,6 +76,16 @@ def test_the_first_decision_stands(tmp_path):
 
     assert [first, first] == [record_decision(store.root, ROW, d) for d in (first, later)]
     assert first == read_declaration(store.root, ROW).decision
+    file = store.root / "stages" / f"{ROW}.decision.json"
+    content = json.loads(file.read_bytes())
+    for wrong, message in (
+        ({"schema": 9, "written_by": "7.0"}, "written by normbench 7.0 with schema 9"),
+        ({"interval": [0.1]}, "is damaged .IndexError: .* nobody knows what was decided"),
+        ({"n": "many"}, "is damaged"),
+    ):
+        file.write_text(json.dumps(content | wrong))
+        with pytest.raises(StoreError, match=message):
+            read_declaration(store.root, ROW)
 
 
 @pytest.mark.parametrize(
@@ -89,11 +100,12 @@ def test_the_first_decision_stands(tmp_path):
         {"at": None},
         {"name": 3},
         {"reference": None},
+        {"schema": 2},
     ],
     ids=repr,
 )
 def test_lines_of_shown_tables_that_hold_something_else_are_left_out(tmp_path, broken):
-    """Lacking keys and wrong types cost that line alone, here and where stores are merged."""
+    """Lacking keys, wrong types and a torn end cost that line alone, also where stores merge."""
     stores = [store_at(tmp_path / name) for name in ("one", "other")]
     file = stores[0].root / "shown.jsonl"
     add_shown(stores[0].root, 12.5, "digits_cnn", ROW, {ROW: 5})
@@ -101,9 +113,13 @@ def test_lines_of_shown_tables_that_hold_something_else_are_left_out(tmp_path, b
     for line in (whole | broken, {k: v for k, v in whole.items() if k not in broken}):
         with file.open("a") as lines:
             lines.write(f"\n{json.dumps(line)}")
+    with file.open("a") as lines:
+        lines.write('\n{"schema":1,"at":13.0,"na')
+    add_shown(stores[0].root, 14.0, "", ROW, {ROW: 6})
     merge_store(stores[0].root, stores[1])
 
-    assert {ROW: 1} == {row: len(tables) for row, tables in read_shown(stores[0].root).items()}
+    tables = (Shown(12.5, "digits_cnn", ROW, 5), Shown(14.0, "", ROW, 6))
+    assert {ROW: tables} == read_shown(stores[0].root)
     assert read_shown(stores[0].root) == read_shown(stores[1].root)
 
 

@@ -188,7 +188,7 @@ def wake(attempt):
     [
         (wake, (RunState.RUNNING, 0)),
         (lambda attempt: attempt._journal.append({"epoch": 4}), (RunState.INTERRUPTED, 4)),
-        (lambda attempt: os.unlink(attempt.path / "heartbeat"), (RunState.INTERRUPTED, 0)),
+        (lambda attempt: (attempt.path / "heartbeat").unlink(), (RunState.INTERRUPTED, 0)),
     ],
     ids=["beat", "journal", "let go"],
 )

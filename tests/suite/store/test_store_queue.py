@@ -201,6 +201,35 @@ def test_runs_added_meanwhile_are_found(store, runs, make_spec):
     assert [added.fingerprint] == drain(queue)
 
 
+@pytest.mark.parametrize("change", ["dead", "readmitted"])
+def test_runs_that_could_not_be_taken_at_first_are_found(store, runs, silence, change):
+    """At the end of its list a queue over a whole store takes what others held, or readmitted."""
+    held = runs[0].claim({})
+    if change == "readmitted":
+        runs[0].cancel()
+    queue = Queue(store)
+
+    assert set(names(runs[1:])) == set(drain(queue))
+    silence(held)
+    runs[0].readmit()
+    assert names(runs[:1]) == drain(queue)
+
+
+def test_a_last_look_reads_only_what_was_not_seen(store, runs, make_spec, monkeypatch):
+    """No index is read where nothing new is to be taken, whatever was done or damaged before."""
+    done = store.add(make_spec(seed=7))
+    with done.claim({}) as attempt:
+        attempt.publish({"outcome": "finished", "score": 0.5})
+    queue, looks = Queue(store), []
+    monkeypatch.setattr(queues, "pending_in", lambda *given: looks.append(given) or [])
+    damaged = store.add(make_spec(seed=8))
+    close(damaged, RunState.FAILED)
+    (damaged.attempts()[-1].folder / "outcome.json").write_text("{")
+
+    assert 3 == len(drain(queue))
+    assert [] == looks
+
+
 def test_refused_runs_are_not_offered_again(store, runs):
     """What the caller does not accept is left for others."""
     queue = Queue(store, names(runs))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 
 from normbench import Optimizer, Parameter, Search, UsageError
 from normbench.plugins import load_catalogue
 from normbench.testing import ContractError, check_optimizer, optimizer_checks
+from normbench.testing.optimizer_capture import check_replays
 
 CATALOGUE = load_catalogue()
 SOUND = [CATALOGUE.get(Optimizer, name) for name in ("sgd", "momentum", "adam", "adamw")]
@@ -47,7 +51,7 @@ class HeavyBall(torch.optim.Optimizer):
         if not state:
             state["buffer"] = torch.zeros_like(weight)
         state["buffer"].mul_(0.9).add_(gradient)
-        weight.sub_(state["buffer"], alpha=group["lr"])
+        weight.sub_(state["buffer"] * group["lr"])
 
 
 class Uphill(HeavyBall):
@@ -183,6 +187,11 @@ class CountsOnHost(HeavyBall):
         super().update(weight, gradient / self.steps, group)
 
 
+class TakesNumbers(HeavyBall):
+    def update(self, weight, gradient, group):
+        weight.sub_(gradient, alpha=group["lr"])
+
+
 class Stuck(HeavyBall):
     def step(self, closure=None):
         self.param_groups, groups = self.param_groups[:1], self.param_groups
@@ -257,6 +266,7 @@ MUTANTS = [
 ON_CUDA = [
     ("can_be_captured_as_it_says", optimizer(ReadsOnHost, capturable=True)),
     ("can_be_captured_as_it_says", optimizer(CountsOnHost, capturable=True)),
+    ("can_be_captured_as_it_says", optimizer(TakesNumbers, capturable=True)),
 ]
 NEEDS_CUDA = (
     pytest.mark.gpu,
@@ -327,6 +337,17 @@ def test_decay_of_either_sort_is_told():
 def test_only_declared_steps_are_captured(fields, reason):
     """A step that is not declared capturable, or holds a closure, is not captured."""
     assert reason in CHECKS["can_be_captured_as_it_says"](optimizer(**fields))
+
+
+@pytest.mark.parametrize("broken", [each for _, each in ON_CUDA], ids=lambda each: each.name)
+def test_capture_is_checked_with_rates_in_tensors(broken):
+    """On the recorder that stands in for CUDA's, sound steps pass and each broken one is caught."""
+    path = Path(__file__).parents[1] / "engine" / "processor_recorder.py"
+    recorder, device = runpy.run_path(str(path))["Recorder"](), torch.device("cpu")
+    check_replays(optimizer(capturable=True), recorder, device)
+
+    with pytest.raises(ContractError):
+        check_replays(broken, recorder, device)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

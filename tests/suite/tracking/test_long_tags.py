@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from normbench.store import Shown
 from normbench.tracking.long_tags import LONGEST, gathered, spread
+from normbench.tracking.shown_tables import shown_in, shown_tags
 
 
 @settings(max_examples=25, deadline=None)
@@ -42,3 +44,19 @@ def test_a_missing_part_is_an_error(lost: str) -> None:
 def test_a_tag_that_is_not_there_is_empty() -> None:
     """A name that nothing was put under gives no text."""
     assert "" == gathered({}, "name")
+
+
+def test_tables_that_showed_a_row_are_gathered_from_several_stores() -> None:
+    """A tag holds those of all, is left alone where it has them, and made anew where damaged."""
+    first, second = Shown(1.0, "", "a" * 32, 5), Shown(2.0, "suite x", "b" * 32, 6)
+    tag = shown_tags([second], {})
+    both = shown_tags([first], tag)
+
+    assert [] == shown_in({})
+    assert [first, second] == shown_in(both)
+    assert {} == shown_tags([second], both)
+    for damaged in ("[[1.0", "[[1.0]]", "3"):
+        held = dict.fromkeys(tag, damaged)
+        with pytest.raises(ValueError, match=r"damaged|Expecting"):
+            shown_in(held)
+        assert tag == shown_tags([second], held)

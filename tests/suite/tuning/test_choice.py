@@ -61,6 +61,19 @@ def dry_run(command):
     return CliRunner().invoke(cli, [*words, "--dry-run"])
 
 
+@pytest.mark.parametrize(("default", "behind"), [(0.5, False), (0.95, True), (0.9, False)])
+def test_a_winner_behind_the_default_setting_is_told(conduct, trainer, default, behind):
+    """It is chosen, since the default is outside the budget, but not without a word."""
+    usual = conduct().plan.base.optimizer.number("lr")
+    trainer.score = lambda spec: default if spec.optimizer.number("lr") == usual else 0.9
+    report = conduct(evaluate=False).run()
+    said = "The default setting did better on validation than the winner: 95.00 % against 90.00 %"
+
+    assert report.winner is not None
+    places = (str(report), "\n".join(chosen(report).lines), report.to_dict()["behind_default"])
+    assert [behind] * 3 == [said in place for place in places]
+
+
 def test_an_older_winner_is_superseded(conduct, trainer):
     """A larger budget takes the cell, and nobody asks again before there are other seeds."""
     first = conduct(3).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ class Evaluation:
         shrink: Zeros put around a normalized image on each side before it is shrunk to its size by
             bilinear interpolation, as Keras's RandomCrop does outside training; 0 leaves it alone.
     """
+
+    from_host: ClassVar[bool] = False
 
     def __init__(
         self,

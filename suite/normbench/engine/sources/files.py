@@ -93,6 +93,8 @@ class FileEvaluation:
         examples: How many there are.
     """
 
+    from_host: ClassVar[bool] = True
+
     def __init__(
         self,
         part: Part,

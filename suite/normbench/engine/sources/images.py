@@ -13,6 +13,7 @@ from normbench.data import Part
 from normbench.descriptions import Dataset
 from normbench.engine.augmentation import draw_geometry, draw_jitter, jitter
 from normbench.engine.sources.order import Order
+from normbench.engine.transfer import send
 from normbench.streams import stream_seed
 from normbench.tasks import Batch
 
@@ -70,10 +71,10 @@ class ImageSource:
         down, right = down[first], right[first]
         image = flip * self._slots + self._slot[order]
         start = image * self._image_pixels + down * self._row_pixels + right
-        self._order.copy_(order)
-        self._start.copy_(start)
+        send(order, self._order)
+        send(start, self._start)
         if self._augmentation.colour_jitter:
-            self._factors.copy_(draw_jitter(len(order), generator))
+            send(draw_jitter(len(order), generator), self._factors)
 
     def batch(self, cursor: Tensor, size: int) -> Batch:
         """Return *size* images as (B, C, H, W) in channels_last, normalized."""

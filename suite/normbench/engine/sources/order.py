@@ -46,9 +46,11 @@ class EvaluationSource(Protocol):
 
     Attributes:
         examples: How many there are.
+        from_host: Whether batches come from the host, so that no recording can repeat them.
     """
 
     examples: int
+    from_host: ClassVar[bool]
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches that together hold every example once."""

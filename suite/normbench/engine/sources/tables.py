@@ -9,6 +9,7 @@ from torch import Tensor
 
 from normbench.data import Part
 from normbench.engine.sources.order import Order
+from normbench.engine.transfer import send
 from normbench.tasks import Batch
 
 
@@ -28,7 +29,7 @@ class TableSource:
 
     def start_epoch(self, epoch: int) -> None:
         """Draw the order of *epoch*."""
-        self._order.copy_(self._draw.draw(epoch))
+        send(self._draw.draw(epoch), self._order)
 
     def batch(self, cursor: Tensor, size: int) -> Batch:
         """Return *size* rows in the epoch's order."""

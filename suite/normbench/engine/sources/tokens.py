@@ -79,6 +79,8 @@ class TokenEvaluation:
         device: Where the text lies.
     """
 
+    from_host: ClassVar[bool] = False
+
     def __init__(self, part: Part, length: int, device: torch.device) -> None:
         streams = min(EVALUATION_STREAMS, len(part))
         self.examples = len(part) - len(part) % streams

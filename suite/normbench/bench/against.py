@@ -1,0 +1,133 @@
+"""Whether rows have lost speed since a report was written, by their ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normbench.bench.report import BenchReport, Spread
+from normbench.errors import UsageError
+
+TOLERANCE = 0.1
+SAME = ("device", "norm", "optimizer", "precision", "deterministic", "batch_size", "augmentation")
+"""Conditions without which two reports are about different things."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One ratio then and now.
+
+    Attributes:
+        name: What it is of.
+        then: In the file; None where it has none.
+        now: In this call; None where there is none.
+        allowed: Loss that is none yet, as a share.
+        word: ``regressed``, ``faster``, ``alike``, ``gone``, ``not measured`` or ``new``.
+    """
+
+    name: str
+    then: Spread | None
+    now: Spread | None
+    allowed: float
+    word: str
+
+    @property
+    def regressed(self) -> bool:
+        """Whether speed was lost; a row that this machine no longer has is lost, too."""
+        return self.word in ("regressed", "gone")
+
+    @property
+    def change(self) -> float | None:
+        """Growth of the median, as a share; None where one is missing."""
+        if self.then is None or self.now is None:
+            return None
+        return self.now.median / self.then.median - 1
+
+
+def check_comparable(
+    path: Path, then: BenchReport, problem: str, conditions: Mapping[str, Any], first: str
+) -> None:
+    """Refuse a report that says nothing about what is measured now.
+
+    Args:
+        path: Where *then* was read from.
+        then: The report.
+        problem: The problem now.
+        conditions: Those of now.
+        first: Name of the row that ratios are over now.
+
+    Raises:
+        UsageError: With what differs.
+    """
+    if then.problem != problem:
+        raise UsageError(
+            f"--against {path} measured {then.problem}, not {problem}. Give its problem, or a "
+            "report of this one."
+        )
+    for name in SAME:
+        before, now = then.conditions.get(name), conditions[name]
+        if before != now:
+            raise UsageError(
+                f"--against {path} was measured with {name} {_shown(before)}, now it is "
+                f"{_shown(now)}: that is other work. Give the same, or another report."
+            )
+    if not then.rows or then.rows[0].name != first:
+        before = then.rows[0].name if then.rows else "nothing"
+        raise UsageError(
+            f"--against {path} has ratios over {before!r}, now they are over {first!r}. Measure "
+            "the same first row: see --rows."
+        )
+
+
+def other_hardware(then: BenchReport, conditions: Mapping[str, Any]) -> str:
+    """Return what to beware of if *then* was measured on other hardware; empty if it was not.
+
+    Ratios carry over between devices of one kind only roughly.
+    """
+    before, now = then.conditions.get("hardware"), conditions["hardware"]
+    if before == now:
+        return ""
+    return (
+        f"the report was measured on {before}, this is {now}: ratios differ between them, so a "
+        "change may be the hardware's."
+    )
+
+
+def compare(then: BenchReport, now: BenchReport, tolerance: float = TOLERANCE) -> list[Change]:
+    """Return every ratio then and now, in the order of *then*, new ones last.
+
+    A ratio has regressed if its median is below that of *then* by more than *tolerance*, or by
+    more than the worst round of *then* was below its median, whichever is more.
+    """
+    before, after = then.ratios(), now.ratios()
+    names = [*before, *(name for name in after if name not in before)]
+    return [
+        _change(name, before.get(name), after.get(name), tolerance, now.left_out) for name in names
+    ]
+
+
+def _change(
+    name: str,
+    then: Spread | None,
+    now: Spread | None,
+    tolerance: float,
+    left_out: Mapping[str, str],
+) -> Change:
+    allowed = tolerance if then is None else max(tolerance, then.slack)
+    if then is None:
+        word = "new"
+    elif now is None:
+        word = "gone" if name.rpartition(", ")[0] in left_out else "not measured"
+    elif now.median < then.median * (1 - allowed):
+        word = "regressed"
+    else:
+        word = "faster" if now.median > then.median * (1 + allowed) else "alike"
+    return Change(name=name, then=then, now=now, allowed=allowed, word=word)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(map(str, value)) or "none"
+    return str(value)

@@ -1,0 +1,47 @@
+"""A run that a worker has claimed, alone or in a pack, on its way to an outcome."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from normbench.engine.loop import Loop
+from normbench.store import Attempt, RunState, StoredRun
+
+_log = logging.getLogger("normbench.worker")
+
+
+@dataclass
+class Training:
+    """A claimed run in training.
+
+    Attributes:
+        run: Which.
+        attempt: In whose name.
+        pack: Runs that this process trains at once, this one included.
+        loop: What takes its steps; None before its session is open.
+        outcome: How it ended; None if it was let go of, or trains.
+        alone_next: Whether it left its pack to be trained alone.
+    """
+
+    run: StoredRun
+    attempt: Attempt
+    pack: int = 1
+    loop: Loop | None = None
+    outcome: RunState | None = None
+    alone_next: bool = False
+
+    def find_loop(self) -> Loop:
+        """Return what takes its steps, once it has asked for an epoch."""
+        if self.loop is None:
+            raise TypeError(f"run {self.run.fingerprint} has no session yet")
+        return self.loop
+
+    def leave_pack(self, reason: str) -> str:
+        """Let go of the run, so that it is trained alone next; return what to say of it."""
+        message = f"{reason}; it left a pack of {self.pack} and is trained alone next"
+        _log.warning("%s: %s", self.run.fingerprint[:8], message)
+        self.attempt.note_pack(self.pack, broken=True)
+        self.attempt.close(RunState.INTERRUPTED, message)
+        self.alone_next = True
+        return message

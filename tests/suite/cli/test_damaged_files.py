@@ -1,0 +1,63 @@
+"""A damaged file of a store stops what needs it, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from normbench.store.untaken import untaken_studies
+
+SETTING = "settings/digits_cnn-batch_norm-sgd-standard-01234567.toml"
+RUN = ("run", "digits_cnn_bn", "--dry-run", "--seeds", "1")
+BOARD = ("leaderboard", "--problem")
+
+
+@pytest.mark.parametrize(
+    ("file", "stopped", "unhurt", "told"),
+    [
+        (SETTING, (*RUN, "sgd"), (*RUN, "adam"), True),
+        (SETTING, (*BOARD, "digits_cnn"), (*BOARD, "quadratic_deep"), True),
+        (SETTING, (), ("status",), True),
+        (SETTING, (), ("list", "settings"), True),
+        ("settings/mine.toml", (), (*RUN, "sgd"), True),
+        ("stages/ROW.json", (*BOARD, "digits_cnn"), (*BOARD, "quadratic_deep"), True),
+        ("stages/ROW.json", ("norms",), ("norms", "--problem", "quadratic_deep"), True),
+        ("stages/ROW.json", (), ("status",), False),
+        ("tuning/0123456789abcdef.json", ("studies", "0123"), ("studies",), True),
+        ("tuning/0123456789abcdef.json", (), ("resume", "--no-track"), True),
+    ],
+)
+def test_a_damaged_file_stops_what_needs_it(invoke, filler, file, stopped, unhurt, told):
+    """That ends with 2 and the file's name; the rest goes on, and one line names it."""
+    run = filler.ended()[0]
+    for optimizer in ("sgd", "momentum"):
+        filler.ended(problem="quadratic_deep", optimizer=optimizer)
+    path = filler.root / file.replace("ROW", run.spec.row)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('{"commands": {}, "schema": 1}' if "tuning" in file else "[")
+    place = ("--store", filler.root)
+    went = invoke(*unhurt, *place)
+
+    assert 0 == went.exit_code or unhurt[0] == "norms", went.stderr
+    said = [line for line in went.stderr.splitlines() if str(path) in line]
+    assert told == len(said), went.stderr
+    if stopped:
+        done = invoke(*stopped, *place)
+        assert (2, 1) == (done.exit_code, done.stderr.count(str(path))), done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_a_damaged_record_hides_no_other_study(invoke, filler):
+    """What waits for a tune is told beside what cannot be read, each file once."""
+    words = ("tune", "digits_cnn_bn", "sgd", "--trials", 2, "--store", filler.root)
+    invoke(*words, "--enqueue")
+    for run in filler.store.runs():
+        filler.end(run, "finished")
+    for path in (filler.root / "tuning" / "bad.json", filler.root / "settings" / "bad.toml"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{")
+    setting, bad, waits = untaken_studies(filler.store)
+
+    assert "Of one study it is not known whether it waits for a tune: " in bad
+    assert f"{filler.root}/tuning/bad.json is damaged" in bad
+    assert f"{filler.root}/settings/bad.toml holds no known settings" in setting
+    assert waits.startswith("Tuning is not over: the trials of study ")

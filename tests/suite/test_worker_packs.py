@@ -1,0 +1,191 @@
+"""Packs of a worker: claimed together, each run with an attempt and an outcome of its own.
+
+A recorder for the processor stands in for CUDA graphs, see ``engine/processor_recorder.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from normbench import UsageError
+from normbench.engine import recording
+from normbench.pack_key import pack_key
+from normbench.plugins import load_catalogue
+from normbench.resolve import Request, resolve
+from normbench.store import RunState, RunStore
+from normbench.store.folders import list_attempts
+from normbench.store.queue import Queue
+from normbench.store.strikes import count_strikes, must_be_alone
+from normbench.worker.packing import Packing
+from normbench.worker.sink import AttemptSink
+from normbench.worker.training import Worker
+
+CATALOGUE = load_catalogue()
+CPU = torch.device("cpu")
+STANDIN = Path(__file__).parent / "engine" / "processor_recorder.py"
+Recorder = runpy.run_path(str(STANDIN))["Recorder"]
+WORDS = ("protocol.epochs=5", "problem.batch_size=256", "protocol.evaluate_every=5")
+
+
+@pytest.fixture
+def recording_here(monkeypatch):
+    """Let this process record on the processor, and look at its limits in every step."""
+    monkeypatch.setitem(recording.RECORDERS, "cpu", lambda device, generators: Recorder())
+    monkeypatch.setattr("normbench.engine.pack.PROGRESS_SECONDS", 0.0)
+
+
+def spec(*words, seed=0, **asked):
+    """Return one short run."""
+    request = {"problem": "digits_cnn", "optimizer": "momentum", **asked}
+    return resolve(Request(**request, words=(*WORDS, *words), seeds=[seed]), CATALOGUE)[0]
+
+
+def filled(folder, seeds):
+    """Return a store with a run for each of *seeds*, and its runs."""
+    store = RunStore.open(folder, create=True)
+    return store, [store.add(spec(seed=seed, problem="quadratic_deep")) for seed in range(seeds)]
+
+
+def worker_of(store, size=1, **options):
+    """Return a worker in this process with packs of *size*."""
+    packing = Packing(size, CPU)
+    return Worker(store, CATALOGUE, CPU, Path(), packing=packing, checkpoint_seconds=0, **options)
+
+
+def weights_alone(folder, *seeds):
+    """Return the weights that each of *seeds* ends in when it is trained by itself."""
+    store, runs = filled(folder, max(seeds) + 1)
+    for seed in seeds:
+        worker_of(store).train(runs[seed])
+    return [runs[seed].result()["weights_sha256"] for seed in seeds]
+
+
+def test_runs_of_a_pack_that_is_killed_end_alone_in_the_same_bits(tmp_path, recording_here):
+    """SIGKILL strikes none of them; each then has its process to itself, and its own weights."""
+    store, runs = filled(tmp_path / "killed", 3)
+    words = ["--store", store.root, "--device", "cpu", "--checkpoint-seconds", "0"]
+    command = [sys.executable, "-m", "normbench.worker", *words, "--pack", "3"]
+    environment = {**os.environ, "NORMBENCH_TEST_RECORDER": str(STANDIN)}
+    with subprocess.Popen([*command, "--plugin", STANDIN], env=environment) as process:
+        deadline = time.monotonic() + 60
+        while any(len(run.points()) < 3 for run in runs):
+            assert time.monotonic() < deadline
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.05)
+        process.send_signal(signal.SIGKILL)
+    attempts = [list_attempts(run.path) for run in runs]
+
+    assert [(0, True)] * 3 == [
+        (count_strikes(each, store.now()), must_be_alone(each, store.now())) for each in attempts
+    ]
+    worker, queue = worker_of(store, 3), Queue(store)
+    assert [[RunState.FINISHED]] * 3 + [[]] == [worker.take(queue) for _ in range(4)]
+    results = [run.result() for run in runs]
+    assert weights_alone(tmp_path / "alone", 0, 1, 2) == [
+        each["weights_sha256"] for each in results
+    ]
+    assert [(2, 1, False)] * 3 == [
+        (each["attempt"], each["pack"], each["shared"]) for each in results
+    ]
+
+
+def test_each_run_of_a_pack_has_an_outcome_of_its_own(tmp_path, recording_here, monkeypatch):
+    """One fails, one lacks memory, one is cancelled, one is taken over; the fifth ends as alone."""
+    store, runs = filled(tmp_path / "pack", 5)
+    progress = AttemptSink.progress
+    troubles = dict(zip([run.fingerprint for run in runs[1:]], range(1, 5), strict=True))
+
+    def troubled(self, epoch, step, steps):
+        trouble = troubles.pop(self._attempt.fingerprint, 0) if epoch == 3 else 0
+        if trouble == 1:
+            raise ValueError("a plugin's own")
+        if trouble == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if trouble == 3:
+            runs[3].cancel()
+        if trouble == 4:
+            self._attempt.path.rename(self._attempt.path.with_name("0001.superseded"))
+        progress(self, epoch, step, steps)
+
+    monkeypatch.setattr(AttemptSink, "progress", troubled)
+    worker, queue = worker_of(store, 8), Queue(store, [run.fingerprint for run in runs])
+    good, let_go = RunState.FINISHED, RunState.INTERRUPTED
+
+    assert [good, RunState.FAILED, let_go, let_go, let_go] == worker.take(queue)
+    assert "ValueError: a plugin's own" == runs[1].attempts()[-1].message
+    assert runs[2].attempts()[-1].message == (
+        "OutOfMemoryError: CUDA out of memory; it left a pack of 5 and is trained alone next"
+    )
+    assert ["cancelled", ""] == [run.attempts()[-1].message for run in runs[3:]]
+    assert [[good], []] == [worker.take(queue) for _ in range(2)]
+    first, second = runs[0].result(), runs[2].result()
+    assert [(5, True), (1, False)] == [(each["pack"], each["shared"]) for each in (first, second)]
+    assert [first["weights_sha256"], second["weights_sha256"]] == (
+        weights_alone(tmp_path / "alone", 0, 2)
+    )
+
+
+def test_queue_hands_out_what_fits_and_keeps_the_rest(tmp_path):
+    """Of the runs of a kind each worker claims its share; the others keep their places."""
+    store, alike = filled(tmp_path, 5)
+    other = store.add(spec(optimizer="sgd", problem="quadratic_deep"))
+    names = [run.fingerprint for run in (alike[0], other, *alike[1:])]
+    kind, queue = pack_key(alike[0].spec), Queue(store, names)
+    held = [queue.take({})]
+    given = {"most": 7, "peers": 2}
+    held += queue.take_beside(lambda run: pack_key(run.spec) == kind, {}, **given)
+
+    assert [names[0], *names[2:4]] == [run.fingerprint for run, _ in held]
+    assert [names[1], *names[4:]] == [queue.take({})[0].fingerprint for _ in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"words": ("lr=0.5", "momentum=0.5", "protocol.epochs=9")}, True),
+        ({"words": ("protocol.schedule=cosine", "protocol.weight_decay=0.1")}, True),
+        ({"norm": "group_norm", "words": ("norm.num_groups=2",)}, True),
+        ({"norm": "group_norm", "ablation": "fixed_gamma"}, True),
+        ({"norm": "group_norm", "sites": (1, 0, 0)}, False),
+        ({"norm": "layer_norm"}, False),
+        ({"optimizer": "sgd"}, False),
+        ({"problem": "mnist_logreg"}, False),
+        ({"words": ("problem.batch_size=32",)}, False),
+        ({"words": ("protocol.precision=fp32",)}, False),
+        ({"words": ("protocol.deterministic=false",)}, False),
+        ({"words": ("protocol.validation_share=0.2",)}, False),
+    ],
+)
+def test_kind_is_what_shapes_a_step(change, same):
+    """Seeds, rates, schedules and parameters of optimizer and norm are free; shapes are not."""
+    words = change.pop("words", ())
+    norm = {"norm": "group_norm"} if change.get("norm") == "group_norm" else {}
+
+    assert same == (pack_key(spec(**norm)) == pack_key(spec(*words, seed=7, **change)))
+
+
+def test_worker_sizes_packs_from_the_first_run_of_a_kind(monkeypatch):
+    """The first is alone, the next are as many as fit, and the processor trains one run."""
+    free, run = 80 * 2**30, spec()
+    with pytest.raises(UsageError, match="this worker trains on the processor"):
+        Packing(4, CPU)
+    assert 1 == Packing("auto", CPU, free=free).most(run, "auto")
+    monkeypatch.setitem(recording.RECORDERS, "cpu", lambda device, generators: Recorder())
+    auto = Packing("auto", CPU, free=free)
+    sizes = [auto.most(run, "auto")]
+    for peak in (1, 7, 100):
+        auto.saw(run, peak * 2**30)
+        sizes.append(auto.most(run, "auto"))
+
+    assert [1, 8, 5, 1] == sizes
+    assert [1, 1] == [auto.most(spec(optimizer="sgd"), "auto"), Packing("off", CPU).most(run, "")]
+    assert [4, 1] == [Packing(4, CPU).most(run, engine) for engine in ("auto", "eager")]
