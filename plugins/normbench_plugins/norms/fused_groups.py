@@ -2,15 +2,18 @@
 
 The kernels are torch operators, so that compilers and CUDA graphs take them as they are. Everything
 else, float64 and second derivatives among it, is left to :mod:`normbench_plugins.norms.grouped`.
-Triton is imported on the first use on a GPU. Where it is missing, has no C compiler or cannot
-build for this GPU, the log says so once and the plain code is used; ``NORMBENCH_NORM_KERNELS=0``
-in the environment asks for the plain code.
+Triton is imported on the first use on a GPU, and a small sample is held against torch's own in
+float64. Where Triton is missing, has no C compiler, cannot build for this GPU or computes something
+else, the log says so once and the plain code is used; ``NORMBENCH_NORM_KERNELS=0`` in the
+environment asks for the plain code.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,6 +23,7 @@ DEVICES = frozenset({"cuda"})
 DTYPES = frozenset({torch.float32, torch.bfloat16, torch.float16})
 MOST_MEMBERS = 4096  # Channels of a group that fit into one tile
 MOST_VALUES = 2**31 - 2**14  # Of an example, so that places in it are 32-bit numbers
+TOLERANCE = 1e-4  # Of a sample whose values are about 1; the kernels are off by some 1e-6
 
 _log = logging.getLogger("normbench.norms")
 _working: dict[int, bool] = {}
@@ -47,34 +51,58 @@ def _channels_are_last(inputs: Tensor) -> bool:
 def kernels_work(index: int) -> bool:
     """Return whether GPU *index* of this process runs the kernels; tried once."""
     if index not in _working:
-        sample = torch.ones(1, 2, device=torch.device("cuda", index))
-        if type(sample) is not Tensor:
+        device = torch.device("cuda", index)
+        if type(torch.empty(0, device=device)) is not Tensor:
             return True  # shapes alone are asked for: nothing runs, and nothing can be tried
-        _working[index] = _try_out(sample)
+        _working[index] = _try_out(device)
     return _working[index]
 
 
-def _try_out(sample: Tensor) -> bool:
+def _try_out(device: torch.device) -> bool:
     if os.environ.get("NORMBENCH_NORM_KERNELS") == "0":
         return False
-    reason = _refusal(sample)
+    reason = _refusal(device)
     if reason is not None:
         _log.warning("norms run as plain torch operations, not as fused kernels: %s", reason)
     return reason is None
 
 
-def _refusal(sample: Tensor) -> str | None:
-    """Return why the kernels do not run where *sample* (1, 2) is, or None if they do."""
+def _refusal(device: torch.device) -> str | None:
+    """Return why the kernels are not used on *device*, or None if they do what they should."""
     try:
         from normbench_plugins.norms import group_kernels as kernels
     except ImportError as error:
         return f"{error}. Install triton to have them."
+    # Ten channels in two groups, so that lanes stay empty, as in most networks none do.
+    inputs = torch.linspace(-1, 3, 2 * 10 * 3 * 3, device=device).sin().view(2, 3, 3, 10)
+    inputs = inputs.movedim(3, 1)
+    above, scale = inputs.cos(), torch.linspace(0.5, 1.5, 10, device=device)
+    how = 2, True, 1.0
     try:
-        _, means, inverses = kernels.launch_normalise(sample, None, None, None, 1.0, 1, True, 1.0)
-        kernels.launch_differentiate(sample, sample, None, means, inverses, 1, True, 1.0, False)
+        outputs, *moments = kernels.launch_normalise(inputs, scale, scale, None, 1e-5, *how)
+        found = kernels.launch_differentiate(above, inputs, scale, *moments, *how, True)
     except kernels.FAILURES as error:
         return f"{type(error).__name__}: {error}".partition("\n")[0]
-    return None
+    off = _distance((outputs, *found), _expected(inputs, above, scale))
+    return None if off < TOLERANCE else f"a sample is off by {off:.1e}"
+
+
+def _expected(inputs: Tensor, above: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what the kernels give for two groups, shifted by *scale* as well, in float64."""
+    inputs, above, scale = (each.double() for each in (inputs, above, scale))
+    with torch.enable_grad():
+        inputs.requires_grad_()
+        outputs = torch.nn.functional.group_norm(inputs, 2, scale, scale)
+        (toward,) = torch.autograd.grad(outputs, inputs, above)
+    unscaled = torch.nn.functional.group_norm(inputs.detach(), 2)
+    sums = torch.stack([(above * unscaled).sum((2, 3)), above.sum((2, 3))])
+    return outputs.detach(), toward, sums
+
+
+def _distance(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Return the largest difference; infinity where a number is none."""
+    differences = [(a - b).abs().max() for a, b in zip(found, expected, strict=True)]
+    return float(torch.stack(differences).max().nan_to_num(nan=math.inf))
 
 
 def _normalise(inputs: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:

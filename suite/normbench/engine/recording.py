@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from typing import Protocol
 
 import torch
@@ -142,15 +142,12 @@ RECORDERS: dict[str, Callable[[torch.device, Sequence[torch.Generator]], Recorde
 }
 """What records steps, by the type of device; the others take plain ones."""
 
+_STREAMS: defaultdict[torch.device, list[torch.cuda.Stream]] = defaultdict(list)
+
 
 def _branch_streams(device: torch.device, count: int) -> Sequence[torch.cuda.Stream]:
     """Return the streams of so many branches, the same ones each time: torch has but 32."""
-    streams = _streams_of(device)
+    streams = _STREAMS[device]
     while len(streams) < count:
         streams.append(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
     return streams[:count]
-
-
-@cache
-def _streams_of(device: torch.device) -> list[torch.cuda.Stream]:
-    return []

@@ -6,9 +6,12 @@ float32 off to bfloat16 where a GPU rounds, so such results are a place further 
 
 from __future__ import annotations
 
+import importlib
 import json
+import math
 import os
 import sys
+from collections.abc import Callable
 
 os.environ["TRITON_INTERPRET"] = "1"
 
@@ -154,6 +157,31 @@ def checked_operators() -> list[str]:
     return found
 
 
+def refusals() -> list[str | None]:
+    """Return what a first try-out says, and what it says of kernels that compute amiss."""
+    kernels = importlib.import_module("normbench_plugins.norms.group_kernels")
+    here, right = torch.device("cpu"), (kernels.launch_normalise, kernels.launch_differentiate)
+
+    def amiss(number: int, spoil: Callable[[Tensor], object]) -> str | None:
+        def launch(*given: object) -> tuple[Tensor, ...]:
+            results: tuple[Tensor, ...] = right[number](*given)
+            spoil(results[0])
+            return results
+
+        name = right[number].__name__
+        setattr(kernels, name, launch)
+        try:
+            return fused_groups._refusal(here)
+        finally:
+            setattr(kernels, name, right[number])
+
+    return [
+        fused_groups._refusal(here),
+        amiss(0, lambda outputs: outputs[1, 9, 2, 2].add_(1e-3)),
+        amiss(1, lambda toward: toward[0, 0, 0, 0].fill_(math.nan)),
+    ]
+
+
 def imported_on_the_processor() -> list[str]:
     """Return what a norm that computes on the processor has had to import, and should not."""
     GroupNorm(8, 4)(values((2, 8, 3, 3), "float32")["x"])
@@ -171,5 +199,6 @@ if __name__ == "__main__":
         "compiled": compiled(),
         "operators": checked_operators(),
         "second derivatives": second_derivatives(),
+        "refusals": refusals(),
     }
     json.dump(report, sys.stdout)

@@ -97,6 +97,16 @@ def test_kernels_are_operators_that_compilers_take(interpreted):
 
 
 @needs_triton
+def test_kernels_that_compute_amiss_are_not_used(interpreted):
+    """A sample is held against torch's own numbers before the first use on a device."""
+    sound, wrong, none = interpreted["refusals"]
+
+    assert sound is None
+    assert "a sample is off by 1.0e-03" == wrong
+    assert "a sample is off by inf" == none
+
+
+@needs_triton
 def test_processors_do_not_wait_for_triton(interpreted):
     """A norm computes on the processor without Triton or the compiler being imported."""
     assert [] == interpreted["imported"]
@@ -230,13 +240,13 @@ def test_plain_code_serves_where_kernels_do_not_run(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delattr(norms, "group_kernels", raising=False)
     with caplog.at_level(logging.WARNING, "normbench.norms"):
-        assert not fused_groups._try_out(torch.ones(1, 2))
+        assert not fused_groups._try_out(torch.device("cpu"))
     (line,) = caplog.messages
     assert "plain torch operations" in line
     assert "Install triton" in line
 
     monkeypatch.setenv("NORMBENCH_NORM_KERNELS", "0")
-    assert not fused_groups._try_out(torch.ones(1, 2))
+    assert not fused_groups._try_out(torch.device("cpu"))
     assert [line] == caplog.messages
 
 

@@ -6,6 +6,8 @@ The recorder for the processor replays branches one operation of each at a time.
 from __future__ import annotations
 
 import runpy
+from collections import defaultdict
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -234,6 +236,46 @@ def test_failure_of_all_branches_is_blamed_on_none(monkeypatch):
     ).run()
 
     assert ["2 runs side by side: an illegal memory access was encountered"] * 2 == told
+
+
+def test_no_branch_of_a_cuda_graph_waits_for_another(monkeypatch):
+    """All leave the capturing stream before the first comes back to it, failures included."""
+    said, running = [], []
+
+    class Stream:
+        def __init__(self, device):
+            self.name = f"s{len(made_streams)}"
+            made_streams.append(self)
+
+        def wait_stream(self, other):
+            said.append(f"{self.name} after {other.name}")
+
+    class Graph:
+        register_generator_state = said.append
+        replay = None
+
+    @contextmanager
+    def on(stream):
+        running.append(stream.name)
+        yield
+        running.pop()
+
+    def failing():
+        said.append(f"work on {running[-1]}")
+        raise RuntimeError("broken")
+
+    made_streams = []
+    monkeypatch.setattr(recording, "_STREAMS", defaultdict(list))
+    for name, fake in [("Stream", Stream), ("CUDAGraph", Graph), ("stream", on)]:
+        monkeypatch.setattr(torch.cuda, name, fake)
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_, stream, **__: on(stream))
+    recorder = recording.CudaRecorder(torch.device("cuda"), [])
+    works = [lambda: said.append(f"work on {running[-1]}"), failing]
+    with pytest.raises(RuntimeError, match="broken"):
+        recorder.capture_branches(works, ["first", "second"])
+
+    forked, joined = ["s1 after s0", "s2 after s0"], ["s0 after s1", "s0 after s2"]
+    assert ["first", "second", *forked, "work on s1", "work on s2", *joined] == said
 
 
 @pytest.mark.gpu

@@ -147,6 +147,24 @@ def test_newer_checkpoint_takes_strikes_back(store, run, die):
     assert [1, 2, 0, 1, 0, 1, 2, 2, 0] == counts
 
 
+@pytest.mark.parametrize("end", ["died", "broken", "stopped"])
+def test_run_whose_pack_died_or_broke_is_alone_next(store, runs, silence, end):
+    """The pack's death is no strike of its runs; only after a stop they go on in a pack."""
+    for run in runs[:2]:
+        attempt = run.claim({})
+        attempt.note_pack(2, broken=end == "broken")
+        silence(attempt) if end == "died" else attempt.close(RunState.INTERRUPTED)
+    queue = Queue(store, names(runs))
+    first, _ = queue.take({})
+    beside = [run for run, _ in queue.take_beside(lambda run: True, {}, most=2)]
+
+    alone = end != "stopped"
+    assert (runs[0].fingerprint, alone) == (first.fingerprint, queue.alone)
+    assert names(runs[2:] if alone else runs[1:]) == names(beside)
+    assert [0, 0] == [count_strikes(list_attempts(run.path), store.now()) for run in runs[:2]]
+    assert ([runs[1].fingerprint] if alone else []) == drain(queue)
+
+
 @pytest.mark.parametrize("outcome", [RunState.FAILED, RunState.KILLED, RunState.TIMED_OUT])
 def test_bad_end_is_tried_again_by_the_next_launch_that_names_it(store, run, outcome):
     """Not by the launch it happened in, and not by one that takes whatever is pending."""
