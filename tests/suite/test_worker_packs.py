@@ -182,10 +182,12 @@ def test_worker_sizes_packs_from_the_first_run_of_a_kind(monkeypatch):
     monkeypatch.setitem(recording.RECORDERS, "cpu", lambda device, generators: Recorder())
     auto = Packing("auto", CPU, free=free)
     sizes = [auto.most(run, "auto")]
+    auto.saw(run, 2**30, can_branch=False)
+    sizes.append(auto.most(run, "auto"))
     for peak in (1, 7, 100):
         auto.saw(run, peak * 2**30)
         sizes.append(auto.most(run, "auto"))
 
-    assert [1, 8, 5, 1] == sizes
+    assert [1, 1, 8, 5, 1] == sizes
     assert [1, 1] == [auto.most(spec(optimizer="sgd"), "auto"), Packing("off", CPU).most(run, "")]
     assert [4, 1] == [Packing(4, CPU).most(run, engine) for engine in ("auto", "eager")]

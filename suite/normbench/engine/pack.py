@@ -137,7 +137,7 @@ class Pack:
         """Return those that can be branches of one recording, if they are several."""
         if self._take_turns:
             return ()
-        able = [each for each in training if _can_branch(each.find_loop())]
+        able = [each for each in training if can_branch(each.find_loop())]
         alike = [each for each in able if each.steps == able[0].steps]
         return alike if len(alike) > 1 else ()
 
@@ -265,7 +265,8 @@ def _training(members: Sequence[Member]) -> Sequence[Member]:
     return [member for member in members if member.epoch is not None]
 
 
-def _can_branch(loop: Loop) -> bool:
+def can_branch(loop: Loop) -> bool:
+    """Whether steps of *loop* can be a branch beside others; known once it has trained a little."""
     return isinstance(loop, LadderLoop) and loop.can_branch
 
 

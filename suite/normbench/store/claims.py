@@ -37,6 +37,7 @@ from normbench.store.files import (
     write_all,
 )
 from normbench.store.folders import (
+    ATTEMPTS_FOLDER,
     ENVIRONMENT_FILE,
     RESULT_FILE,
     AttemptFolder,
@@ -133,6 +134,8 @@ def _prepare(
     path = run / f"{_PREPARED}{token}"
     try:
         path.mkdir()
+        # Some ways of copying a store leave out what is empty.
+        (run / ATTEMPTS_FOLDER).mkdir(exist_ok=True)
         with _overtaken_if_gone(), open_folder(path) as folder:
             files = {LEASE_FILE: lease.content(), ENVIRONMENT_FILE: environment}
             write_all({name: to_json(each) for name, each in files.items()}, folder=folder)

@@ -48,7 +48,11 @@ class Packing:
             return self._asked
         return pack_by_memory(self._free, self._peaks.get(pack_key(spec)), MOST_IN_A_PACK)
 
-    def saw(self, spec: RunSpec, peak: int) -> None:
-        """Take note that a run like *spec*, alone, took so many bytes of the device."""
-        key = pack_key(spec)
-        self._peaks[key] = max(peak, self._peaks.get(key, 0))
+    def saw(self, spec: RunSpec, peak: int, *, can_branch: bool = True) -> None:
+        """Take note that a run like *spec*, alone, took *peak* bytes of the device.
+
+        Kinds whose steps cannot be branches gain nothing from a pack, and get none by themselves.
+        """
+        if can_branch:
+            key = pack_key(spec)
+            self._peaks[key] = max(peak, self._peaks.get(key, 0))

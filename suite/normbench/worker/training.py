@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from normbench.engine.pack import Member, Pack, PackBrokenError
+from normbench.engine.pack import Member, Pack, PackBrokenError, can_branch
 from normbench.engine.session import open_session
 from normbench.engine.sums import PendingSums
 from normbench.engine.trainer import CHECKPOINT_SECONDS, Epoch, Trainer
@@ -217,7 +217,8 @@ class Worker:
         seconds = time.monotonic() - limit.began
         if training.outcome in FINAL and training.pack == 1:
             self._predictor.learn(run, run.spec.epochs - max(0, began_at - 1), seconds)
-            self._packing.saw(run.spec, peak_memory(self._device))
+            branches = can_branch(training.find_loop())
+            self._packing.saw(run.spec, peak_memory(self._device), can_branch=branches)
         self._reporter.tell(
             "ended",
             run=run.fingerprint,

@@ -57,6 +57,16 @@ def test_exactly_one_of_racing_processes_wins(store, racers, make_spec, silence)
         assert RunState.RUNNING is run.state()
 
 
+def test_a_run_copied_without_its_empty_folders_is_claimed(run):
+    """Some ways of copying drop what is empty, such as the folder of no attempts."""
+    (run.path / "attempts").rmdir()
+
+    run.claim({}).publish(RESULT)
+
+    assert ["0001"] == names(run)
+    assert RunState.FINISHED is run.state()
+
+
 def test_a_live_run_is_not_claimed(run, remote):
     """While its worker lives and stirs, a run is running and nobody else gets it."""
     remote(run)
