@@ -279,9 +279,13 @@ def test_a_lease_of_no_length_is_refused(run):
 
 
 def test_a_lost_lease_ends_the_heartbeat(run, silence, eventually, caplog):
-    """The thread that keeps a lease alive learns of the takeover and stops."""
+    """The thread that keeps a lease alive learns of the takeover, and nothing is written then."""
     attempt = run.claim({}, lease_seconds=0.6)
-    attempt.path.rename(attempt.path.with_name("0001.superseded"))
+    late = attempt.path.rename(attempt.path.with_name("0001.superseded"))
 
-    with pytest.raises(LeaseLostError), attempt:
+    with attempt:
         eventually(lambda: "lost its lease" in caplog.text)
+        with pytest.raises(LeaseLostError):
+            attempt.append({"epoch": 1})
+
+    assert not {"outcome.json", "heartbeat"} & {path.name for path in late.iterdir()}
