@@ -68,10 +68,22 @@ def install_extra(name: str) -> str:
     return f"pip install -c constraints.txt '.[{name}]' in the folder of normbench's source"
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for a *name* that is not among the *known* ones of its *kind*."""
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], likely: Iterable[str] = ()
+) -> UsageError:
+    """Return the error for a *name* that is not among the *known* ones of its *kind*.
+
+    Args:
+        kind: What it should be the name of.
+        name: What was given.
+        known: What there is.
+        likely: Those of the known ones to look for the nearest first.
+    """
     names = sorted(set(known))
-    nearest = get_close_matches(name, names, n=1, cutoff=0.5)
+    nearest = [
+        *get_close_matches(name, sorted(set(likely)), n=1, cutoff=0.7),
+        *get_close_matches(name, names, n=1, cutoff=0.5),
+    ]
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     if len(names) > _MOST_LISTED:
         return UsageError(
@@ -79,6 +91,40 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
         )
     listing = ", ".join(names) if names else "none"
     return UsageError(f"unknown {kind} {name!r}.{hint} Known: {listing}.")
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Return what a reader's *error* says of a file's content, for people."""
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}" if error.args else "something in it is missing"
+    if isinstance(error, TypeError | AttributeError | IndexError):
+        return f"something in it has another form ({error})"
+    return str(error)
+
+
+def not_together(
+    kind: str, terms: Iterable[str], term: str, known: Iterable[str], there: str = ""
+) -> UsageError:
+    """Return the error for a *term* that is known, but not together with the *terms* before it.
+
+    Args:
+        kind: What was asked for, in the singular.
+        terms: What the rest has in common.
+        term: What none of the rest has.
+        known: What there is in its place among the rest.
+        there: Where that is, in words.
+    """
+    listed, names = list(terms), sorted(set(known))
+    before, every = " and ".join(listed), "both" if len(listed) == 1 else "all of"
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    where = f" {there}" if there else ""
+    rest = f"is: {', '.join(names[:_MOST_NAMED])}{more}" if names else "is nothing of that kind"
+    return UsageError(
+        f"no {kind}{where} has {every} {before} and {term}. With {before} there {rest}."
+    )
+
+
+_MOST_NAMED = 12
 
 
 _MOST_LISTED = 40

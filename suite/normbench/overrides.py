@@ -79,7 +79,12 @@ def read_overrides(config: Path | None, words: Sequence[str]) -> Overrides:
 
 def _value(word: str) -> Any:
     """Return the value of ``NAME=VALUE`` in the type that YAML gives it."""
-    _, _, text = word.partition("=")
+    name, _, text = word.partition("=")
+    if not text.strip():
+        raise UsageError(
+            f"{word!r}: its value is missing. Expected NAME=VALUE, such as lr=0.02; {name}=null "
+            "stands for none."
+        )
     try:
         # What refers to something else may come to another value next time.
         return _parsed(text) if "${" in text else deepcopy(_remembered(text))

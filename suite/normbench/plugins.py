@@ -175,10 +175,17 @@ class Catalogue:
                 cannot be read.
         """
         names = (problem, norm, optimizer, protocol)
-        for damaged in self._own_settings[1]:
-            if is_of(damaged.file, names):
-                raise damaged
+        if damaged := self.damaged_setting(*names):
+            raise damaged
         return self._settings_by_names.get(names, ())
+
+    def damaged_setting(
+        self, problem: str, norm: str, optimizer: str, protocol: str
+    ) -> DamagedFileError | None:
+        """Return why the store's own settings of these names are not known; None if they are."""
+        names = (problem, norm, optimizer, protocol)
+        found = (damaged for damaged in self._own_settings[1] if is_of(damaged.file, names))
+        return next(found, None)
 
     def with_store(self, root: Path) -> Catalogue:
         """Return a catalogue that also knows the settings tuned in the store at *root*.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import stdev
 from typing import ClassVar, Literal
 
 from normbench.descriptions import Component, Source
@@ -47,6 +48,22 @@ class PublishedResult:
     label: str
     remark: str = ""
     source: Source
+
+    @property
+    def shown_sd(self) -> float | None:
+        """The published standard deviation, else that of the published seeds; None without one."""
+        computed = stdev(self.values.values()) if len(self.values) > 1 else None
+        return computed if self.sd is None else self.sd
+
+    @property
+    def shown_spread(self) -> Literal["n", "n-1", "unknown"]:
+        """What that standard deviation divides by."""
+        return "n-1" if self.sd is None and len(self.values) > 1 else self.spread
+
+    @property
+    def shown_n(self) -> int | None:
+        """The published number of seeds, else that of the published values; None without any."""
+        return self.n or len(self.values) or None
 
 
 @dataclass(frozen=True, kw_only=True)

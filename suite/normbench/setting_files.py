@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench.descriptions import Setting
-from normbench.errors import DamagedFileError
+from normbench.errors import DamagedFileError, what_is_wrong
 from normbench.parameters import Value
 from normbench.quantities import counted
 
@@ -71,7 +71,7 @@ def parse_settings(text: str) -> list[Setting]:
             for setting in _settings(content["origin"], entry)
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        raise ValueError(what_is_wrong(error)) from error
 
 
 def read_folder(folder: Path) -> tuple[list[Setting], list[DamagedFileError]]:

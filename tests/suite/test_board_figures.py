@@ -166,13 +166,17 @@ def test_labels_of_a_forest_never_overlap(rows, long):
     assert [] == overlapping(forest(board))
 
 
+@pytest.mark.parametrize("more", ["", " [num_groups=4, fixed_gamma, sites 0,1,1]"])
 @pytest.mark.parametrize(("norms", "optimizers"), [(2, 2), (4, 4), (5, 12), (12, 5)])
-def test_labels_of_a_heatmap_never_overlap(norms, optimizers):
-    """Short and long names, wide and high."""
-    names = {"none": 0.0} | {f"a_norm_with_quite_a_name_{i}": i / 500 for i in range(1, norms)}
+def test_labels_of_a_heatmap_never_overlap(norms, optimizers, more):
+    """Short and long names, wide and high; what was changed of a norm can be read in full."""
+    named = [f"a_norm_with_a_name_{i}{more}" for i in range(1, norms)]
     others = ["momentum", *(f"an_optimizer_{i}" for i in range(1, optimizers))]
+    figure = heatmap(boards_of({"none": 0.0} | dict.fromkeys(named, 0.01), others)[0])
+    shown = {text.get_text().replace("\n", " ") for text in texts_of(figure)}
 
-    assert [] == overlapping(heatmap(boards_of(names, others)[0]))
+    assert [] == overlapping(figure)
+    assert {*named} <= shown
 
 
 @pytest.mark.parametrize("methods", [3, 16, 60])

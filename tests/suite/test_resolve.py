@@ -210,6 +210,7 @@ def test_seeds_that_make_no_sense_are_refused(seeds, message):
         ({"words": ["problem.batch_size=0"]}, "a whole number, at least 1"),
         ({"words": ["faster"]}, "unexpected word 'faster': expected NAME=VALUE"),
         ({"words": ["lr=${x}"]}, "could not be read"),
+        ({"words": ["lr="]}, "'lr=': its value is missing"),
         ({"ablation": "frozen"}, "one of trained, fixed, fixed_gamma, fixed_beta"),
         ({"setting_of": "norm=layer_norm"}, "no setting of sgd is known"),
         ({"setting_of": "colour=red"}, "names no cell"),

@@ -199,11 +199,31 @@ CELL = "problem: digits_cnn, optimizer: sgd"
         (f"{{{CELL}, reference: {{norm: group_norm}}}}", "reference", "no cell has norm"),
         (f"{{{CELL}, reference: {{}}}}", "reference", "it is empty"),
         (f"{{{CELL}, reference: {{problem: digits_cnn}}}}", "reference.problem", "unknown key"),
+        (f"{{{CELL}, normz: [none]}}", "normz", "Did you mean 'norms'"),
+        (f"{{{CELL}, normz: none}}", "normz", "Did you mean 'norm'"),
         (
             "{problem: digits_cnn, optimizers: [{name: sgd, lr: 1}, {name: sgd, lr: 2}], "
             "reference: {optimizer: sgd}}",
             "reference",
-            "Say more",
+            "Say more, such as optimizer: {name: sgd, lr: 1}, so that",
+        ),
+        (
+            f"{{{CELL}, norms: [none, batch_norm], ablations: [fixed], reference: "
+            "{optimizer: sgd}}",
+            "reference",
+            "Say more, such as norm: none, so that",
+        ),
+        (
+            f"{{{CELL}, ablations: [fixed, {{train: fixed, sites: '0,1,1'}}, fixed_gamma], "
+            "reference: {optimizer: sgd, ablation: {train: fixed, sites: '0,1,1'}}, "
+            "grids: [{}, {words: {protocol.epochs: 2}}]}",
+            "reference",
+            "They differ in words, seeds or setting_of of their grids",
+        ),
+        (
+            f"{{{CELL}, ablations: [fixed, fixed_gamma], reference: {{optimizer: sgd}}}}",
+            "reference",
+            "Say more, such as ablation: fixed, so that",
         ),
     ],
 )

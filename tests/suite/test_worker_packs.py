@@ -18,6 +18,8 @@ import torch
 
 from normbench import UsageError
 from normbench.engine import recording
+from normbench.engine.capturing import CAPTURES, CaptureBrokenError
+from normbench.engine.evaluation import Evaluator
 from normbench.pack_key import pack_key
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
@@ -132,6 +134,63 @@ def test_each_run_of_a_pack_has_an_outcome_of_its_own(tmp_path, recording_here, 
     assert [first["weights_sha256"], second["weights_sha256"]] == (
         weights_alone(tmp_path / "alone", 0, 2)
     )
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_run_that_broke_its_process_by_capturing_is_trained_plainly_by_the_next(
+    again, tmp_path, recording_here, monkeypatch
+):
+    """It is let go of once, for a worker that captures nothing; if that breaks, it has failed."""
+    store, (run,) = filled(tmp_path, 1)
+    broken = CaptureBrokenError("nobody can draw.")
+
+    def breaking(*_):
+        raise broken
+
+    monkeypatch.setattr(Recorder, "capture", breaking)
+    first = worker_of(store)
+    assert [RunState.INTERRUPTED] == first.take(Queue(store))
+    assert first.broken
+    assert first.unclean
+    assert "nobody can draw. A new process trains it next." == run.attempts()[-1].message
+    if again:
+        monkeypatch.setattr(Evaluator, "evaluate", breaking)
+    second = worker_of(store)
+
+    assert [RunState.FAILED if again else RunState.FINISHED] == second.take(Queue(store))
+    assert again == second.broken
+    assert again or ("eager", 2) == tuple(run.result()[name] for name in ("engine", "attempt"))
+
+
+def test_run_that_broke_its_process_by_its_evaluation_keeps_its_steps(
+    tmp_path, recording_here, monkeypatch
+):
+    """Its checkpoint holds it to captured steps; evaluations are not captured again."""
+    store, (run,) = filled(tmp_path, 1)
+    capture, taken = Recorder.capture, []
+
+    def breaking(self, work):
+        taken.append(work)
+        if len(taken) > 1:
+            raise CaptureBrokenError("nobody can draw.")
+        return capture(self, work)
+
+    monkeypatch.setattr(Recorder, "capture", breaking)
+    assert [RunState.INTERRUPTED] == worker_of(store).take(Queue(store))
+    taken.clear()
+
+    assert [RunState.FINISHED] == worker_of(store).take(Queue(store))
+    assert ("graph", 2) == tuple(run.result()[name] for name in ("engine", "attempt"))
+
+
+def test_worker_of_a_process_that_captures_nothing_more_is_replaced(tmp_path, monkeypatch):
+    """Its run ends well; its launcher is told that it is unclean."""
+    store, _ = filled(tmp_path, 1)
+    monkeypatch.setattr(CAPTURES, "over", "a reason")
+    worker = worker_of(store)
+
+    assert [RunState.FINISHED] == worker.take(Queue(store))
+    assert (True, False) == (worker.unclean, worker.broken)
 
 
 def test_queue_hands_out_what_fits_and_keeps_the_rest(tmp_path):

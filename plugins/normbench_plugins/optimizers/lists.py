@@ -63,6 +63,18 @@ def counted(group: Group, name: str, like: Tensor) -> Tensor:
     return number
 
 
+def scalar_for(tensors: Sequence[Tensor], number: float | Tensor) -> float | Tensor:
+    """Return *number* as torch's kernels over the list *tensors* take it: in the list's dtype.
+
+    By a scalar tensor of another dtype, torch multiplies and divides a list on CUDA one tensor at a
+    time. It rounds the scalar to each tensor's dtype first, so the bits are the same; only where a
+    tensor is itself a scalar it does not, and the number is returned as it is.
+    """
+    if not isinstance(number, Tensor) or not all(tensor.dim() for tensor in tensors):
+        return number
+    return number.to(tensors[0].dtype)
+
+
 def adam_directions(
     gradients: list[Tensor],
     means: list[Tensor],
@@ -76,20 +88,21 @@ def adam_directions(
     torch._foreach_mul_(squares, beta2)
     torch._foreach_addcmul_(squares, gradients, gradients, value=1 - beta2)
     roots = torch._foreach_sqrt(squares)
-    torch._foreach_div_(roots, (1 - beta2**step).sqrt())
+    torch._foreach_div_(roots, scalar_for(roots, (1 - beta2**step).sqrt()))
     torch._foreach_add_(roots, group["eps"])
     directions = torch._foreach_div(means, roots)
-    torch._foreach_div_(directions, 1 - beta1**step)
+    torch._foreach_div_(directions, scalar_for(means, 1 - beta1**step))
     return list(directions)
 
 
 def shrink(parameters: list[Tensor], group: Group) -> None:
     """Apply decoupled weight decay: w ← (1 - ηλ) w."""
     if group["weight_decay"]:
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        kept = 1 - group["lr"] * group["weight_decay"]
+        torch._foreach_mul_(parameters, scalar_for(parameters, kept))
 
 
 def descend(parameters: list[Tensor], directions: list[Tensor], lr: float | Tensor) -> None:
     """Take the step w ← w - η·d; *directions* are overwritten."""
-    torch._foreach_mul_(directions, lr)
+    torch._foreach_mul_(directions, scalar_for(directions, lr))
     torch._foreach_sub_(parameters, directions)

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from normbench import UsageError
-from normbench_plugins.optimizers.lists import Closure, Group, ListOptimizer, counted
+from normbench_plugins.optimizers.lists import (
+    Closure,
+    Group,
+    ListOptimizer,
+    counted,
+    scalar_for,
+)
 
 
 class ScheduleFree(ListOptimizer):
@@ -74,7 +80,7 @@ class ScheduleFree(ListOptimizer):
         share = _share(step, group)
         iterates, averages = self._lists(parameters)
         if group["foreach"]:
-            torch._foreach_mul_(directions, group["lr"])
+            torch._foreach_mul_(directions, scalar_for(directions, group["lr"]))
             torch._foreach_sub_(iterates, directions)
             _move_towards(averages, averages, iterates, share)
         else:
@@ -117,5 +123,5 @@ def _move_towards(
 ) -> None:
     """Put starts + share·(ends - starts) into *targets*, which may be *starts*."""
     differences = torch._foreach_sub(ends, starts)
-    torch._foreach_mul_(differences, share)
+    torch._foreach_mul_(differences, scalar_for(differences, share))
     torch._foreach_copy_(targets, torch._foreach_add(starts, differences))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from normbench_plugins.optimizers.kernels import Groups
-from normbench_plugins.optimizers.lists import Group
+from normbench_plugins.optimizers.lists import Group, scalar_for
 from normbench_plugins.optimizers.schedule_free import ScheduleFree
 
 
@@ -54,7 +54,7 @@ class ScheduleFreeAdamW(ScheduleFree):
         torch._foreach_mul_(squares, beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - beta2)
         roots = torch._foreach_sqrt(squares)
-        torch._foreach_div_(roots, (1 - beta2**step).sqrt())
+        torch._foreach_div_(roots, scalar_for(roots, (1 - beta2**step).sqrt()))
         torch._foreach_add_(roots, group["eps"])
         directions = list(torch._foreach_div(gradients, roots))
         torch._foreach_add_(directions, parameters, alpha=group["weight_decay"])

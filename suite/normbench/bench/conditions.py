@@ -10,8 +10,8 @@ import torch
 
 from normbench.bench.material import Material
 from normbench.bench.meter import Meter
+from normbench.bench.timing import STRETCH_SECONDS
 from normbench.engine.precision import computed_in
-from normbench.environment import environment
 
 
 def conditions(
@@ -26,7 +26,7 @@ def conditions(
         meter: Of the GPU.
     """
     spec, device = material.spec, material.device
-    found = environment(device, material.catalogue)
+    found = material.environment
     rules = spec.protocol.rules
     return {
         "hardware": found["hardware"]["device"],
@@ -49,11 +49,17 @@ def conditions(
             name: len(part) for name, part in material.parts.items() if name != "training"
         },
         "steps": material.steps,
+        "repeats": material.repeats,
         "rounds": rounds,
         "clock": _CLOCKS[device.type],
+        "joules": ENERGY if meter and meter.joules() is not None else "",
     }
 
 
+ENERGY = (
+    f"of one epoch end to end, from one stretch of them of at least {STRETCH_SECONDS:g} s a row "
+    "after the rounds"
+)
 _CLOCKS = {
     "cuda": "events on the device",
     "cpu": "processor time of this process and of its loader processes",

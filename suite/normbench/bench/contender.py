@@ -32,17 +32,21 @@ class Contender(Protocol):
         ...
 
     def train(self) -> None:
-        """Train an epoch and write a line."""
+        """Train an epoch, and nothing else."""
         ...
 
-    def evaluate(self) -> None:
-        """Evaluate the three parts."""
+    def epoch(self) -> None:
+        """Do all of an epoch: train, evaluate the three parts, and write what there is to write."""
         ...
 
     def bare(self) -> Turn | None:
-        """Return the steps of an epoch with nothing around them; None for yardsticks."""
+        """Return an epoch's steps and evaluation with nothing around them; None for yardsticks."""
         ...
 
     def checks(self) -> Sequence[Check]:
         """Compare what it computes with what a plain loop does; none for yardsticks."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
         ...

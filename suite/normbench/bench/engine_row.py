@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
 from normbench.bench.correctness import after_one_step, along_twenty_steps
+from normbench.bench.driven import DrivenRun
 from normbench.bench.material import Material
 from normbench.bench.report import Check
 from normbench.bench.timing import Turn
@@ -15,7 +17,6 @@ from normbench.engine.graph import LadderLoop
 from normbench.engine.precision import configure, forward_context
 from normbench.engine.recording import RECORDERS
 from normbench.engine.session import Session
-from normbench.engine.sums import PendingMetrics, PendingSums
 from normbench.rungs import Rung
 
 _NAMES = {
@@ -49,9 +50,8 @@ class EngineRow:
         self._rung = rung
         self._material = material
         self.session = material.session(rung, deterministic=deterministic)
-        self._epoch = 0
-        self._pending: PendingSums | None = None
-        self._evaluated: PendingMetrics | None = None
+        self._trained = 0
+        self._run: DrivenRun | None = None
         self._evaluator = evaluator_of(self.session)
 
     def prepare(self) -> None:
@@ -60,29 +60,32 @@ class EngineRow:
         configure(rules.precision, deterministic=rules.deterministic, device=self.session.device)
 
     def train(self) -> None:
-        """See :class:`normbench.bench.contender.Contender`.
-
-        What is written is that of the epoch before, which has arrived.
-        """
-        session, last, evaluated = self.session, self._pending, self._evaluated
-        self._epoch += 1
-        factors = [1.0] * session.source.steps
-        self._pending = session.loop.run_epoch(self._epoch, factors, lambda _done, _all: None)
-        if last is not None and evaluated is not None:
-            self._material.journal.write(train=last.read().metrics, **evaluated.read())
-
-    def evaluate(self) -> None:
         """See :class:`normbench.bench.contender.Contender`."""
-        self._evaluated = self._evaluator.evaluate(self.session.network)
+        self._trained += 1
+        factors = [1.0] * self.session.source.steps
+        self.session.loop.run_epoch(self._trained, factors, lambda _done, _all: None)
+
+    def epoch(self) -> None:
+        """See :class:`normbench.bench.contender.Contender`."""
+        if self._run is None:
+            self._run = DrivenRun(self._material, self.session)
+        self._run.train()
 
     def bare(self) -> Turn:
         """See :class:`normbench.bench.contender.Contender`."""
         replay = self._replayed()
-        if replay is None:
-            return Turn(self._steps, self._start)
-        return Turn(
-            lambda: self._replay(replay), self._start, self.session.loop.step.rates.end_epoch
-        )
+        steps = self._steps if replay is None else partial(self._replay, replay)
+
+        def work() -> None:
+            steps()
+            self._evaluator.evaluate(self.session.network)
+
+        return Turn(work, self._start, self._finish)
+
+    def close(self) -> None:
+        """See :class:`normbench.bench.contender.Contender`."""
+        if self._run is not None:
+            self._run.close()
 
     def checks(self) -> Sequence[Check]:
         """See :class:`normbench.bench.contender.Contender`."""
@@ -116,6 +119,10 @@ class EngineRow:
         session.network.train()
         if self._replayed():
             session.loop.step.start_epoch([1.0] * session.source.steps)
+
+    def _finish(self) -> None:
+        if self._replayed():
+            self.session.loop.step.rates.end_epoch()
 
     def _replay(self, replay: Callable[[], object]) -> None:
         """Replay the steps of an epoch, and nothing else."""

@@ -8,7 +8,6 @@ from statistics import median
 
 from normbench.bench.contender import Contender
 from normbench.bench.report import BenchRow, Check, Speed, Spread
-from normbench.bench.timing import Times
 from normbench.bench.yardsticks import TunedRow
 
 
@@ -19,21 +18,28 @@ class Measured:
     Attributes:
         row: Which.
         trained: Examples that each of its runs trains on in an epoch.
-        repeats: Epochs in a turn of training.
-        training: Those turns.
-        evaluation: The turns of evaluation, one each.
+        repeats: Epochs in a turn.
+        training: Seconds of those turns, in which it trains and does nothing else.
+        whole: Seconds of the turns in which it does as many epochs end to end.
+        joules: For one of these epochs; None where no meter answers.
     """
 
     row: Contender
     trained: int
     repeats: int
-    training: Times
-    evaluation: Times
+    training: Sequence[float]
+    whole: Sequence[float]
+    joules: float | None = None
 
     @property
     def training_seconds(self) -> list[float]:
         """Of an epoch, in each round."""
-        return [seconds / self.repeats for seconds in self.training.seconds]
+        return [seconds / self.repeats for seconds in self.training]
+
+    @property
+    def end_to_end_seconds(self) -> list[float]:
+        """Of an epoch with all that belongs to it, in each round."""
+        return [seconds / self.repeats for seconds in self.whole]
 
     @property
     def training_speeds(self) -> list[float]:
@@ -42,22 +48,14 @@ class Measured:
 
     @property
     def end_to_end_speeds(self) -> list[float]:
-        """The same with the evaluations of the epoch."""
-        pairs = zip(self.training_seconds, self.evaluation.seconds, strict=True)
-        return [self._examples / (training + evaluation) for training, evaluation in pairs]
+        """The same end to end."""
+        return [self._examples / seconds for seconds in self.end_to_end_seconds]
 
     @property
     def evaluation_share(self) -> float:
-        """Seconds evaluated over all."""
-        pairs = zip(self.training_seconds, self.evaluation.seconds, strict=True)
-        return median(evaluation / (training + evaluation) for training, evaluation in pairs)
-
-    @property
-    def joules(self) -> float | None:
-        """For an epoch and its evaluations; None where no meter answers."""
-        pairs = zip(self.training.joules, self.evaluation.joules, strict=True)
-        found = [training / self.repeats + evaluation for training, evaluation in pairs]
-        return median(found) if found else None
+        """Seconds of an epoch in which it does not train, over all; 0 where chance says less."""
+        pairs = zip(self.training, self.whole, strict=True)
+        return max(0.0, median(1 - training / whole for training, whole in pairs))
 
     @property
     def _examples(self) -> int:

@@ -1,18 +1,24 @@
-"""The line that every row of ``normbench bench`` writes for an epoch, as a run would."""
+"""What rows of ``normbench bench`` write while they are timed, and where."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryFile
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 
 class Journal:
-    """Lines of JSON in a file, each there before the next epoch begins."""
+    """Lines of JSON in a file, each there before the next epoch begins.
 
-    def __init__(self, stream: IO[str]) -> None:
+    Attributes:
+        folder: Where the file is, and where the engine's rows keep the run stores of their own.
+    """
+
+    def __init__(self, stream: IO[str], folder: Path) -> None:
+        self.folder = folder
         self._stream = stream
 
     def write(self, **content: Any) -> None:
@@ -23,6 +29,8 @@ class Journal:
 
 @contextmanager
 def temporary_journal() -> Iterator[Journal]:
-    """Give a journal that is gone afterwards."""
-    with TemporaryFile("w", encoding="utf-8", prefix="normbench-bench-") as stream:
-        yield Journal(stream)
+    """Give a journal that is gone afterwards, with its folder."""
+    with TemporaryDirectory(prefix="normbench-bench-") as name:
+        folder = Path(name)
+        with (folder / "journal.jsonl").open("w", encoding="utf-8") as stream:
+            yield Journal(stream, folder)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +17,17 @@ from normbench.build import build_network
 from normbench.data import Data, Part
 from normbench.descriptions import Dataset, Optimizer, Problem
 from normbench.engine.session import Session, assemble, build_optimizer
+from normbench.environment import environment
 from normbench.errors import UsageError
 from normbench.plugins import Catalogue
 from normbench.roles import Built
 from normbench.specs import RunSpec
 from normbench.tasks import Task
 
+CUDA_STEPS = 200
+"""Steps that a turn on a GPU has at least; it repeats the epoch where that has fewer."""
+EPOCHS = 10**6
+"""More than any call takes: the engine's rows are runs that go on until they are left."""
 VALIDATION_SHARE = 0.2
 EVALUATED_SHARE = 4
 
@@ -57,6 +64,16 @@ class Material:
     def steps(self) -> int:
         """Of one epoch."""
         return len(self.parts["training"]) // self.batch_size
+
+    @property
+    def repeats(self) -> int:
+        """Epochs of a turn."""
+        return math.ceil(CUDA_STEPS / self.steps) if self.device.type == "cuda" else 1
+
+    @cached_property
+    def environment(self) -> Mapping[str, Any]:
+        """Versions and hardware, as each attempt at a run records them."""
+        return environment(self.device, self.catalogue)
 
     @property
     def trained(self) -> int:
@@ -128,6 +145,9 @@ def gather(
         validation_share=VALIDATION_SHARE,
         validation_leak=False,
         drop_last=True,
+        epochs=EPOCHS,
+        epoch_share=1.0,
+        evaluate_every=1,
     )
     spec = replace(spec, protocol=replace(spec.protocol, rules=rules))
     used = Data(

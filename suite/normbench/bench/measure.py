@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,15 +15,12 @@ from normbench.bench.figures import Measured, rows_of, speed
 from normbench.bench.material import Material
 from normbench.bench.meter import Meter
 from normbench.bench.report import BenchReport, Extra, PartRow, Spread
-from normbench.bench.roof import measure_roof, training_need
+from normbench.bench.roof import Need, Roof, measure_roof, training_need
 from normbench.bench.rows import Lineup, Wanted
-from normbench.bench.timing import Turn, Work, take_turns
+from normbench.bench.timing import Turn, Work, joules_of, take_turns
 from normbench.bench.yardsticks import DeepobsRow
 from normbench.errors import UsageError
 from normbench.rungs import Rung
-
-CUDA_STEPS = 200
-"""Steps that a turn on a GPU has at least; it repeats the epoch where that has fewer."""
 
 
 def bench(
@@ -39,53 +35,71 @@ def bench(
         rounds: Turns that each row takes.
         command: What was typed.
     """
-    meter = Meter.of(material.device)
     lineup = Lineup(material, wanted)
-    lineup.drop_fallen()
-    if not lineup.contenders:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in lineup.left_out.items())
-        raise UsageError(f"nothing was measured. {reasons}.")
-    checks = {row.name: row.checks() for row in lineup.contenders}
-    roof = _roof(material)
+    try:
+        lineup.drop_fallen()
+        if not lineup.contenders:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in lineup.left_out.items())
+            raise UsageError(f"nothing was measured. {reasons}.")
+        return _report(material, lineup, conditions, rounds, command)
+    finally:
+        lineup.close()
+
+
+def _report(
+    material: Material,
+    lineup: Lineup,
+    conditions: Mapping[str, Any],
+    rounds: int,
+    command: str,
+) -> BenchReport:
+    meter, rows = Meter.of(material.device), lineup.contenders
+    checks = {row.name: row.checks() for row in rows}
+    rules, device = material.spec.protocol.rules, material.device
+    need, early = _need(material), measure_roof(device, rules.precision)
     before = state(meter)
-    measured, bare = _rounds(lineup.contenders, material, rounds, meter)
+    measured, bare = _rounds(rows, material, rounds, meter)
     pipeline = _pipeline(material, rounds)
-    now = {"before": before, "after": state(meter), "repeats": _repeats(material)}
+    after = state(meter)
+    roof = early.or_higher(measure_roof(device, rules.precision))
+    told = {"before": before, "after": after, "roof": _told(roof, need)}
     return BenchReport(
         command=command,
         measured=datetime.datetime.now(datetime.UTC).date().isoformat(),
         n=rounds,
         problem=material.spec.problem.name,
-        conditions={**conditions, **now, "roof": roof},
-        rows=rows_of(measured, checks, roof["examples_per_second"]),
+        conditions={**conditions, **told},
+        rows=rows_of(measured, checks, need.fastest(roof)[0]),
         pipeline=pipeline,
         extras=[*_overheads(measured, bare), *_costs_of_determinism(measured)],
         left_out=lineup.left_out,
     )
 
 
-def _repeats(material: Material) -> int:
-    """Return how often a turn trains the epoch."""
-    return math.ceil(CUDA_STEPS / material.steps) if material.device.type == "cuda" else 1
-
-
 def _rounds(
     contenders: Sequence[Contender], material: Material, rounds: int, meter: Meter | None
 ) -> tuple[list[Measured], dict[str, Sequence[float]]]:
-    """Return what each row took, and what the bare steps of an epoch took, for rows with some."""
-    repeats = _repeats(material)
+    """Return what each row took, and what its bare epoch took, for rows with one."""
+    repeats = material.repeats
     turns: list[Turn] = []
     for row in contenders:
-        turns += [Turn(_again(row.train, repeats), row.prepare), Turn(row.evaluate, row.prepare)]
+        turns += [Turn(_again(work, repeats), row.prepare) for work in (row.train, row.epoch)]
     bare = {row.name: turn for row in contenders if (turn := row.bare()) is not None}
     turns += bare.values()
-    times = take_turns(turns, rounds, material.device, meter.joules if meter else lambda: None)
+    times = take_turns(turns, rounds, material.device)
     measured = [
-        Measured(row, material.trained, repeats, training, evaluation)
-        for row, training, evaluation in zip(contenders, times[::2], times[1::2], strict=False)
+        Measured(row, material.trained, repeats, training, whole, _joules(turn, material, meter))
+        for row, turn, training, whole in zip(
+            contenders, turns[1::2], times[::2], times[1::2], strict=False
+        )
     ]
-    alone = times[2 * len(measured) :]
-    return measured, {name: each.seconds for name, each in zip(bare, alone, strict=True)}
+    return measured, dict(zip(bare, times[2 * len(measured) :], strict=True))
+
+
+def _joules(turn: Turn, material: Material, meter: Meter | None) -> float | None:
+    """Return what an epoch of *turn* takes."""
+    found = joules_of(turn, material.device, meter.joules) if meter else None
+    return None if found is None else found / material.repeats
 
 
 def _again(work: Work, repeats: int) -> Work:
@@ -109,22 +123,25 @@ def _pipeline(material: Material, rounds: int) -> list[PartRow]:
 
     turns = {"PIL chain": Turn(lambda: deque(plain, maxlen=0)), "one gather": Turn(gathered)}
     times = take_turns(list(turns.values()), rounds, material.device)
-    speeds = [[material.trained / seconds for seconds in each.seconds] for each in times]
+    speeds = [[material.trained / seconds for seconds in each] for each in times]
     return [
         PartRow(name=name, speed=speed(own, speeds[0]))
         for name, own in zip(turns, speeds, strict=True)
     ]
 
 
-def _roof(material: Material) -> dict[str, Any]:
-    """Return what the device can do, what an example needs, and the speed that follows."""
+def _need(material: Material) -> Need:
+    """Return what an example needs once the optimizer has its state."""
     precision, device = material.spec.protocol.rules.precision, material.device
     session = material.session(Rung.EAGER, deterministic=False)
     session.loop.run_epoch(1, [1.0], lambda _done, _all: None).read()
-    roof = measure_roof(device, precision)
     start = torch.zeros((), dtype=torch.int64, device=device)
     batch = session.source.batch(start, material.batch_size)
-    need = training_need(session.built, session.task, session.optimizer, batch, precision, device)
+    return training_need(session.built, session.task, session.optimizer, batch, precision, device)
+
+
+def _told(roof: Roof, need: Need) -> dict[str, Any]:
+    """Return what the device can do, what an example needs, and the speed that follows."""
     fastest, bound = need.fastest(roof)
     return {
         "matrix_flops_per_second": roof.flops,
@@ -139,13 +156,13 @@ def _roof(material: Material) -> dict[str, Any]:
 def _overheads(
     measured: Sequence[Measured], bare: Mapping[str, Sequence[float]]
 ) -> Iterator[Extra]:
-    """Yield what the engine's rows take over their bare steps."""
+    """Yield what the engine's rows take over their bare steps and evaluations."""
     for each in measured:
         if each.row.name in bare:
             yield Extra(
                 name="Python, logging and metrics",
-                over=f"the bare steps of {each.row.name}",
-                share=_more(each.training_seconds, bare[each.row.name]),
+                over=f"the bare steps and evaluation of {each.row.name}",
+                share=_more(each.end_to_end_seconds, bare[each.row.name]),
             )
 
 

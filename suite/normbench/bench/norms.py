@@ -11,14 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normbench.bench.report import Spread
 from normbench.bench.timing import Turn, Work, take_turns
 from normbench.descriptions import Norm
+from normbench.engine.recording import RECORDERS
 from normbench.environment import hardware_name
 from normbench.errors import UsageError
 from normbench.parameters import defaults
 from normbench.plugins import Catalogue
 from normbench.sites import Sites
 
+SCHEMA = 1
+KIND = "bench_norms"
 SHAPE = (128, 64, 16, 16)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -37,25 +41,27 @@ class NormRow:
 
     Attributes:
         name: Of the norm.
-        seconds: Of one forward and backward pass, median over the rounds.
+        seconds: Of one forward and backward pass, median over the rounds; None if it could not be
+            captured.
         torch_seconds: The same of torch.nn's.
-        ratio: torch.nn's seconds over this norm's, median of the rounds; above 1 this one is
-            faster.
+        ratio: torch.nn's seconds over this norm's; above 1 this one is faster.
         keeps_layout: Whether output and gradient are channels_last, as the input is.
         torch_keeps_layout: The same of torch.nn's.
         error: Largest difference of output and input gradient to this norm in float64, over the
             largest value of each.
         torch_error: Difference of torch.nn's to the same float64 values.
+        not_captured: Why there are no times; empty where there are.
     """
 
     name: str
-    seconds: float
+    seconds: float | None
     torch_seconds: float | None
-    ratio: float | None
+    ratio: Spread | None
     keeps_layout: bool
     torch_keeps_layout: bool | None
     error: float
     torch_error: float | None
+    not_captured: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +69,30 @@ class NormReport:
     """All norms of one call.
 
     Attributes:
+        n: Rounds.
         conditions: Hardware, versions, shape, rounds.
         rows: The norms, by name.
     """
 
+    n: int
     conditions: Mapping[str, Any]
     rows: Sequence[NormRow]
+    kind: str = KIND
+    schema: int = SCHEMA
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Norms that could not be captured, and why."""
+        return {row.name: row.not_captured for row in self.rows if row.not_captured}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as strict JSON values."""
-        return asdict(self)
+        content = asdict(self)
+        return {name: content[name] for name in ("schema", "kind")} | content
+
+    def ratios(self) -> dict[str, Spread]:
+        """Return the ratio of every norm that torch.nn has, too."""
+        return {f"{row.name}, over torch.nn": row.ratio for row in self.rows if row.ratio}
 
 
 @dataclass(frozen=True)
@@ -124,7 +144,8 @@ def bench_norms(
         _row(name, module, twin, work, rounds)
         for name, module, twin in _modules(catalogue, device, shape[1], names)
     ]
-    return NormReport(conditions=_conditions(device, shape, precision, rounds), rows=rows)
+    told = conditions(device, shape, precision, rounds)
+    return NormReport(n=rounds, conditions=told, rows=rows)
 
 
 def _given(shape: Sequence[int], precision: str, device: torch.device) -> _Pass:
@@ -181,46 +202,69 @@ def _row(name: str, norm: nn.Module, twin: nn.Module | None, work: _Pass, rounds
     modules = [norm] if twin is None else [norm, twin]
     exact = work.in_float64()(copy.deepcopy(norm).double())
     results = [work(copy.deepcopy(module)) for module in modules]
-    turns = [Turn(_repeated(module, work)) for module in modules]
-    seconds = [times.seconds for times in take_turns(turns, rounds, work.inputs.device)]
+    seconds, reason = _seconds(modules, work, rounds)
     kept = [_keeps_layout(result) for result in results]
     errors = [_error(result, exact) for result in results]
-    first, *others = (statistics.median(each) / _REPEATS[work.inputs.is_cuda] for each in seconds)
-    ratios = [theirs / ours for ours, theirs in zip(seconds[0], seconds[-1], strict=True)]
+    first, second = (statistics.median(each) if each else None for each in seconds)
+    ratios = [theirs / ours for ours, theirs in zip(*seconds, strict=False)]
     return NormRow(
         name=name,
         seconds=first,
-        torch_seconds=others[0] if others else None,
-        ratio=statistics.median(ratios) if others else None,
+        torch_seconds=second,
+        ratio=Spread.of(ratios) if ratios else None,
         keeps_layout=kept[0],
-        torch_keeps_layout=kept[1] if others else None,
+        torch_keeps_layout=kept[1] if twin else None,
         error=errors[0],
-        torch_error=errors[1] if others else None,
+        torch_error=errors[1] if twin else None,
+        not_captured=reason,
     )
 
 
-_REPEATS = {False: 1, True: 100}  # Passes in a turn on the processor and on CUDA
+def _seconds(
+    modules: Sequence[nn.Module], work: _Pass, rounds: int
+) -> tuple[tuple[list[float], list[float]], str]:
+    """Return the seconds of a pass through a norm and through its twin, if it has one, per round.
+
+    And why there are none, if one of them could not be captured.
+    """
+    try:
+        turns = [Turn(_repeated(module, work)) for module in modules]
+    except RuntimeError as error:
+        words = str(error).strip().splitlines() or [type(error).__name__]
+        return ([], []), words[0]
+    passes = _REPEATS[work.inputs.device.type in RECORDERS]
+    times = take_turns(turns, rounds, work.inputs.device)
+    ours, *twins = ([seconds / passes for seconds in each] for each in times)
+    return (ours, twins[0] if twins else []), ""
+
+
+_REPEATS = {False: 1, True: 100}  # Passes in a turn, by whether they are captured
 
 
 def _repeated(norm: nn.Module, work: _Pass) -> Work:
-    """Return a turn of passes through *norm*; on CUDA replays of a captured one."""
-    if not work.inputs.is_cuda:
+    """Return a turn of passes through *norm*; on CUDA replays of a captured one.
+
+    Raises:
+        RuntimeError: If a pass cannot be captured.
+    """
+    device = work.inputs.device
+    if device.type not in RECORDERS:
         return lambda: work(norm)
-    stream = torch.cuda.Stream(work.inputs.device)  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream(work.inputs.device))
-    with torch.cuda.stream(stream):
+    recorder = RECORDERS[device.type](device, ())
+    with recorder.beside():
         for _ in range(3):
             work(norm)
-    torch.cuda.current_stream(work.inputs.device).wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work(norm)
+    replay = recorder.capture(lambda: _do(work, norm))
 
-    def replay() -> None:
+    def turn() -> None:
         for _ in range(_REPEATS[True]):
-            graph.replay()
+            replay()
 
-    return replay
+    return turn
+
+
+def _do(work: _Pass, norm: nn.Module) -> None:
+    work(norm)
 
 
 def _keeps_layout(result: tuple[Tensor, Tensor]) -> bool:
@@ -234,9 +278,10 @@ def _error(result: tuple[Tensor, Tensor], exact: tuple[Tensor, Tensor]) -> float
     )
 
 
-def _conditions(
+def conditions(
     device: torch.device, shape: Sequence[int], precision: str, rounds: int
 ) -> dict[str, Any]:
+    """Return what a report on norms is measured under."""
     return {
         "hardware": hardware_name(device),
         "device": device.type,
@@ -246,6 +291,6 @@ def _conditions(
         "layout": "channels_last",
         "precision": precision,
         "rounds": rounds,
-        "passes": _REPEATS[device.type == "cuda"],
+        "passes": _REPEATS[device.type in RECORDERS],
         "clock": "events on the device" if device.type == "cuda" else "process CPU time",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from normbench.bench.correctness import WARM_STEPS, as_each_alone, run_steps
+from normbench.bench.driven import DrivenPack
 from normbench.bench.engine_row import evaluator_of
 from normbench.bench.material import Material
 from normbench.bench.report import Check
@@ -13,7 +14,7 @@ from normbench.engine.branches import Branches, record_branches
 from normbench.engine.graph import LadderLoop
 from normbench.engine.precision import configure
 from normbench.engine.session import Session
-from normbench.engine.sums import PendingMetrics, PendingSums
+from normbench.engine.sums import PendingSums
 from normbench.rungs import Rung
 
 RUNS = 8
@@ -93,11 +94,10 @@ class PackRow:
 
     def __init__(self, name: str, material: Material, runs: int, *, deterministic: bool) -> None:
         self.name, self.members, self.deterministic = name, runs, deterministic
-        self._material, self._epoch = material, 1
+        self._material, self._trained = material, 1
         self._together = self._opened()
         self._evaluators = [evaluator_of(session) for session in self._together.sessions]
-        self._pending: list[PendingSums] = []
-        self._evaluated: list[PendingMetrics] = []
+        self._pack: DrivenPack | None = None
 
     def prepare(self) -> None:
         """See :class:`normbench.bench.contender.Contender`."""
@@ -105,17 +105,15 @@ class PackRow:
         configure(rules.precision, deterministic=self.deterministic, device=device)
 
     def train(self) -> None:
-        """See :class:`normbench.bench.contender.Contender`; writes a line for each run."""
-        last, evaluated = self._pending, self._evaluated
-        self._epoch += 1
-        self._pending = self._together.run_epoch(self._epoch, [1.0] * self._material.steps)
-        for sums, metrics in zip(last, evaluated, strict=False):
-            self._material.journal.write(train=sums.read().metrics, **metrics.read())
-
-    def evaluate(self) -> None:
         """See :class:`normbench.bench.contender.Contender`."""
-        pairs = zip(self._evaluators, self._together.sessions, strict=True)
-        self._evaluated = [evaluator.evaluate(session.network) for evaluator, session in pairs]
+        self._trained += 1
+        self._together.run_epoch(self._trained, [1.0] * self._material.steps)
+
+    def epoch(self) -> None:
+        """See :class:`normbench.bench.contender.Contender`."""
+        if self._pack is None:
+            self._pack = DrivenPack(self._material, self._together.sessions)
+        self._pack.train()
 
     def bare(self) -> Turn:
         """See :class:`normbench.bench.contender.Contender`."""
@@ -125,7 +123,12 @@ class PackRow:
             self.prepare()
             self._together.begin(1, [1.0] * steps)
 
-        return Turn(lambda: self._together.replay(steps), start, self._together.end)
+        def work() -> None:
+            self._together.replay(steps)
+            for evaluator, session in zip(self._evaluators, self._together.sessions, strict=True):
+                evaluator.evaluate(session.network)
+
+        return Turn(work, start, self._together.end)
 
     def checks(self) -> Sequence[Check]:
         """See :class:`normbench.bench.contender.Contender`."""
@@ -138,7 +141,14 @@ class PackRow:
 
     def fallen(self) -> str:
         """Return why the runs are not side by side; empty if they are."""
+        if self._pack is not None and self._pack.alone and not self._together.reason:
+            return "its runs do not hold side by side as a worker's pack: they took turns"
         return self._together.reason
+
+    def close(self) -> None:
+        """See :class:`normbench.bench.contender.Contender`."""
+        if self._pack is not None:
+            self._pack.close()
 
     def _opened(self) -> Together:
         return Together([self._session(Rung.GRAPH, number) for number in range(self.members)])

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Self
 
-SCHEMA = 1
+SCHEMA = 2
 KIND = "bench"
 
 
@@ -73,12 +73,12 @@ class BenchRow:
 
     Attributes:
         name: Which.
-        end_to_end: An epoch with its evaluations and its line in a log.
+        end_to_end: An epoch with its evaluations and all that a run does and writes besides.
         training: The epoch without these.
-        evaluation_share: Seconds evaluated over all, median.
+        evaluation_share: Seconds of an epoch in which it does not train, over all; median.
         roof_share: Of the speed at which matrix rate or copy bandwidth, whichever is lower, would
             let it train; None where that cannot be counted.
-        joules: For one epoch with evaluations, median; None where no meter answers.
+        joules: For one epoch end to end, from a stretch of seconds; None where no meter answers.
         checks: Of what it computes; empty for rows that are the yardstick.
     """
 
@@ -131,7 +131,7 @@ class BenchReport:
         conditions: Hardware, versions, sizes, switches.
         rows: Ways of training, the yardstick first.
         pipeline: Ways of making batches, alone.
-        extras: Python, logging and metrics over the bare step; deterministic mode.
+        extras: Python, logging and metrics over bare steps and evaluation; deterministic mode.
         left_out: Rows that were not measured, by name, and why.
     """
 

@@ -101,10 +101,16 @@ class Lineup:
             # The ladder is climbed in the second step of a run, which may be in the second epoch.
             for _ in range(2):
                 if row.rung is not Rung.EAGER and not row.fallen():
-                    row.train()
+                    row.epoch()
             if reason := row.fallen():
+                row.close()
                 self.contenders.remove(row)
                 self.left_out[row.name] = reason
+
+    def close(self) -> None:
+        """Let go of what the rows hold."""
+        for row in self.contenders:
+            row.close()
 
     def _add_tuned(self, workers: int) -> None:
         if self._material.device.type == "cuda" or can_time_processes():

@@ -13,6 +13,8 @@ import torch
 
 Work = Callable[[], object]
 Meter = Callable[[], float | None]
+STRETCH_SECONDS = 2.0
+"""Least time that energy is read over: the counter of a GPU moves every 20 to 100 ms."""
 _PROCESSES = Path("/proc")
 _USER_AND_SYSTEM = slice(11, 13)
 
@@ -32,40 +34,38 @@ class Turn:
     finish: Work = lambda: None
 
 
-@dataclass(frozen=True)
-class Times:
-    """What the rounds of one turn took.
-
-    Attributes:
-        seconds: Of each.
-        joules: Of each; empty where no meter answers.
-    """
-
-    seconds: Sequence[float]
-    joules: Sequence[float] = ()
-
-
-def take_turns(
-    turns: Sequence[Turn], rounds: int, device: torch.device, meter: Meter = lambda: None
-) -> list[Times]:
-    """Return what each turn takes in each round, after one round to warm up.
+def take_turns(turns: Sequence[Turn], rounds: int, device: torch.device) -> list[list[float]]:
+    """Return the seconds that each turn takes in each round, after one round to warm up.
 
     Taking turns, all are hit alike by drift of the machine.
     """
-    found: list[tuple[list[float], list[float]]] = [([], []) for _ in turns]
+    found: list[list[float]] = [[] for _ in turns]
     for number in range(rounds + 1):
-        for (seconds, joules), turn in zip(found, turns, strict=True):
+        for seconds, turn in zip(found, turns, strict=True):
             turn.prepare()
-            before = meter()
             taken = seconds_of(turn.work, device)
-            after = meter()
             turn.finish()
-            if number == 0:
-                continue
-            seconds.append(taken)
-            if before is not None and after is not None:
-                joules.append(after - before)
-    return [Times(*each) for each in found]
+            if number:
+                seconds.append(taken)
+    return found
+
+
+def joules_of(turn: Turn, device: torch.device, meter: Meter) -> float | None:
+    """Return the energy that the work of *turn* takes; None where *meter* does not answer.
+
+    It is done again and again for :data:`STRETCH_SECONDS` or longer, and read once before that and
+    once after.
+    """
+    turn.prepare()
+    _wait(device)
+    before, began, times = meter(), time.perf_counter(), 0
+    while before is not None and time.perf_counter() - began < STRETCH_SECONDS:
+        turn.work()
+        _wait(device)
+        times += 1
+    after = meter()
+    turn.finish()
+    return None if before is None or after is None else (after - before) / times
 
 
 def seconds_of(work: Work, device: torch.device) -> float:
@@ -85,6 +85,11 @@ def seconds_of(work: Work, device: torch.device) -> float:
 def can_time_processes() -> bool:
     """Whether the processor time of other processes can be read here."""
     return (_PROCESSES / "self" / "stat").is_file()
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _event_seconds(work: Work, device: torch.device) -> float:

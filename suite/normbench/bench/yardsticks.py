@@ -35,6 +35,9 @@ class _Yardstick:
         """Return nothing."""
         return ()
 
+    def close(self) -> None:
+        """Do nothing."""
+
 
 class DeepobsRow(_Yardstick):
     """The DeepOBS-shaped loop, with or without its loader.
@@ -60,7 +63,6 @@ class DeepobsRow(_Yardstick):
         self._evaluated = (
             evaluated if with_loader else [_resident(each, material.device) for each in evaluated]
         )
-        self._scores: list[float] = []
 
     def prepare(self) -> None:
         """Set torch's defaults, with cuDNN deterministic, as DeepOBS has them."""
@@ -70,11 +72,12 @@ class DeepobsRow(_Yardstick):
 
     def train(self) -> None:
         """See :class:`normbench.bench.contender.Contender`."""
-        self._journal.write(loss=self._loop.train(self._training), evaluated=self._scores)
+        self._loop.train(self._training)
 
-    def evaluate(self) -> None:
+    def epoch(self) -> None:
         """See :class:`normbench.bench.contender.Contender`."""
-        self._scores = self._loop.evaluate(self._evaluated)
+        loss = self._loop.train(self._training)
+        self._journal.write(loss=loss, evaluated=self._loop.evaluate(self._evaluated))
 
 
 class TunedRow(_Yardstick):
@@ -103,7 +106,6 @@ class TunedRow(_Yardstick):
             workers,
             device,
         )
-        self._scores: list[float] = []
 
     def prepare(self) -> None:
         """Set the protocol's precision, and let cuDNN choose by timing."""
@@ -113,11 +115,13 @@ class TunedRow(_Yardstick):
 
     def train(self) -> None:
         """See :class:`normbench.bench.contender.Contender`."""
-        self._material.journal.write(sums=self._loop.train(self._training), evaluated=self._scores)
+        self._loop.train(self._training)
 
-    def evaluate(self) -> None:
+    def epoch(self) -> None:
         """See :class:`normbench.bench.contender.Contender`."""
-        self._scores = self._loop.evaluate(self._evaluated)
+        sums = self._loop.train(self._training)
+        evaluated = self._loop.evaluate(self._evaluated)
+        self._material.journal.write(sums=sums, evaluated=evaluated)
 
 
 def tuned_name(workers: int) -> str:

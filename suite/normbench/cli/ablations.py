@@ -93,14 +93,15 @@ def _show(
     def make() -> tuple[list[Section], bytes]:
         from normbench.leaderboard.ablation_sheets import ablation_section
         from normbench.leaderboard.ablations import make_ablations
-        from normbench.leaderboard.grouping import Wanted
+        from normbench.leaderboard.grouping import Wanted, comparable_rows
         from normbench.leaderboard.showing import note_judged
 
         terms = make_terms(alpha, correction, allow_incomplete=allow_incomplete)
         wanted = Wanted(**chosen, suite=of_suite, terms=terms)
-        found = make_ablations(reader, catalogue, wanted, factor, base)
+        rows = comparable_rows(reader, catalogue, wanted)
+        found = make_ablations(reader, catalogue, wanted, factor, base, rows)
         # With a base of one's own it is as with --reference: chosen after looking, perhaps.
-        shown = b"" if base else note_judged(reader, catalogue, wanted)
+        shown = b"" if base else note_judged(reader, catalogue, wanted, rows)
         return [ablation_section(each, correction) for each in found], shown
 
     asked = {**chosen, "factor": factor, "base": base, "alpha": alpha, "correction": correction}

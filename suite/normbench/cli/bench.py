@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from normbench.cli.options import Invocation, common_options
 from normbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from normbench.bench.against import Change
     from normbench.cli.target import Target
     from normbench.leaderboard.formats import Section
 
@@ -83,7 +84,8 @@ _SUFFIXES = {".json": "json", ".md": "md", ".txt": "table"}
     show_default=True,
     type=click.FloatRange(min=0, max=1, max_open=True),
     metavar="SHARE",
-    help="Loss of a ratio that is none yet; more where the report's own rounds were further apart.",
+    help="Loss of a ratio that is none yet; up to twice as much where the report's own rounds, "
+    "three or more, were further apart.",
 )
 @click.option(
     "--norms",
@@ -117,21 +119,21 @@ def command(
     """Time PROBLEM against a plain DataLoader loop in DeepOBS's shape.
 
     All rows do the same work - augmentation, batch size, three evaluations - and take turns in one
-    process. Ratios are over the first row. On a processor it is processor time with one thread,
-    that of loader processes added; on a GPU the time between events on the device. Rows that the
-    device cannot have are named with the reason. What the engine's rows compute is compared with a
-    plain loop; the exit code is 1 if one differs.
+    process. Ratios are over the first row. End to end, the engine's rows are runs as a worker
+    trains them, with all that it writes. On a processor it is processor time with one thread, that
+    of loader processes added; on a GPU the time between events on the device. Rows that the device
+    cannot have are named with the reason. What the engine's rows compute is compared with a plain
+    loop; the exit code is 1 if one differs.
 
     \b
     normbench bench cifar10_3c3d
     normbench bench cifar10_resnet20 momentum --deterministic both --output bench.json
     normbench bench cifar10_3c3d --against bench.json --tolerance 0.05
-    normbench bench --norms bf16
+    normbench bench --norms bf16 --output norms.json
     """  # noqa: D301 - click reads the backspace character
     target = _target(output)
     if norms is not None:
-        _time_norms(invocation, norms, given, against, shape, target)
-        return 0
+        return _time_norms(invocation, norms, given, against, tolerance, shape, target)
     if given["problem"] is None:
         raise UsageError(
             "normbench bench: nothing to time. Give a PROBLEM, such as digits_cnn, or --norms fp32."
@@ -142,13 +144,7 @@ def command(
 
     report, then = measured(invocation, against, given)
     changes = compare(then, report, tolerance) if then else []
-    content = report.to_dict()
-    if then is not None:
-        content["against"] = {
-            "file": str(against),
-            "tolerance": tolerance,
-            "changes": [asdict(change) for change in changes],
-        }
+    content = report.to_dict() | _compared(against, tolerance, changes)
     _deliver(section_of(report, changes, str(against)), content, shape or "table", target)
     complain(report, changes)
     return int(bool(report.wrong) or any(change.regressed for change in changes))
@@ -159,26 +155,33 @@ def _time_norms(
     precision: str,
     given: Mapping[str, Any],
     against: Path | None,
+    tolerance: float,
     shape: str | None,
     target: Target | None,
-) -> None:
-    if given["problem"] is not None or against is not None:
+) -> int:
+    if given["problem"] is not None:
         raise UsageError(
-            "normbench bench --norms times norms alone: give neither a PROBLEM nor --against "
-            "beside it. One norm alone is --norm NAME."
+            "normbench bench --norms times norms alone: give no PROBLEM beside it. One norm alone "
+            "is --norm NAME."
         )
-    from normbench.bench.norms import bench_norms
-    from normbench.cli.bench_run import device_named
-    from normbench.cli.bench_view import norms_section
+    from normbench.bench.against import compare
+    from normbench.cli.bench_run import measured_norms
+    from normbench.cli.bench_view import complain_of_changes, norms_section
 
-    report = bench_norms(
-        invocation.catalogue,
-        device_named(given["device"]),
-        precision=precision,
-        names=None if given["norm"] is None else (given["norm"],),
-        rounds=given["rounds"],
-    )
-    _deliver(norms_section(report), report.to_dict(), shape or "table", target)
+    report, then = measured_norms(invocation, precision, against, given)
+    changes = compare(then, report, tolerance) if then else []
+    content = report.to_dict() | _compared(against, tolerance, changes)
+    _deliver(norms_section(report, changes, str(against)), content, shape or "table", target)
+    complain_of_changes(changes, report.left_out)
+    return int(any(change.regressed for change in changes))
+
+
+def _compared(against: Path | None, tolerance: float, changes: Sequence[Change]) -> dict[str, Any]:
+    """Return what a report says of another one that it was held against, if it was."""
+    if against is None:
+        return {}
+    told = [asdict(change) for change in changes]
+    return {"against": {"file": str(against), "tolerance": tolerance, "changes": told}}
 
 
 def _target(output: Path | None) -> Target | None:

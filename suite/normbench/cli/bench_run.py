@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from normbench.bench.journal import Journal
     from normbench.bench.material import Material
+    from normbench.bench.norms import NormReport
     from normbench.bench.report import BenchReport
     from normbench.bench.rows import Wanted
     from normbench.specs import RunSpec
@@ -48,6 +49,28 @@ def measured(
                 print_text(f"Beware: {warning}", err=True)
         command = shlex.join(["normbench", *invocation.arguments])
         return bench(material, wanted, now, rounds=given["rounds"], command=command), then
+
+
+def measured_norms(
+    invocation: Invocation, precision: str, against: Path | None, given: Mapping[str, Any]
+) -> tuple[NormReport, NormReport | None]:
+    """Return what was measured of norms alone, and the report to hold it against."""
+    from normbench.bench.against import SAME_OF_NORMS, check_same, other_hardware
+    from normbench.bench.norms import SHAPE, bench_norms, conditions
+    from normbench.bench.reading import read_norms
+
+    then = read_norms(against) if against else None
+    device, rounds = device_named(given["device"]), given["rounds"]
+    if then is not None and against is not None:
+        now = conditions(device, SHAPE, precision, rounds)
+        check_same(against, then.conditions, now, SAME_OF_NORMS)
+        if warning := other_hardware(then, now):
+            print_text(f"Beware: {warning}", err=True)
+    names = None if given["norm"] is None else (given["norm"],)
+    found = bench_norms(
+        invocation.catalogue, device, shape=SHAPE, precision=precision, names=names, rounds=rounds
+    )
+    return found, then
 
 
 def device_named(name: str) -> torch.device:
@@ -90,8 +113,7 @@ def _material(
     device: torch.device,
     journal: Journal,
 ) -> Material:
-    from normbench.bench.material import gather
-    from normbench.bench.measure import CUDA_STEPS
+    from normbench.bench.material import CUDA_STEPS, gather
     from normbench.descriptions import Dataset
     from normbench.engine.session import load_data
     from normbench.places import data_folder

@@ -13,7 +13,7 @@ from normbench.leaderboard.formats import Section
 from normbench.leaderboard.sheets import Sheet
 
 _SPEED = ("loop", "examples/s", "ratio", "lowest", "highest", "over tuned")
-_NUMBERS = (*_SPEED[1:], "evaluation", "J an epoch", "of the roof")
+_NUMBERS = (*_SPEED[1:], "not training", "J an epoch", "of the roof")
 
 
 def section_of(report: BenchReport, changes: Sequence[Change], file: str) -> Section:
@@ -43,16 +43,16 @@ def section_of(report: BenchReport, changes: Sequence[Change], file: str) -> Sec
     )
 
 
-def norms_section(report: NormReport) -> Section:
-    """Return the report on norms as a table."""
+def norms_section(report: NormReport, changes: Sequence[Change], file: str) -> Section:
+    """Return the report on norms as a table; see :func:`section_of`."""
     times = ("ms", "torch.nn ms", "ratio")
     columns = ("norm", *times, "layout kept", "torch.nn's", "error", "torch.nn error")
     rows = tuple(
         (
             row.name,
-            f"{1e3 * row.seconds:.3f}",
+            _maybe(row.seconds, lambda seconds: f"{1e3 * seconds:.3f}"),
             _maybe(row.torch_seconds, lambda seconds: f"{1e3 * seconds:.3f}"),
-            _maybe(row.ratio, lambda ratio: f"{ratio:.2f}"),
+            _maybe(row.ratio, lambda ratio: f"{ratio.median:.2f}"),
             "yes" if row.keeps_layout else "no",
             _maybe(row.torch_keeps_layout, lambda kept: "yes" if kept else "no"),
             f"{row.error:.1e}",
@@ -65,8 +65,11 @@ def norms_section(report: NormReport) -> Section:
     )
     return Section(
         title="Norms",
-        sheets=(sheet,),
-        lines={"Measured with": list(_told(report.conditions))},
+        sheets=tuple(each for each in (sheet, _changes(changes, file)) if each.rows),
+        lines={
+            "Not captured, so not timed": [": ".join(each) for each in report.left_out.items()],
+            "Measured with": list(_told(report.conditions)),
+        },
         record=report.to_dict,
         flat=lambda: ((), ()),
     )
@@ -79,6 +82,11 @@ def complain(report: BenchReport, changes: Sequence[Change]) -> None:
             if check.passed is False:
                 text = f"WRONG: {row.name} does not compute what it should, {check.name}: "
                 print_text(f"{text}{check.words}. Its speed says nothing.", err=True)
+    complain_of_changes(changes, report.left_out)
+
+
+def complain_of_changes(changes: Sequence[Change], left_out: Mapping[str, str]) -> None:
+    """Say on standard error what has become slower than in another report."""
     for change in changes:
         if change.word == "regressed" and change.then and change.now:
             print_text(
@@ -87,11 +95,8 @@ def complain(report: BenchReport, changes: Sequence[Change]) -> None:
                 err=True,
             )
         elif change.regressed:
-            print_text(f"GONE: {change.name}: {_reason(report, change)}", err=True)
-
-
-def _reason(report: BenchReport, change: Change) -> str:
-    return report.left_out.get(change.name.rpartition(", ")[0], "")
+            reason = left_out.get(change.name.rpartition(", ")[0], "")
+            print_text(f"GONE: {change.name}: {reason}", err=True)
 
 
 def _rows(
@@ -110,7 +115,7 @@ def _rows(
 def _end_to_end(row: BenchRow) -> dict[str, str]:
     return {
         **_speed(row.end_to_end),
-        "evaluation": _percent(row.evaluation_share),
+        "not training": _percent(row.evaluation_share),
         "J an epoch": _maybe(row.joules, lambda joules: f"{joules:,.1f}"),
         "correct": _verdict(row.checks),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,9 +20,11 @@ from normbench.cli.options import Invocation, common_options
 from normbench.cli.remembering import remembered
 from normbench.cli.sources import open_source, source_option
 from normbench.cli.target import Target, deliver, target_options
+from normbench.errors import UsageError
 
 if TYPE_CHECKING:
     from normbench.leaderboard.formats import Section
+    from normbench.leaderboard.reading import ReadRow
 
 
 @click.command("compare")
@@ -64,14 +68,31 @@ def command(
         from normbench.leaderboard.choosing import find_row
         from normbench.leaderboard.comparison import duel
         from normbench.leaderboard.duels import duel_section
-        from normbench.leaderboard.grouping import Wanted, chosen_rows
+        from normbench.leaderboard.grouping import (
+            Wanted,
+            comparable_rows,
+            narrowed,
+            refuse_damaged,
+        )
         from normbench.leaderboard.showing import note_judged
 
         wanted = Wanted(**chosen, suite=of_suite)
-        rows = chosen_rows(reader, catalogue, wanted)
+
+        def named(rows: Sequence[ReadRow]) -> list[ReadRow]:
+            # Words that name none by what was recorded may do so by what is known now.
+            found = []
+            for text in (new, base):
+                with contextlib.suppress(UsageError):
+                    found.append(find_row(rows, text))
+            return found
+
+        everything = comparable_rows(reader, catalogue, wanted, named)
+        rows = narrowed(everything, catalogue, wanted)
         found = duel(find_row(rows, new), find_row(rows, base), reader, metric, alpha=0.05)
+        refuse_damaged([found.new, found.base])
         pair = (found.new.row, found.base.row)
-        return [duel_section(found)], note_judged(reader, catalogue, wanted, pair)
+        shown = note_judged(reader, catalogue, wanted, everything, pair)
+        return [duel_section(found)], shown
 
     asked = {**chosen, "suite": content(of_suite), "compare": [new, base]}
     deliver(remembered(reader, catalogue, target.shape, asked, make), target)

@@ -250,7 +250,7 @@ def _silence_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@click.group(cls=CommandGroup)
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="normbench", prog_name="normbench")
 def cli() -> None:
     """Paired, resumable benchmarks of normalization layers and optimizers.

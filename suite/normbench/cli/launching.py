@@ -259,7 +259,9 @@ def _print_report(
     print_table(columns, lines, right=NUMERIC)
     click.echo(f"\n{_counts(report)}. Results: {report.store}")
     place = f" --store {invocation.store}" if invocation.store else ""
-    click.echo(f"Curves: normbench plot{place}. MLflow: normbench ui{place}")
+    lacks = not (report.tracking or report.going_on)
+    first = f"normbench sync{place}, then " if lacks else ""
+    click.echo(f"Curves: normbench plot{place}. MLflow: {first}normbench ui{place}")
     for row in report.rows:
         for seed, message in sorted(row.messages.items()):
             click.echo(f"seed {seed}: {message}", err=True)

@@ -9,7 +9,7 @@ import click
 from normbench.cli import output
 from normbench.cli.fields import SETTING_COLUMNS, setting_cells
 from normbench.descriptions import Problem, Setting
-from normbench.errors import unknown_name
+from normbench.errors import not_together, unknown_name
 from normbench.plugins import Catalogue
 from normbench.quantities import counted
 
@@ -33,7 +33,8 @@ def chosen_settings(catalogue: Catalogue, terms: Sequence[str]) -> list[Setting]
     Raises:
         UsageError: If a word is none of these, or no setting has its name.
     """
-    found = list(catalogue.settings())
+    everything = list(catalogue.settings())
+    found, before = everything, list[str]()
     for term in terms:
         name, _, value = term.partition("=")
         if name not in _NAMES:
@@ -43,8 +44,11 @@ def chosen_settings(catalogue: Catalogue, terms: Sequence[str]) -> list[Setting]
             _base(each, catalogue) if name == "problem" else each for each in value.split(",")
         }
         for each in sorted(wanted - known):
+            if each in {_NAMES[name](setting) for setting in everything}:
+                raise not_together("known setting", before, f"{name}={each}", known)
             raise unknown_name(f"{name} of known settings", each, known)
         found = [each for each in found if _NAMES[name](each) in wanted]
+        before.append(term)
     return found
 
 

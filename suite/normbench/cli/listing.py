@@ -13,6 +13,7 @@ from normbench.cli.options import Invocation, common_options, json_option
 from normbench.descriptions import Component
 from normbench.errors import UsageError, unknown_name
 from normbench.plugins import KINDS, Catalogue, Offer
+from normbench.quantities import counted
 
 PLUGINS = "plugins"
 SETTINGS = "settings"
@@ -132,10 +133,10 @@ def _print_plugins(catalogue: Catalogue) -> None:
 
 def _offered_by(catalogue: Catalogue, plugin: str) -> str:
     counts = {
-        plural: sum(offer.plugin == plugin for offer in catalogue.offers(KINDS[kind]))
-        for plural, kind in PLURALS.items()
+        kind: sum(offer.plugin == plugin for offer in catalogue.offers(KINDS[kind]))
+        for kind in PLURALS.values()
     }
-    return ", ".join(f"{count} {plural}" for plural, count in counts.items() if count)
+    return ", ".join(counted(count, kind) for kind, count in counts.items() if count)
 
 
 def _print_kind(catalogue: Catalogue, plural: str) -> None:

@@ -65,6 +65,11 @@ class Invocation:
         return store_path(self.store)
 
     @property
+    def store_option(self) -> str:
+        """What names the store in a command to copy, a space before; empty for the default one."""
+        return f" --store {shlex.quote(str(self.store))}" if self.store is not None else ""
+
+    @property
     def plugin_words(self) -> list[str]:
         """The options that load the same one-off files."""
         return [word for file in self.plugin_files for word in ("--plugin", str(file))]

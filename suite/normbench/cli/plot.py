@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,8 +53,7 @@ _OF_BOARDS = frozenset(
     "--output",
     "out",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("normbench-plot.png"),
-    show_default=True,
+    show_default="normbench-FIGURE.png",
     metavar="FILE",
     help="Where to draw to; the ending .png, .svg or .pdf decides the format.",
 )
@@ -88,7 +88,7 @@ def command(
     runs: tuple[str, ...],
     figure: str,
     list_only: bool,
-    out: Path,
+    out: Path | None,
     publish: bool,
     band: str,
     log_loss: bool,
@@ -120,8 +120,10 @@ def command(
         kinds = {**plots.FIGURES, **plots.BOARD_FIGURES}
         print_table(("figure", "shows"), [(n, kind.summary) for n, kind in kinds.items()])
         return
+    out = out or Path(f"normbench-{Path(figure).name}.png")
     plots.check_format(out)
-    check_folder("--out", out)
+    check_folder("--output", out)
+    _refuse_files(runs)
     store = invocation.open_store()
     if figure in plots.BOARD_FIGURES:
         _draw_boards(invocation, store, runs, figure, out, publish=publish, **asked)
@@ -160,7 +162,7 @@ def _draw_boards(
             "takes its figures along: normbench leaderboard --publish"
         )
     wanted = _wanted(invocation, store, terms, **asked)
-    boards = make_boards(StoreReader(store), invocation.catalogue, wanted)
+    boards = make_boards(StoreReader(store, invocation.store_option), invocation.catalogue, wanted)
     if not boards:
         raise UsageError(
             "the runs chosen are trials of tuning, which no leaderboard compares: choose others. "
@@ -204,6 +206,22 @@ def _wanted(
         rows=rows,
         terms=terms,
     )
+
+
+def _refuse_files(terms: Sequence[str]) -> None:
+    """Refuse the name of a file where runs are named.
+
+    Raises:
+        UsageError: With the option that it belongs to.
+    """
+    from normbench.plots.style import FORMATS
+
+    for term in terms:
+        if "=" not in term and Path(term).suffix.lower() in FORMATS:
+            raise UsageError(
+                f"{term!r} names no run: expected the beginning of a fingerprint, or a word such "
+                f"as norm=NAME. To draw into that file: --output {shlex.quote(term)}"
+            )
 
 
 def _refuse_board_options(figure: str) -> None:

@@ -43,7 +43,8 @@ def remembered(
             return draw(make()[0], shape)
         from normbench.leaderboard.remembered import Remembered
 
-        table = Remembered(reader, catalogue, {**asked, "shape": shape})
+        asked = {**asked, "shape": shape, "option": reader.option}
+        table = Remembered(reader, catalogue, asked)
         known = table.text()
         if known is not None:
             _warn(reader, catalogue)

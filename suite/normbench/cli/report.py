@@ -29,7 +29,7 @@ _SHAPES = ("both", "md", "html")
     "--output",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where to write to; default report-SUITE.",
+    help="Where to write to; default report-SUITE, with the words, --only and --seeds if given.",
 )
 @click.option(
     "--format",
@@ -69,7 +69,7 @@ def command(
     asked = _asked(invocation, name, words, seeds, only, source)
     with uncollected():
         document = _document(invocation, asked)
-        written = write_report(document, output or Path(f"report-{Path(name).stem}"), shape)
+        written = write_report(document, output or Path(asked.folder), shape)
     for sentence in document.intro:
         click.echo(sentence)
     for path in written:
@@ -108,7 +108,7 @@ def _document(invocation: Invocation, asked: Asked) -> Document:
         problems = [request.problem for request in plan.requests]
         reader, catalogue = open_source(invocation, asked.source, problems, ())
     elif store := RunStore.open_if_there(invocation.store_path):
-        reader = StoreReader(store)
+        reader = StoreReader(store, invocation.store_option)
     else:
         click.echo(f"There is no run store at {invocation.store_path} yet.", err=True)
     return make_document(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from normbench.descriptions import Problem
-from normbench.errors import StoreError, UsageError, unknown_name
+from normbench.errors import DamagedFileError, UsageError, not_together, unknown_name
 from normbench.parameters import typed
 from normbench.store import Index, IndexedRow, IndexedRun, RunStore, StoredRun
+from normbench.store.layout import run_path
 
 _WORDS: Mapping[str, Callable[[IndexedRow], tuple[str, ...]]] = {
     "problem": lambda row: (row.problem,),
@@ -28,6 +31,8 @@ _SECTIONS: Mapping[str, Callable[[IndexedRow], Mapping[str, Any]]] = {
 }
 WORDS = tuple(_WORDS)
 
+_log = logging.getLogger(__name__)
+
 # What specs without their seeds say, by digest.
 _Rows = Mapping[str, IndexedRow]
 
@@ -44,14 +49,33 @@ def find_runs(store: RunStore, terms: Sequence[str]) -> list[StoredRun]:
 
     Raises:
         UsageError: If a term matches nothing; the message says what there is.
-        StoreError: If a run cannot be read.
+        StoreError: If one of them cannot be read; of others that cannot, a warning tells.
     """
     index = store.index()
-    prefixes = tuple(term for term in terms if "=" not in term)
+    needed = set(_damaged_among(index, terms))
     for fingerprint, problem in sorted(index.damaged.items()):
-        if not prefixes or fingerprint.startswith(prefixes):
-            raise StoreError(problem)
+        if fingerprint in needed:
+            raise DamagedFileError(problem, run_path(index.root, fingerprint))
+    for sentence in index.left_out():
+        _log.warning("%s", sentence)
     return [index.stored(run) for run in find_indexed(index, terms)]
+
+
+def _damaged_among(index: Index, terms: Sequence[str]) -> Iterator[str]:
+    """Yield the damaged runs that *terms* name."""
+    words = [term for term in terms if "=" in term]
+    prefixes = tuple(term for term in terms if "=" not in term)
+    if not words:
+        yield from (name for name in index.unplaced if not prefixes or name.startswith(prefixes))
+    for run in index.lost.values():
+        if prefixes and not (run.fingerprint.startswith(prefixes) or run.row.startswith(prefixes)):
+            continue
+        rows: _Rows = {run.description: index.describe(run)}
+        # A word that fits nothing here may fit other runs.
+        with contextlib.suppress(UsageError):
+            for word in words:
+                rows = _by_word(rows, word)
+            yield run.fingerprint
 
 
 def find_indexed(index: Index, terms: Sequence[str]) -> list[IndexedRun]:
@@ -64,9 +88,10 @@ def find_indexed(index: Index, terms: Sequence[str]) -> list[IndexedRun]:
     prefixes = [term for term in terms if "=" not in term]
     runs = _by_prefix(index, prefixes) if prefixes else list(index.runs.values())
     if words:
-        rows: _Rows = {run.description: index.describe(run) for run in runs}
-        for word in words:
-            rows = _by_word(rows, word)
+        everything: _Rows = {run.description: index.describe(run) for run in runs}
+        rows = everything
+        for place, word in enumerate(words):
+            rows = _narrowed(rows, word, everything, words[:place])
         runs = [run for run in runs if run.description in rows]
     return index.in_order(runs)
 
@@ -82,6 +107,26 @@ def _by_prefix(index: Index, prefixes: Sequence[str]) -> list[IndexedRun]:
             )
         found.update({run.fingerprint: run for run in matching})
     return list(found.values())
+
+
+def _narrowed(rows: _Rows, word: str, everything: _Rows, before: Sequence[str]) -> _Rows:
+    """Return those of *rows*, which have the words *before*, that have *word* as well.
+
+    Raises:
+        UsageError: If none has; whether others of *everything* have is said.
+    """
+    try:
+        return _by_word(rows, word)
+    except UsageError:
+        # Raises what is to be said of a word that no row has.
+        _by_word(everything, word)
+    name = word.partition("=")[0]
+    known = (
+        (_WORDS[name](row)[-1] for row in rows.values())
+        if name in _WORDS
+        else _values(rows, name).values()
+    )
+    raise not_together("run", before, word, known, "in this store")
 
 
 def _by_word(rows: _Rows, word: str) -> _Rows:
@@ -105,12 +150,7 @@ def _by_value(rows: _Rows, name: str, value: str) -> _Rows:
 
     Several values are separated by commas.
     """
-    section, _, field = name.rpartition(".")
-    values = {
-        key: typed(_SECTIONS[section](row)[field])
-        for key, row in rows.items()
-        if section in _SECTIONS and field in _SECTIONS[section](row)
-    }
+    values = _values(rows, name)
     if not values:
         raise unknown_name("word", name, _WORDS)
     wanted = {_one_spelling(each) for each in value.split(",")}
@@ -120,6 +160,16 @@ def _by_value(rows: _Rows, name: str, value: str) -> _Rows:
     if not matching:
         raise unknown_name(f"{name} in this store", value, values.values())
     return matching
+
+
+def _values(rows: _Rows, name: str) -> dict[str, str]:
+    """Return the value that a parameter has in each of the *rows* that have it, as it is typed."""
+    section, _, field = name.rpartition(".")
+    return {
+        key: typed(_SECTIONS[section](row)[field])
+        for key, row in rows.items()
+        if section in _SECTIONS and field in _SECTIONS[section](row)
+    }
 
 
 def _one_spelling(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from normbench.tables import duration, score, states_in_words
 if TYPE_CHECKING:
     from normbench.specs import RunSpec
 
+_WAITING = (RunState.PENDING, RunState.INTERRUPTED)
 _MOVING = (RunState.RUNNING, RunState.PENDING)
 _NAMES = ("problem", "norm", "optimizer", "protocol")
 _MEAN = "mean ± sd"
@@ -92,6 +94,7 @@ def _show(
     else:
         _print(index, rows, trials=trials)
         _print_failures(rows, invocation)
+        _print_waiting(index, rows, invocation)
     return any(run.state in _MOVING for run in runs)
 
 
@@ -120,8 +123,8 @@ def _as_known_now(rows: list[StatusRow], invocation: Invocation) -> list[StatusR
 
 def _warn_of(index: Index) -> None:
     """Say which runs are left out."""
-    for fingerprint, problem in sorted(index.damaged.items()):
-        _log.warning("run %s is left out: %s", fingerprint[:8], problem)
+    for sentence in index.left_out():
+        _log.warning("%s", sentence)
 
 
 def _print(index: Index, rows: Sequence[StatusRow], *, trials: bool) -> None:
@@ -139,7 +142,7 @@ def _print(index: Index, rows: Sequence[StatusRow], *, trials: bool) -> None:
         lines = list(map(_trial_cells, cells))
         output.print_table(columns, lines, title="Tuning", right=("trials", "left"))
         click.echo()
-    if shown:
+    if any(map(_score, shown)):
         output.print_text(
             f"{_MEAN}: of {_metrics(shown)}, over finished and diverged seeds", rest="  "
         )
@@ -193,6 +196,20 @@ def _print_failures(rows: Sequence[StatusRow], invocation: Invocation) -> None:
     place = [] if invocation.store is None else ["--store", str(invocation.store)]
     words = [*again, *place, *invocation.plugin_words]
     print_failures(failures, words, lacking=_lacking(rows, invocation))
+
+
+def _print_waiting(index: Index, rows: Sequence[StatusRow], invocation: Invocation) -> None:
+    """Say what trains the runs that wait, unless a worker is there that may come to them."""
+    waiting = sum(run.state in _WAITING and run.claimable for row in rows for run in row.runs)
+    if not waiting or any(run.held for run in index.runs.values()):
+        return
+    place = [] if invocation.store is None else ["--store", str(invocation.store)]
+    words = ["normbench", "resume", *place, *invocation.plugin_words]
+    output.print_text(
+        f"No worker holds the {counted(waiting, 'queued run')}. Unless jobs of a scheduler are to "
+        "come, train them with:"
+    )
+    click.echo(shlex.join(words))
 
 
 def _lacking(rows: Sequence[StatusRow], invocation: Invocation) -> str:

@@ -50,41 +50,45 @@ def command(invocation: Invocation, study: str | None, folder: Path | None, as_j
         )
     store = invocation.open_store()
     if study is None:
-        found = _read_all(store)
+        found, left = _read_all(store)
     else:
         read = read_study(store, study)
-        found = [(read, choice_of(store, read))]
+        found, left = [(read, choice_of(store, read))], []
     if as_json:
         contents = [_content(*each, full=study is not None) for each in found]
         print_json(contents if study is None else contents[0])
     elif study is None:
-        _print_list(found)
+        _print_list(found, left)
     else:
         _print_study(*found[0])
     if folder is not None:
         write(*found[0], folder)
 
 
-def _read_all(store: RunStore) -> list[tuple[Study, Choice]]:
-    """Return all studies and what they chose; of those that cannot be read it warns."""
+def _read_all(store: RunStore) -> tuple[list[tuple[Study, Choice]], list[str]]:
+    """Return all studies and what they chose, and the names of those that cannot be read."""
     from normbench.tuning import read_study, studies
     from normbench.tuning.choice import choice_of
 
-    found = []
+    found, left = [], []
     for name in studies(store):
         try:
             study = read_study(store, name)
             found.append((study, choice_of(store, study)))
         except StoreError as error:
             _log.warning("study %s is left out: %s", name[:8], error)
-    return found
+            left.append(name[:8])
+    return found, left
 
 
-def _print_list(found: Sequence[tuple[Study, Choice]]) -> None:
+def _print_list(found: Sequence[tuple[Study, Choice]], left: Sequence[str]) -> None:
     from normbench.tables import score
     from normbench.tuning.commands import trial_words
     from normbench.tuning.methods import find_method
 
+    if left and not found:
+        click.echo(f"Left out, since they cannot be read: study {', '.join(left)}")
+        return
     if not found:
         click.echo("no studies. Make one with: normbench tune PROBLEM OPTIMIZER")
         return

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from normbench.forecast.cells import Cell
     from normbench.forecast.standing import Standing
 
+_QUEUED = {RunState.PENDING, RunState.INTERRUPTED}
+
 
 @click.command("status")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
@@ -230,8 +232,11 @@ def _print(cells: Sequence[Cell], again: Sequence[str]) -> None:
         if run.state is not None
     ]
     print_failures(failures, again, err=True)
-    if not failures and any(run.state is None for cell in cells for run in cell.runs):
+    states = {run.state for cell in cells for run in cell.runs}
+    if not failures and None in states:
         click.echo(f"Train what is missing with: {shlex.join(again)}")
+    elif not failures and states & _QUEUED and RunState.RUNNING not in states:
+        click.echo(f"None is running. Train what is queued with: {shlex.join(again)}")
 
 
 def _has_mean(cell: Cell) -> bool:

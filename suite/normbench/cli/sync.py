@@ -26,7 +26,8 @@ def command(invocation: Invocation, source: Path | None, as_json: bool) -> int:
     """Bring MLflow up to date with a store.
 
     Nothing is sent twice. With --from, runs trained elsewhere are merged into the store first,
-    which is made if it does not exist; a published result is never overwritten.
+    which is made if it does not exist; a published result is never overwritten. Runs with a damaged
+    file are named and left out, and the exit code is then 1.
     """
     from normbench.store import merge_into
 
@@ -53,4 +54,6 @@ def command(invocation: Invocation, source: Path | None, as_json: bool) -> int:
         if merged is not None:
             click.echo(f"merged from {source}: {merged}")
         click.echo(f"MLflow: {report}")
-    return 1 if report.failed else 0
+    for problem in merged.problems if merged else ():
+        click.echo(problem, err=True)
+    return 1 if report.failed or (merged and merged.failed) else 0

@@ -37,7 +37,9 @@ def choose_loop(
     """Return the loop that trains a run.
 
     Args:
-        engine: ``auto`` for the highest rung that holds on *device*, or a rung.
+        engine: A rung, or ``auto`` for the highest captured one that holds on *device*. In
+            a protocol that is not deterministic ``auto`` also compiles on CUDA if that pays, as
+            :func:`compiling_pays` tells from the time of replayed steps.
         step: What is done on each batch.
         randomness: Streams of the layers.
         description: Says what the optimizer allows.
@@ -59,9 +61,18 @@ def choose_loop(
         agreement=Agreement(
             rules.deterministic, TOLERANCES[rules.precision if on_cuda else "fp32"]
         ),
-        pays=partial(compiling_pays, steps) if engine == AUTO and on_cuda else None,
+        pays=partial(compiling_pays, steps) if decides_by_clock(engine, rules, device) else None,
         needs_closure=description.needs_closure,
     )
+
+
+def decides_by_clock(engine: str, rules: Rules, device: torch.device) -> bool:
+    """Whether a run may be compiled because its steps take long.
+
+    Not in deterministic mode: a compiled step has other bits than a captured one, and those of a
+    run would then depend on how fast a device was.
+    """
+    return engine == AUTO and device.type == "cuda" and not rules.deterministic
 
 
 def choose_rates(

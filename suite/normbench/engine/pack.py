@@ -6,7 +6,8 @@ and draw from no generator but their own are branches of one recording; the othe
 epoch each. Neither changes a bit: all that an epoch draws is keyed by run and epoch.
 
 When a run leaves, at the end of an epoch, the recording is made anew for those that stay. One that
-diverges goes on computing until its epoch is over; nobody reads that, nor does it reach the others.
+diverges goes on computing until that is seen, which is at the end of its epoch or, where epochs are
+read late, at the end of the next; nobody reads that, nor does it reach the others.
 """
 
 from __future__ import annotations

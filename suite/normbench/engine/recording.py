@@ -9,6 +9,8 @@ from typing import Protocol
 
 import torch
 
+from normbench.engine.capturing import capture
+
 Work = Callable[[], None]
 
 
@@ -25,6 +27,7 @@ class Recorder(Protocol):
         Whether *work* takes effect meanwhile is open; the caller undoes it.
 
         Raises:
+            CaptureBrokenError: If it cannot be recorded, and the process is of no use any more.
             Exception: If it cannot be recorded, as when it reads from the device.
         """
         ...
@@ -75,23 +78,15 @@ class CudaRecorder:
 
     def capture(self, work: Work) -> Work:
         """See :class:`Recorder`."""
-        graph = torch.cuda.CUDAGraph()
-        for generator in self._generators:
-            graph.register_generator_state(generator)
-        # The threads that keep the lease and pin batches must not break the capture.
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            work()
-        return graph.replay
+        return capture(self._device, self._stream, work, self._generators).replay
 
     def capture_branches(
         self, works: Sequence[Work], generators: Sequence[torch.Generator]
     ) -> Work:
         """See :class:`Recorder`."""
-        graph = torch.cuda.CUDAGraph()
-        for generator in generators:
-            graph.register_generator_state(generator)
         streams = _branch_streams(self._device, len(works))
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+
+        def branches() -> None:
             # All leave before the first comes back: else each would wait for the one before it.
             for stream in streams:
                 stream.wait_stream(self._stream)
@@ -102,7 +97,8 @@ class CudaRecorder:
             finally:
                 for stream in streams:
                     self._stream.wait_stream(stream)
-        return graph.replay
+
+        return capture(self._device, self._stream, branches, generators).replay
 
     def wait(self) -> None:
         """See :class:`Recorder`."""

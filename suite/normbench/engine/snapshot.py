@@ -72,10 +72,18 @@ class Snapshot:
         found = {path: "goes away" for path in before if path not in now}
         for path, leaf in now.items():
             if _same(before.get(path, _ABSENT), leaf):
+                if self._changed_elsewhere(path, leaf):
+                    found[path] = f"changes on the {leaf.device.type}, where no replay computes"
                 continue
             tensors = isinstance(leaf, Tensor)
             found[path] = "is made anew in each step" if tensors else "changes in Python"
         return found
+
+    def _changed_elsewhere(self, path: Path, leaf: Any) -> bool:
+        """Whether *leaf* is a tensor that steps change on another device than their own."""
+        if not isinstance(leaf, Tensor) or leaf.device.type == self._step.device.type:
+            return False
+        return not torch.equal(leaf, self._values[path])
 
     def drew_globally(self) -> bool:
         """Whether numbers have since been drawn from torch's global generators."""

@@ -59,6 +59,11 @@ class Step:
         self._fetched: Batch | None = None
         self._held: Batch | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
     def start_epoch(self, factors: Sequence[float]) -> None:
         """Go back to the first batch, with sums of zero and the learning rates of the epoch."""
         for tensor in (self._cursor, self._index, self._losses, self._sums):

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from normbench.errors import StoreError
+from normbench.errors import StoreError, what_is_wrong
 from normbench.forecast.standing import Standing, glanced
 from normbench.specs import RunSpec
 from normbench.store import RunState, RunStore
@@ -83,5 +83,5 @@ def _read(path: Path) -> dict[str, Any]:
         entries = [content["default"], *content["trials"]]
         members = [run for each in entries for run in each["runs"].values()]
     except (AttributeError, KeyError, TypeError) as error:
-        raise damaged_record(path, f"{type(error).__name__}: {error}") from error
+        raise damaged_record(path, what_is_wrong(error)) from error
     return {**names, "id": path.stem, "members": members}

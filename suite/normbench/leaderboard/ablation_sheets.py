@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from normbench.leaderboard.ablations import Ablation
+from normbench.leaderboard.against import LEAST_FOR_INTERVAL
 from normbench.leaderboard.factors import Effect
 from normbench.leaderboard.formats import Section
 from normbench.leaderboard.naming import row_names, setting_text
@@ -152,7 +153,7 @@ def _ends(effect: Effect, sign: int) -> tuple[float, float] | None:
 def _tested(found: Ablation, correction_name: str) -> Iterator[str]:
     table = found.table
     if not table.simple:
-        yield f"Nothing: no other {found.factor} has results beside those of {found.base}."
+        yield f"Nothing: no other {found.factor} has results at seeds of {found.base}."
         return
     counts = f"{len(table.simple)}, {len(table.main)} and {len(table.interactions)}"
     yield (
@@ -164,6 +165,12 @@ def _tested(found: Ablation, correction_name: str) -> Iterator[str]:
         "Main effects and interactions: the seed is the unit, so each seed is averaged over the "
         "levels first, and only seeds that all of them share count."
     )
+    effects = (*table.simple, *table.main, *table.interactions)
+    if any(e.n >= LEAST_FOR_INTERVAL and e.interval is None for e in effects):
+        yield (
+            f"Without an interval at {LEAST_FOR_INTERVAL} seeds or more: every seed differs by the "
+            "same amount, so there is no spread to judge it by."
+        )
     name = row_names(found.rows)
     staged = [name(row) for row in found.rows if row.declared]
     if staged:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from normbench.descriptions import Metric
 from normbench.errors import UsageError, unknown_name
-from normbench.leaderboard.choosing import no_setting, one_setting
-from normbench.leaderboard.factors import FactorTable, factor_table
+from normbench.leaderboard.choosing import no_setting, one_setting, row_label
+from normbench.leaderboard.factors import FactorTable, Scores, factor_table
 from normbench.leaderboard.families import correction
 from normbench.leaderboard.grouping import (
     Wanted,
@@ -18,9 +18,12 @@ from normbench.leaderboard.grouping import (
     tables_of,
 )
 from normbench.leaderboard.looks import Looks
-from normbench.leaderboard.notes import other_metric, seed_list
+from normbench.leaderboard.naming import row_names
+from normbench.leaderboard.notes import about_damage, about_unplaced, other_metric, seed_list
 from normbench.leaderboard.precision_notes import about_precision
 from normbench.leaderboard.reading import Reader, ReadRow
+from normbench.leaderboard.reference_notes import notes_about_pairs
+from normbench.leaderboard.references import Reference
 from normbench.leaderboard.settings_shown import unequal_tuning, which_setting
 from normbench.leaderboard.values import metric_named, values_of
 from normbench.plugins import Catalogue
@@ -75,7 +78,12 @@ def other_factor(factor: str) -> str:
 
 
 def make_ablations(
-    reader: Reader, catalogue: Catalogue, wanted: Wanted, factor: str, base: str | None
+    reader: Reader,
+    catalogue: Catalogue,
+    wanted: Wanted,
+    factor: str,
+    base: str | None,
+    rows: Sequence[ReadRow] | None = None,
 ) -> list[Ablation]:
     """Return one table for each problem and set of rules.
 
@@ -84,29 +92,55 @@ def make_ablations(
         catalogue: Knows the problems' default norms.
         wanted: Filters, metric and terms.
         factor: ``norm`` or ``optimizer``.
-        base: Level to compare with; None for the declared reference's.
+        base: Level to compare with; None for the declared reference's. Filters leave it in.
+        rows: The comparable rows, where they were read already.
 
     Raises:
-        UsageError: If there is no such level, or no two levels share a level of the other factor.
+        UsageError: If there is no such level in any table.
     """
-    rows = comparable_rows(reader, catalogue, wanted)
+    rows = comparable_rows(reader, catalogue, wanted) if rows is None else rows
     kept = {row.row for row in narrowed(rows, catalogue, wanted)}
-    tables = tables_of(rows)
+    others = {row.row for row in narrowed(rows, catalogue, _whatever(factor, wanted))}
+    tables = {
+        title: members
+        for title, members in tables_of(rows).items()
+        if any(row.row in kept for row in members)
+    }
     references = references_of(tables, catalogue, wanted)
-    found = []
+    found: list[Ablation] = []
+    without: list[_NoBaseError] = []
     for title, members in tables.items():
-        chosen = [row for row in members if row.row in kept]
-        if not chosen:
-            continue
-        declared = references[title].row
-        level = base or (_level(declared, factor) if declared else None)
-        if level is None:
-            raise UsageError(
-                f"{title}: {references[title].why}. Without that, no {factor} is the base; name "
-                f"another one with --base, or compare rows: normbench compare A B"
-            )
-        found.append(_ablation(title, chosen, factor, level, reader, wanted, post_hoc=bool(base)))
-    return found
+        try:
+            level = base or _declared_level(title, references[title], factor)
+            of_base = {r.row for r in members if r.row in others and _level(r, factor) == level}
+            chosen = [row for row in members if row.row in kept | of_base]
+            own = _ablation(title, chosen, factor, level, reader, wanted, post_hoc=bool(base))
+        except _NoBaseError as error:
+            without.append(error)
+        else:
+            found.append(own)
+    if not found:
+        raise without[0]
+    told = tuple(f"Not shown: {error}" for error in without)
+    return [replace(found[0], left_out=(*found[0].left_out, *told)), *found[1:]]
+
+
+class _NoBaseError(UsageError):
+    """A table has nothing that its levels could be compared with."""
+
+
+def _whatever(factor: str, wanted: Wanted) -> Wanted:
+    """Return what is *wanted*, with all levels of the *factor*."""
+    return replace(wanted, norms=()) if factor == NORM else replace(wanted, optimizers=())
+
+
+def _declared_level(title: str, reference: Reference, factor: str) -> str:
+    if reference.row is None:
+        raise _NoBaseError(
+            f"{title}: {reference.why}. Without that, no {factor} is the base; name another one "
+            "with --base, or compare rows: normbench compare A B"
+        )
+    return _level(reference.row, factor)
 
 
 def _ablation(
@@ -152,7 +186,14 @@ def _ablation(
             *([] if metric == rows[0].metric else [f"{other_metric(metric.name)} {_EXPLORATORY}"]),
             *which_setting(rows),
             *verified,
+            *about_damage(rows, row_label, reader.option),
+            *about_unplaced(reader.unplaced(), reader.option),
             *left_out,
+            *_not_compared(table, scores, base),
+            *notes_about_pairs(
+                ((cells[e.level, e.within], cells[base, e.within], e.n) for e in table.simple),
+                row_names(list(cells.values())),
+            ),
         ),
         rows=tuple(cells.values()),
         beside=tuple(row for row in rows if row.scores and row.row not in shown),
@@ -162,16 +203,57 @@ def _ablation(
 
 def _no_base(
     title: str, rows: Sequence[ReadRow], factor: str, base: str, levels: Sequence[str]
-) -> UsageError:
+) -> _NoBaseError:
     """Return the error for a base that no row stands for."""
-    of_base = [row for row in rows if _level(row, factor) == base and row.scores]
-    if not of_base:
-        return unknown_name(f"{factor} of {title}", base, levels)
+    other = other_factor(factor)
+    cells: dict[str, list[ReadRow]] = {}
+    for row in rows:
+        if _level(row, factor) == base and row.scores:
+            cells.setdefault(_level(row, other), []).append(row)
+    if not cells:
+        return _NoBaseError(str(unknown_name(f"{factor} of {title}", base, levels)))
+    within, cell = next(iter(cells.items()))
+    more = f", and none stands for it with any other {other} either" if len(cells) > 1 else ""
     others = ", ".join(levels) or "none here"
-    return UsageError(
-        f"{title}: {factor} {base} cannot be the base: it has {no_setting(of_base)}. Other bases: "
-        f"{others}."
+    return _NoBaseError(
+        f"{title}: {factor} {base} cannot be the base: with {within} it has {no_setting(cell)}"
+        f"{more}. Other bases: {others}."
     )
+
+
+def _not_compared(table: FactorTable, scores: Scores, base: str) -> Iterator[str]:
+    """Yield which cells share no seed with the base, or none that counts."""
+    unpaired = [
+        f"{level} with {other}"
+        for level, other in scores
+        if level != base
+        and scores[level, other]
+        and scores.get((base, other))
+        and not scores[level, other].keys() & scores[base, other].keys()
+    ]
+    if unpaired:
+        yield (
+            f"Not compared with {base}, since they share no seed with it: {', '.join(unpaired)}. "
+            "Train the same seeds."
+        )
+    compared = {(effect.level, effect.within) for effect in table.simple}
+    lost = [
+        f"{level} with {other}"
+        for level, other in scores
+        if level != base
+        and (level, other) not in compared
+        and scores[level, other].keys() & scores.get((base, other), {}).keys()
+    ]
+    if lost:
+        yield (
+            f"Not compared with {base}, since no seed that both have counts at their declared "
+            f"looks: {', '.join(lost)}."
+        )
+    averaged = {effect.level for effect in table.main}
+    apart = dict.fromkeys(e.level for e in table.simple if e.level not in averaged)
+    if apart:
+        names = ", ".join(apart)
+        yield f"Without a main effect, since their cells share no seed that counts: {names}."
 
 
 def _looks(row: ReadRow, *, base: bool) -> Looks:

@@ -90,7 +90,8 @@ class Entry:
         rank: Place by mean, 1 is best; None without values.
         verdict: What the comparison comes to; None if the table has no reference.
         comparison: The comparison with the reference; None for the reference itself.
-        rank_interval: Holds 90 % of its ranks when seeds are drawn again.
+        rank_interval: Holds 90 % of its ranks among the rows that have one, when seeds are drawn
+            again.
         letters: Rows that share one are not told apart by Holm's all-pairs tests.
         costs: What it costs.
     """
@@ -201,6 +202,16 @@ class Board:
     def exploratory(self) -> bool:
         """Whether something was chosen after looking, so that no verdict confirms anything."""
         return self.reference.post_hoc or not self.primary or not self.terms.confirmatory
+
+    @property
+    def drawn(self) -> int:
+        """Rows with a rank interval; where others have a rank, the intervals are among them alone."""
+        return sum(entry.rank_interval is not None for entry in self.entries)
+
+    @property
+    def all_drawn(self) -> bool:
+        """Whether every row that has a rank has a rank interval, so that these are of the table."""
+        return self.drawn == sum(entry.rank is not None for entry in self.entries)
 
     @property
     def family(self) -> int:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
 from normbench.comparable import comparable
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.grouping import (
+    Needed,
     Wanted,
+    as_known_now,
     comparable_rows,
     narrowed,
     recent,
     references_of,
     tables_of,
 )
-from normbench.leaderboard.making import judged
-from normbench.leaderboard.notes import notes_of
+from normbench.leaderboard.making import judged, with_verdicts
+from normbench.leaderboard.notes import about_unplaced, notes_of
 from normbench.leaderboard.precision_notes import about_precision
 from normbench.leaderboard.provenance import input_hash, look_up, refuse_mixed_hardware
 from normbench.leaderboard.reading import Reader, ReadRow
-from normbench.leaderboard.reference_notes import notes_about_looks, notes_about_reference
-from normbench.leaderboard.references import Reference
+from normbench.leaderboard.reference_notes import (
+    note_on_its_cell,
+    notes_about_looks,
+    notes_about_reference,
+)
+from normbench.leaderboard.references import Reference, of_its_cell
 from normbench.leaderboard.settings_shown import unequal_tuning
 from normbench.leaderboard.stage_notes import notes_about_stages
 from normbench.leaderboard.suites import left_suite
@@ -29,15 +35,18 @@ from normbench.leaderboard.values import COSTS, metric_named, values_of
 from normbench.plugins import Catalogue
 
 
-def make_boards(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> list[Board]:
+def make_boards(
+    reader: Reader, catalogue: Catalogue, wanted: Wanted, needed: Needed | None = None
+) -> list[Board]:
     """Return the tables, one for each problem and set of rules.
 
-    Filters by norm and optimizer leave the reference in its table.
+    Filters by norm and optimizer leave the reference in its table. For *needed* see
+    :func:`~normbench.leaderboard.grouping.comparable_rows`.
 
     Raises:
         UsageError: If a filter or the reference matches nothing; with what there is.
     """
-    rows = comparable_rows(reader, catalogue, wanted)
+    rows = comparable_rows(reader, catalogue, wanted, needed)
     kept = {row.row for row in narrowed(rows, catalogue, wanted)}
     tables = {
         title: members
@@ -45,10 +54,84 @@ def make_boards(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> list[Bo
         if any(row.row in kept for row in members)
     }
     references = references_of(tables, catalogue, wanted)
-    return [
+    boards = [
         _board(title, members, references[title], kept, reader, wanted)
         for title, members in tables.items()
     ]
+    return [_with_its_cell(board, reader, catalogue, wanted) for board in boards]
+
+
+def _with_its_cell(board: Board, reader: Reader, catalogue: Catalogue, wanted: Wanted) -> Board:
+    """Return a suite's *board* with a note on the other rows of its reference's cell."""
+    taken = board.reference.row
+    if wanted.suite is None or taken is None:
+        return board
+    outside = [row for row in reader.rows() if row.row not in wanted.suite.rows]
+    alike = [row for row in outside if _table(row) == _table(taken)]
+    beside = list(of_its_cell(as_known_now(alike, catalogue), taken))
+    return replace(board, notes=(*board.notes, *note_on_its_cell(board, beside)))
+
+
+def boards_to_note(
+    rows: Sequence[ReadRow],
+    reader: Reader,
+    catalogue: Catalogue,
+    wanted: Wanted,
+    worth: Callable[[Sequence[ReadRow], Reference], bool],
+) -> list[Board]:
+    """Return the tables of :func:`make_boards` with their verdicts and nothing else.
+
+    Args:
+        rows: The comparable rows.
+        reader: Where they were read.
+        catalogue: Knows the problems' default norms.
+        wanted: Filters and terms; by another metric than a problem's own there is no table.
+        worth: Says from its rows and its reference if a table is to be made.
+    """
+    kept = {row.row for row in narrowed(rows, catalogue, wanted)}
+    grouped = tables_of(rows).items()
+    tables = {title: own for title, own in grouped if any(row.row in kept for row in own)}
+    references = references_of(tables, catalogue, wanted)
+    return [
+        with_verdicts(_bare(title, members, references[title], kept, reader, wanted))
+        for title, members in tables.items()
+        if metric_named(wanted.metric, members[0].metric) == members[0].metric
+        and worth(_shown(members, references[title], kept, wanted), references[title])
+    ]
+
+
+def _shown(
+    members: Sequence[ReadRow], reference: Reference, kept: Set[str], wanted: Wanted
+) -> list[ReadRow]:
+    """Return the rows of a table that are kept, and those that they are compared with."""
+    base = reference.row.row if reference.row else ""
+    bound = {row.bound_to for row in members if row.row in kept}
+    shown = {*kept, *bound, base}
+    return [row for row in recent(members, wanted) if row.row in shown]
+
+
+def _bare(
+    title: str,
+    members: Sequence[ReadRow],
+    reference: Reference,
+    kept: Set[str],
+    reader: Reader,
+    wanted: Wanted,
+) -> Board:
+    """Return a table whose rows have their values, and nothing is said of them."""
+    chosen = _shown(members, reference, kept, wanted)
+    own = chosen[0].metric
+    metric = metric_named(wanted.metric, own)
+    values = values_of(chosen, metric, reader)
+    return Board(
+        title=title,
+        problem=chosen[0].problem,
+        metric=metric,
+        primary=metric == own,
+        entries=tuple(Entry(row=row, values=v) for row, v in zip(chosen, values, strict=True)),
+        reference=reference,
+        terms=wanted.terms,
+    )
 
 
 def _board(
@@ -59,36 +142,26 @@ def _board(
     reader: Reader,
     wanted: Wanted,
 ) -> Board:
-    base = reference.row.row if reference.row else ""
-    bound = {row.bound_to for row in members if row.row in kept}
-    shown = {*kept, *bound, base}
-    chosen = [row for row in recent(members, wanted) if row.row in shown]
-    own = chosen[0].metric
-    metric = metric_named(wanted.metric, own)
-    values = values_of(chosen, metric, reader)
-    entries = [Entry(row=row, values=v) for row, v in zip(chosen, values, strict=True)]
-    provenance, costs = look_up(entries, reader)
-    if metric.name in COSTS:
-        refuse_mixed_hardware(title, metric.name, provenance)
+    bare = _bare(title, members, reference, kept, reader, wanted)
+    chosen = [entry.row for entry in bare.entries]
+    provenance, costs = look_up(bare.entries, reader)
+    if bare.metric.name in COSTS:
+        refuse_mixed_hardware(title, bare.metric.name, provenance)
     board = judged(
-        Board(
-            title=title,
-            problem=chosen[0].problem,
-            metric=metric,
-            primary=metric == own,
-            entries=tuple(replace(e, costs=c) for e, c in zip(entries, costs, strict=True)),
-            reference=reference,
-            terms=wanted.terms,
+        replace(
+            bare,
+            entries=tuple(replace(e, costs=c) for e, c in zip(bare.entries, costs, strict=True)),
             provenance=provenance,
-            digest=input_hash(entries),
+            digest=input_hash(bare.entries),
         )
     )
     head, below = about_precision(chosen, reader, provenance)
     notes = (
-        *notes_of(board, members),
+        *notes_of(board, members, reader.option),
         *notes_about_reference(board),
         *notes_about_stages(board),
         *notes_about_looks(board),
+        *about_unplaced(reader.unplaced(), reader.option),
         *below,
     )
     left = _left(reader, members[0], wanted)

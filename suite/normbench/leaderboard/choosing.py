@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from normbench.comparable import comparable
 from normbench.descriptions import Problem
-from normbench.errors import UsageError, unknown_name
+from normbench.errors import UsageError, not_together, unknown_name
 from normbench.leaderboard.reading import ReadRow
 from normbench.origins import in_words
 from normbench.parameters import typed
@@ -48,17 +48,31 @@ def choose(
     Raises:
         UsageError: If no row has one of the names.
     """
-    chosen = list(rows)
+    chosen, before = list(rows), list[str]()
     for name, values in wanted.items():
         if not values:
             continue
         meant = [base_problem(value, catalogue) if name == "problem" else value for value in values]
-        known = {word for row in chosen for word in _NAMES[name](row)}
+        known = _named(chosen, name)
         for value in meant:
-            if value not in known:
-                raise unknown_name(f"{name} {among}", value, known)
+            if value in known:
+                continue
+            if value in _named(rows, name):
+                term = f"{name} {value}"
+                raise not_together("row", before, term, _labelled(chosen, name), among)
+            raise unknown_name(f"{name} {among}", value, known)
         chosen = [row for row in chosen if set(meant) & set(_NAMES[name](row))]
+        before.append(f"{name} {' or '.join(values)}")
     return chosen
+
+
+def _named(rows: Iterable[ReadRow], name: str) -> set[str]:
+    return {word for row in rows for word in _NAMES[name](row)}
+
+
+def _labelled(rows: Iterable[ReadRow], name: str) -> set[str]:
+    """Return the names of *rows* of one kind, each in the spelling that says most."""
+    return {_NAMES[name](row)[-1] for row in rows}
 
 
 def of_settings(rows: Iterable[ReadRow], settings: Sequence[str]) -> list[ReadRow]:
@@ -89,12 +103,15 @@ def find_row(rows: Sequence[ReadRow], text: str) -> ReadRow:
     Raises:
         UsageError: If no row has all the words, or several have; the message lists them.
     """
-    found = list(rows)
+    found, before = list(rows), list[str]()
     for term in filter(None, (part.strip() for part in text.split("+"))):
         matching = [row for row in found if _has(row, term)]
+        if not matching and any(_has(row, term) for row in rows):
+            raise not_together("row", before, term, _in_place_of(term, found, rows))
         if not matching:
             raise unknown_name("word for a row", term, _known_words(found))
         found = matching
+        before.append(term)
     meant = _meant(found, text)
     if meant is None:
         raise UsageError(
@@ -138,6 +155,17 @@ def _has(row: ReadRow, term: str) -> bool:
     if _PREFIX.fullmatch(term.lower()) and row.row.startswith(term.lower()):
         return True
     return any(term in words(row) for words in _NAMES.values())
+
+
+def _in_place_of(term: str, found: Sequence[ReadRow], rows: Sequence[ReadRow]) -> set[str]:
+    """Return what the rows *found* have where some of *rows* have *term*."""
+    name, sign, _ = term.partition("=")
+    if sign and name not in _NAMES:
+        return {f"{name}={_values(row)[name]}" for row in found if name in _values(row)}
+    kinds = [name] if sign else [each for each in _NAMES if term in _named(rows, each)]
+    if not kinds:
+        return {row.row[:8] for row in found}
+    return {word for kind in kinds for word in _labelled(found, kind)}
 
 
 def _known_words(rows: Sequence[ReadRow]) -> set[str]:

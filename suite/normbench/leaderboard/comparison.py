@@ -23,6 +23,7 @@ from normbench.leaderboard.censored import sooner
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.families import unadjusted
 from normbench.leaderboard.looks import Looks, looks_together
+from normbench.leaderboard.notes import about_damage
 from normbench.leaderboard.paired import Floats, t_test
 from normbench.leaderboard.precision_notes import about_precision
 from normbench.leaderboard.provenance import target_times
@@ -174,6 +175,7 @@ def seeds_missing(found: Duel) -> Iterator[str]:
     for row in (found.new, found.base):
         if row.missing:
             yield f"{row_label(row)} lacks results of seeds {', '.join(map(str, row.missing))}."
+        yield from about_damage([row], row_label)
         if row.diverged:
             yield (
                 f"{row_label(row)} diverged at seeds {', '.join(map(str, row.diverged))}, which "

@@ -72,7 +72,7 @@ def _none(board: Board, others: Sequence[Entry], reference: Entry) -> Iterator[s
         )
     best = max(others, key=lambda entry: board.sign * (entry.mean or 0.0))
     if best.comparison is None or math.isnan(best.comparison.interval[0]):
-        yield _best(board, best)
+        yield from _uncompared(board, best, reference)
         return
     yield f"The best of the others, {_name(board, best)}, differs by {_difference(board, best)}."
     detectable = best.comparison.detectable
@@ -82,6 +82,19 @@ def _none(board: Board, others: Sequence[Entry], reference: Entry) -> Iterator[s
             f"{best.comparison.n} seeds find a difference of {numbers.value(detectable)}"
             f"{numbers.points} with probability 0.8."
         )
+
+
+def _uncompared(board: Board, best: Entry, reference: Entry) -> Iterator[str]:
+    """Yield who has the best mean where the best of the others has no interval."""
+    numbers = Numbers(board.metric.name)
+    if board.sign * (best.mean or 0.0) > board.sign * (reference.mean or 0.0):
+        yield _best(board, best)
+        return
+    yield _best(board, reference)
+    yield (
+        f"The best of the others, {_name(board, best)}, has {numbers.value(best.mean)}"
+        f"{numbers.unit} over {counted(best.n, 'seed')}."
+    )
 
 
 def _difference(board: Board, entry: Entry) -> str:

@@ -9,12 +9,14 @@ from functools import partial
 from statistics import stdev
 from typing import Any
 
-from normbench.leaderboard.against import LEAST_FOR_VERDICT
+from normbench.leaderboard.against import LEAST_FOR_VERDICT, Comparison
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.comparison import Assumptions, Duel, assumptions_of, seeds_missing
 from normbench.leaderboard.formats import Lines, Section
+from normbench.leaderboard.looks import Looks
 from normbench.leaderboard.notes import seed_list
 from normbench.leaderboard.reading import ReadRow
+from normbench.leaderboard.reference_notes import notes_about_pairs
 from normbench.leaderboard.sheets import Numbers, Sheet, p_text
 from normbench.power import pairs_needed
 
@@ -24,12 +26,17 @@ def duel_section(found: Duel) -> Section:
     title = f"{row_label(found.new)} against {row_label(found.base)}"
     lines = {
         "In words": [in_words(found), *found.precision, *seeds_missing(found), *_more(found)],
+        "Notes": list(_notes(found)),
         "What the test assumes": list(_assumed(found, assumptions_of(found))),
         "What was tested": list(_tested(found)),
     }
     return Section(
         title, (_sheet(found, title),), lines, partial(_record, found), partial(_flat, found), found
     )
+
+
+def _notes(found: Duel) -> Iterator[str]:
+    yield from notes_about_pairs([(found.new, found.base, found.comparison.n)], row_label)
 
 
 def _by_seed(found: Duel) -> Iterator[tuple[int, float | None, float | None, float | None]]:
@@ -70,6 +77,8 @@ def in_words(found: Duel) -> str:
     difference = found.sign * comparison.difference
     higher = "higher" if difference > 0 else "lower"
     better = "better" if comparison.difference > 0 else "worse"
+    if not comparison.n:
+        return "None of the seeds that both have counts, so nothing is compared."
     start = (
         f"The {found.metric.name.replace('_', ' ')} of {_short(found, found.new)} is "
         f"{numbers.value(abs(difference))}{numbers.points} {higher} ({better}) on average over "
@@ -103,6 +112,8 @@ def _short(found: Duel, row: ReadRow) -> str:
 def _judgement(found: Duel) -> str:
     if found.comparison.n < LEAST_FOR_VERDICT:
         return f"fewer than {LEAST_FOR_VERDICT} pairs, too few for a verdict."
+    if _early(found.comparison):
+        return "no declared look has come yet, so that this is not to be judged."
     if found.p < 0.05:
         return "hard to put down to chance."
     if found.comparison.equivalent:
@@ -164,6 +175,7 @@ def _assumed(found: Duel, seen: Assumptions | None) -> Iterator[str]:
 def _tested(found: Duel) -> Iterator[str]:
     if math.isnan(found.p):
         yield "Nothing: a test takes three pairs whose differences vary."
+        yield from _uncounted(found.comparison)
         return
     yield (
         f"Paired t-test by seed, two-sided, t = {found.comparison.t:.4g} with "
@@ -178,12 +190,25 @@ def _tested(found: Duel) -> Iterator[str]:
 
 def _in_stages(found: Duel) -> Iterator[str]:
     comparison = found.comparison
-    if not comparison.stages:
-        return
-    yield (
-        f"Seeds were added in declared stages, {', '.join(map(str, comparison.stages))} pairs: p "
-        "holds whichever one they stopped at; the interval is not corrected for stopping."
-    )
+    stages = ", ".join(map(str, comparison.stages))
+    if _early(comparison):
+        yield (
+            f"Seeds are added in declared stages, {stages} pairs, and {comparison.n} come to none "
+            "of them: p is exploratory, and not corrected for being looked at now."
+        )
+    elif comparison.stages:
+        yield (
+            f"Seeds were added in declared stages, {stages} pairs: p holds whichever one they "
+            "stopped at; the interval is not corrected for stopping."
+        )
+    yield from _uncounted(comparison)
+
+
+def _early(comparison: Comparison) -> bool:
+    return Looks(comparison.stages).before_first(comparison.n)
+
+
+def _uncounted(comparison: Comparison) -> Iterator[str]:
     if comparison.uncounted:
         yield (
             f"Seeds {seed_list(comparison.uncounted)} do not count: no declared look has come to "
@@ -207,4 +232,6 @@ def _record(found: Duel) -> dict[str, Any]:
         "assumptions": asdict(seen) if seen else None,
         "target": found.target,
         "in_words": in_words(found),
+        "notes": list(_notes(found)),
+        "lacking": list(seeds_missing(found)),
     }

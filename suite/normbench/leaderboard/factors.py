@@ -29,7 +29,7 @@ class Effect:
         within: Level of the other factor; empty for a main effect.
         n: Seeds.
         difference: Mean difference, positive is better.
-        interval: Its 95 % t interval; None below three seeds.
+        interval: Its 95 % t interval; None below three seeds, or where all differ by the same.
         p: Two-sided p of the t-test; None below five seeds, before the first declared look, or
             without any spread.
         p_adjusted: The same corrected over its family.
@@ -79,7 +79,8 @@ def factor_table(
         levels: The levels compared with it.
         others: Levels of the other factor.
         adjust: Corrects the p values of a family; each of the three lists is one.
-        looks: When cells may be looked at whose seeds were added in stages.
+        looks: When cells may be looked at whose seeds were added in stages. Those that share no
+            seed that counts are not compared.
     """
     simple, main, interactions, used = [], [], [], {}
     when = looks or {}
@@ -87,7 +88,9 @@ def factor_table(
         shared = [o for o in others if (level, o) in scores and (base, o) in scores]
         pairs = {o: _differences(scores[level, o], scores[base, o]) for o in shared}
         pairs = {o: found for o, found in pairs.items() if found}
-        simple += [_simple(level, o, pairs[o], _together(when, (level, base), [o])) for o in pairs]
+        alone = {o: _together(when, (level, base), [o]) for o in pairs}
+        pairs = {o: found for o, found in pairs.items() if alone[o].counted(found)}
+        simple += [_simple(level, o, pairs[o], alone[o]) for o in pairs]
         together = _together(when, (level, base), pairs)
         seeds = together.counted(set.intersection(*map(set, pairs.values())) if pairs else ())
         used[level] = seeds
@@ -145,7 +148,7 @@ def _effect(
         within=within,
         n=n,
         difference=float(differences.mean()),
-        interval=(float(low), float(high)) if n >= LEAST_FOR_INTERVAL else None,
+        interval=(float(low), float(high)) if n >= LEAST_FOR_INTERVAL and not same else None,
         p=None if early or same else two_sided_p(differences, stages),
         levels=levels,
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from normbench.comparable import comparable, titles
-from normbench.errors import UsageError
+from normbench.errors import DamagedFileError, UsageError
 from normbench.leaderboard.board import Terms
 from normbench.leaderboard.choosing import choose, find_row, of_settings
 from normbench.leaderboard.reading import Reader, ReadRow
@@ -49,35 +49,49 @@ class Wanted:
 
 
 Tables = Mapping[str, Sequence[ReadRow]]
+Needed = Callable[[Sequence[ReadRow]], Sequence[ReadRow]]
 
 
-def chosen_rows(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> list[ReadRow]:
-    """Return the rows that pass all filters.
+def chosen_rows(
+    reader: Reader, catalogue: Catalogue, wanted: Wanted, needed: Needed | None = None
+) -> list[ReadRow]:
+    """Return the rows that pass all filters; for *needed* see :func:`comparable_rows`.
 
     Raises:
         UsageError: If there are none; with what there is.
     """
-    return narrowed(comparable_rows(reader, catalogue, wanted), catalogue, wanted)
+    return narrowed(comparable_rows(reader, catalogue, wanted, needed), catalogue, wanted)
 
 
-def comparable_rows(reader: Reader, catalogue: Catalogue, wanted: Wanted) -> list[ReadRow]:
+def comparable_rows(
+    reader: Reader, catalogue: Catalogue, wanted: Wanted, needed: Needed | None = None
+) -> list[ReadRow]:
     """Return the rows of the problems and protocols wanted, whatever their norms and optimizers.
 
     Rows of trials are among them, without runs: they are counted, never compared. So are rows whose
     results are all older than was asked for, so that a date chooses no reference.
+
+    Args:
+        reader: Where the rows are.
+        catalogue: Knows the settings.
+        wanted: What is asked for.
+        needed: Returns those rows of which all must be known; None for all of them.
 
     Raises:
         UsageError: If there are none, or none since the date; with what there is.
         StoreError: If what is declared of one of them cannot be read.
     """
     filters = {"problem": wanted.problems, "protocol": wanted.protocols}
-    everything = _of_suite(reader.rows(), reader.place, wanted.suite)
-    chosen = choose(everything, filters, catalogue, _among(wanted))
-    refuse_damaged(chosen)
+    everything = _of_suite(reader.rows(), reader, wanted.suite)
+    chosen = with_damaged_settings(
+        choose(everything, filters, catalogue, _among(wanted)), catalogue
+    )
+    refuse_damaged(chosen if needed is None else needed(chosen))
     rows = as_known_now(chosen, catalogue)
     if not any(row.runs for row in rows):
         raise UsageError(
             f"{reader.place} holds no runs to compare. Train some: normbench run PROBLEM OPTIMIZER"
+            f"{reader.option}"
         )
     if wanted.since is None:
         return rows
@@ -94,7 +108,8 @@ def refuse_damaged(rows: Sequence[ReadRow]) -> None:
     """Refuse *rows* of which it is not known how they may be compared.
 
     Raises:
-        StoreError: If it is not known of one of them whether its stages were declared.
+        StoreError: If it is not known of one of them whether its stages were declared, or which
+            setting its cell has.
     """
     for row in rows:
         if row.damaged is not None:
@@ -107,31 +122,45 @@ def _among(wanted: Wanted) -> str:
     return f"among the rows of suite {wanted.suite.title}"
 
 
+def with_damaged_settings(rows: Sequence[ReadRow], catalogue: Catalogue) -> list[ReadRow]:
+    """Return *rows*, those marked whose cells have a setting in the store that cannot be read."""
+    found = ((row, damaged_setting_of(row, catalogue)) for row in rows)
+    return [replace(row, damaged=row.damaged or error) if error else row for row, error in found]
+
+
+def damaged_setting_of(row: ReadRow, catalogue: Catalogue) -> DamagedFileError | None:
+    """Return why the known setting of the cell of a row cannot be read; None if it can."""
+    return catalogue.damaged_setting(row.problem, row.norm, row.optimizer, row.protocol)
+
+
 def as_known_now(rows: Sequence[ReadRow], catalogue: Catalogue) -> list[ReadRow]:
     """Return *rows* with the origins that their settings have by what is known now.
 
-    Raises:
-        StoreError: If a file of the store's own settings cannot be read.
+    Where that cannot be read, the origin stays as it was recorded.
     """
     return [_as_known_now(row, catalogue) for row in rows]
 
 
 def _as_known_now(row: ReadRow, catalogue: Catalogue) -> ReadRow:
+    if damaged_setting_of(row, catalogue):
+        return row
     if not has_settings(catalogue, row.problem, row.norm, row.optimizer, row.protocol):
         return row
     origin = origin_now(row.content, catalogue)
     return row if origin == row.setting_origin else replace(row, setting_origin=origin)
 
 
-def _of_suite(rows: Sequence[ReadRow], place: str, suite: SuiteRows | None) -> Sequence[ReadRow]:
+def _of_suite(
+    rows: Sequence[ReadRow], reader: Reader, suite: SuiteRows | None
+) -> Sequence[ReadRow]:
     if suite is None:
         return rows
     found = [row for row in rows if row.row in suite.rows]
     if not found:
         left = "".join(f" {sentence}" for sentence in left_suite(rows, suite))
         raise UsageError(
-            f"{place} has none of the {len(suite.rows)} rows of suite {suite.title}. Train them: "
-            f"{suite.training}. Rows that were trained with other words are others: give the words "
+            f"{reader.place} has none of the {len(suite.rows)} rows of suite {suite.title}. Train "
+            f"them: {suite.training}{reader.option}. Rows that were trained with other words are others: give the words "
             f"of the suite run, such as protocol.epochs=1, here, too.{left}"
         )
     return found

@@ -20,12 +20,12 @@ class Looks:
     Attributes:
         stages: Numbers of seeds, or pairs, at each look that was declared; empty if their number
             was fixed.
-        seeds: The seeds that count, in the order in which they are trained; empty for all of them
-            in the order of their numbers.
+        seeds: The seeds that count, in the order in which they are trained; empty if none does,
+            None for all of them in the order of their numbers.
     """
 
     stages: tuple[int, ...] = ()
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[int, ...] | None = None
 
     @classmethod
     def of(
@@ -54,7 +54,7 @@ class Looks:
 
     def available(self, shared: Collection[int]) -> tuple[int, ...]:
         """Return those of the *shared* seeds that may count at any look, in their order."""
-        if not self.seeds:
+        if self.seeds is None:
             return tuple(sorted(shared))
         return tuple(seed for seed in self.seeds if seed in shared)
 
@@ -66,6 +66,10 @@ class Looks:
         found = self.available(shared)
         return found[: max(self.reached(len(found)), default=len(found))]
 
+    def before_first(self, pairs: int) -> bool:
+        """Whether so many *pairs* come to no look yet that was declared."""
+        return pairs < min(self.stages, default=0)
+
     def reached(self, pairs: int) -> tuple[int, ...]:
         """Return the stages that so many *pairs* reach."""
         return tuple(takewhile(lambda stage: stage <= pairs, self.stages))
@@ -75,13 +79,13 @@ def looks_together(members: Iterable[Looks]) -> Looks:
     """Return the looks at what is computed of several rows with the same seeds.
 
     Whatever stage each of them stopped at, the number of seeds that all of them have is among the
-    stages returned.
+    stages returned. Where no seed counts for all of them, none does for what is computed of them.
     """
     together = list(members)
     declared = [looks for looks in together if looks.stages]
     if not declared or len(set(together)) == 1:
         return declared[0] if declared else Looks()
-    lists = [set(looks.seeds) for looks in together if looks.seeds]
+    lists = [set(looks.seeds) for looks in together if looks.seeds is not None]
     if not lists:
         return Looks(tuple(sorted({stage for looks in declared for stage in looks.stages})))
     shared = set.intersection(*lists)

@@ -192,7 +192,7 @@ def pairwise_p(
 
 def _two_sided(first: Mapping[int, float], second: Mapping[int, float], looks: Looks) -> float:
     seeds = looks.counted(first.keys() & second.keys())
-    if len(seeds) < LEAST_FOR_VERDICT:
+    if len(seeds) < LEAST_FOR_VERDICT or looks.before_first(len(seeds)):
         return np.nan
     new, base = (np.array([scores[seed] for seed in seeds]) for scores in (first, second))
     if all_equal(new - base, float(max(np.abs(new).max(), np.abs(base).max()))):

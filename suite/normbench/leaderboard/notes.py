@@ -14,10 +14,16 @@ from normbench.quantities import counted
 _SHOWN = 3
 
 
-def notes_of(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
-    """Yield the notes of *board*, made of some of the comparable rows *members*."""
+def notes_of(board: Board, members: Sequence[ReadRow], option: str = "") -> Iterator[str]:
+    """Yield the notes of *board*, made of some of the comparable rows *members*.
+
+    Args:
+        board: The table.
+        members: The rows that are comparable with those in it.
+        option: What names the store to commands, such as `` --store DIR``; empty for the default.
+    """
     yield from _about_choices(board, members)
-    yield from _about_seeds(board, members)
+    yield from _about_seeds(board, members, option)
     yield from _about_divergence(board)
     yield from _about_machines(board)
 
@@ -51,18 +57,19 @@ def _about_choices(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
         )
 
 
-def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
+def _about_seeds(board: Board, members: Sequence[ReadRow], option: str) -> Iterator[str]:
     missing = [entry for entry in board.entries if entry.row.missing and _matters(board, entry)]
     if missing and not board.terms.allow_incomplete:
         yield (
             f"Seeds without a result: {_each(board, missing, _missing)}. Such rows get no verdict "
-            "beyond `exploratory` until the seeds are trained: normbench resume."
+            f"beyond `exploratory` until {_what_helps(missing, option)}."
         )
     if missing and board.terms.allow_incomplete:
         yield (
             f"Seeds without a result were left out of {counted(len(missing), 'row')} as asked; if "
             "they failed for what the row does, its mean is too good."
         )
+    yield from about_damage([entry.row for entry in board.entries], board.name_of, option)
     unpaired = [e for e in board.entries if e.comparison and e.comparison.left_out]
     if unpaired:
         yield (
@@ -82,6 +89,44 @@ def _about_seeds(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
     if short:
         rows = counted(len(short), "row")
         yield f"{rows[0].upper()}{rows[1:]} of one seed: a number, not a result."
+
+
+def _what_helps(missing: Sequence[Entry], option: str) -> str:
+    """Return what must happen before rows that lack results get their verdicts."""
+    restored = "the damaged files are restored"
+    if all(entry.row.unread == entry.row.missing for entry in missing):
+        return restored
+    also = any(entry.row.unread for entry in missing)
+    return f"the seeds are trained: normbench resume{option}{f', and {restored}' if also else ''}"
+
+
+def about_damage(
+    rows: Sequence[ReadRow], name_of: Callable[[ReadRow], str], option: str = ""
+) -> Iterator[str]:
+    """Yield which runs of *rows* are left out since a file of theirs is damaged."""
+    lost = [(row, seed) for row in rows for seed in row.unread]
+    if lost:
+        named = [
+            f"seed {seed} of {name_of(row)} (run {row.runs[seed].fingerprint[:8]})"
+            for row, seed in lost[:_SHOWN]
+        ]
+        more = f"; and {counted(len(lost) - _SHOWN, 'run')} more" if len(lost) > _SHOWN else ""
+        yield (
+            f"Left out, since a file of theirs is damaged: {'; '.join(named)}{more}. `normbench "
+            f"status{option}` names the files."
+        )
+
+
+def about_unplaced(names: Sequence[str], option: str) -> Iterator[str]:
+    """Yield which damaged runs may belong to any table."""
+    if names:
+        shown = ", ".join(name[:8] for name in names[:_SHOWN])
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        yield (
+            f"Left out, and perhaps missing here: {counted(len(names), 'damaged run')} of which "
+            f"it is not known to which row they belong ({shown}{more}). `normbench status{option}` "
+            "names the files."
+        )
 
 
 def _matters(board: Board, entry: Entry) -> bool:

@@ -71,9 +71,9 @@ def _line(board: Board, result: PublishedResult) -> dict[str, Any]:
         "conditions": _conditions(result),
         "metric": result.metric,
         "published_mean": result.mean,
-        "published_sd": result.sd,
-        "published_sd_divides_by": result.spread,
-        "published_n": result.n,
+        "published_sd": result.shown_sd,
+        "published_sd_divides_by": result.shown_spread,
+        "published_n": result.shown_n,
         "ours": mean,
         "our_rows": " ".join(entry.row.row[:8] for entry in ours),
         "same_rules": same,
@@ -88,8 +88,8 @@ def _reading(results: Sequence[PublishedResult]) -> list[str]:
     divisors = {"n": "n", "n-1": "n - 1", "unknown": "an unknown number"}
     spreads: dict[str, dict[str, None]] = {}
     for result in results:
-        if result.sd is not None:
-            spreads.setdefault(divisors[result.spread], {})[result.source.title] = None
+        if result.shown_sd is not None:
+            spreads.setdefault(divisors[result.shown_spread], {})[result.source.title] = None
     told = [f"by {by} in {', '.join(titles)}" for by, titles in spreads.items()]
     return [
         *([f"The published standard deviation divides {'; '.join(told)}."] if told else []),
@@ -114,8 +114,8 @@ def _sheet(board: Board, results: Sequence[PublishedResult]) -> Sheet:
                 result.protocol,
                 _conditions(result),
                 numbers.value(result.mean),
-                numbers.value(result.sd),
-                str(result.n or "?"),
+                numbers.value(result.shown_sd),
+                str(result.shown_n or "?"),
                 numbers.value(line["ours"]) or several,
                 numbers.value(line["difference_not_paired"], signed=True),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -25,6 +26,7 @@ from normbench.store import (
     readable_declarations,
 )
 
+_log = logging.getLogger(__name__)
 SCORED = (RunState.FINISHED, RunState.DIVERGED)
 
 
@@ -36,12 +38,14 @@ class ReadRun(NamedTuple):
         state: How it stands.
         score: Its score by the problem's metric; a diverged run has the worst score.
         seconds: Seconds that it trained.
+        damaged: Whether it may have a result that cannot be read, since a file is damaged.
     """
 
     fingerprint: str
     state: RunState
     score: float | None = None
     seconds: float | None = None
+    damaged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,8 @@ class ReadRow:
         dated: Results that were left out because they are older than was asked for.
         declared: The stages that seeds are added in, where they were declared.
         shown: The tables that first gave it verdicts, as far as that is known.
-        damaged: Why it is not known whether its stages were declared; no table is made of it.
+        damaged: Why it is not known whether its stages were declared, or which setting its cell
+            has; no table is made of it.
         table: What rows of one table share, see :func:`normbench.comparable.comparable`; empty
             where that is still to be read from the spec.
     """
@@ -125,6 +130,11 @@ class ReadRow:
         """Seeds without a result, whatever the reason."""
         return tuple(seed for seed, run in self.runs.items() if run.state not in SCORED)
 
+    @cached_property
+    def unread(self) -> tuple[int, ...]:
+        """Seeds whose results, if there are any, cannot be read; all of them are missing."""
+        return tuple(seed for seed, run in self.runs.items() if run.damaged)
+
     @property
     def has_results(self) -> bool:
         """Whether a run of it has a result, be it older than was asked for."""
@@ -151,8 +161,15 @@ class Reader(Protocol):
     def place(self) -> str:
         """Where the rows are read, in words."""
 
+    @property
+    def option(self) -> str:
+        """What names the store to commands, such as `` --store DIR``; empty for the default."""
+
     def rows(self) -> Sequence[ReadRow]:
         """Return all rows with their runs."""
+
+    def unplaced(self) -> Sequence[str]:
+        """Return the damaged runs of which it is not known to which row they belong."""
 
     def results(self, fingerprints: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the results of runs, by fingerprint; those without one are left out.
@@ -173,15 +190,20 @@ class StoreReader:
 
     Args:
         store: The store.
+        option: What names it to commands, such as `` --store DIR``; empty for the default one.
     """
 
-    def __init__(self, store: RunStore) -> None:
+    def __init__(self, store: RunStore, option: str = "") -> None:
         self.store = store
+        self._option = option
 
     @cached_property
     def index(self) -> Index:
-        """What is known of all runs."""
-        return self.store.index()
+        """What is known of all runs; a warning names those that cannot be read."""
+        found = self.store.index()
+        for sentence in found.left_out():
+            _log.warning("%s", sentence)
+        return found
 
     @property
     def damaged(self) -> Mapping[str, StoreError]:
@@ -197,6 +219,11 @@ class StoreReader:
         """Where the rows are read, in words."""
         return f"run store {self.store.root}"
 
+    @property
+    def option(self) -> str:
+        """What names the store to commands."""
+        return self._option
+
     def rows(self) -> list[ReadRow]:
         """Return all rows with their runs, in an order that depends on nothing else."""
         index = self.index
@@ -204,6 +231,9 @@ class StoreReader:
         for run in index.runs.values():
             found = ReadRun(run.fingerprint, run.state, run.score, run.seconds)
             runs.setdefault(run.row, {})[run.seed] = found
+        for run in index.lost.values():
+            lost = ReadRun(run.fingerprint, run.state, damaged=True)
+            runs.setdefault(run.row, {}).setdefault(run.seed, lost)
         declared, damaged = self._declarations
         shown = read_shown(self.store.root)
         rows = [
@@ -213,6 +243,10 @@ class StoreReader:
         if not damaged:
             return rows
         return [replace(each, damaged=damaged.get(each.row)) for each in rows]
+
+    def unplaced(self) -> list[str]:
+        """Return the damaged runs of which it is not known to which row they belong."""
+        return self.index.unplaced
 
     def results(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Return the results of runs, by fingerprint; those without one are left out."""

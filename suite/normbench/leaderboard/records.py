@@ -67,6 +67,7 @@ def entry_record(board: Board, entry: Entry) -> dict[str, Any]:
     return {
         "rank": entry.rank,
         "rank_interval": entry.rank_interval,
+        "rank_interval_of": board.drawn if entry.rank_interval else None,
         "letters": entry.letters,
         "row": row.row,
         "problem": row.problem,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.naming import setting_text
 from normbench.leaderboard.reading import ReadRow
 from normbench.quantities import counted
+from normbench.store import Shown
 
 _SHOWN = 3
 _DIGITS = 8
@@ -39,9 +40,62 @@ def notes_about_reference(board: Board) -> Iterator[str]:
         )
 
 
+def note_on_its_cell(board: Board, beside: Sequence[ReadRow]) -> Iterator[str]:
+    """Yield which row of the reference's norm and optimizer a suite's reference is, and why.
+
+    Args:
+        board: The table of a suite.
+        beside: The store's rows of that norm and optimizer that the suite does not have.
+    """
+    reference = board.reference.row
+    if reference is None or board.reference.post_hoc or not beside:
+        return
+    others = ", ".join(_with_seeds(row) for row in beside[:_SHOWN])
+    more = f" and {len(beside) - _SHOWN} more" if len(beside) > _SHOWN else ""
+    yield (
+        f"The reference is {_with_seeds(reference)}: the suite has each cell at its own words, "
+        "else at the setting that is known now. Of the same norm and optimizer the store also has "
+        f"{others}{more}, which this suite leaves out. To compare with it: normbench leaderboard "
+        f"--problem {board.problem} --protocol {reference.protocol} --reference "
+        f"{beside[0].row[:_DIGITS]}"
+    )
+
+
+def _with_seeds(row: ReadRow) -> str:
+    return f"{_full(row)} with {counted(len(row.scores), 'seed')}"
+
+
 def notes_about_looks(board: Board) -> Iterator[str]:
     """Yield which rows got seeds after a table had given them a verdict, without stages."""
-    found = [text for entry in board.entries if (text := _added(board, entry))]
+    yield from _more_pairs([text for entry in board.entries if (text := _added(board, entry))])
+
+
+def notes_about_pairs(
+    pairs: Iterable[tuple[ReadRow, ReadRow, int]], name_of: Callable[[ReadRow], str]
+) -> Iterator[str]:
+    """Yield the same of pairs of rows with so many seeds, be neither the reference of a table.
+
+    What counts is the first table that compared a row with the other one, else with any.
+    """
+    told = {
+        text: None
+        for new, base, n in pairs
+        for row, other in ((new, base), (base, new))
+        if (text := _grown(row, other, n, name_of))
+    }
+    yield from _more_pairs(list(told))
+
+
+def _grown(row: ReadRow, other: ReadRow, n: int, name_of: Callable[[ReadRow], str]) -> str:
+    # A line of a reference about itself tells its own seeds, which are no pairs.
+    tables = [each for each in row.shown if each.reference != row.row]
+    of_both = [each for each in tables if each.reference == other.row]
+    if row.declared is not None or not tables:
+        return ""
+    return _since(name_of(row), (of_both or tables)[0], n)
+
+
+def _more_pairs(found: Sequence[str]) -> Iterator[str]:
     if found:
         more = f"; and {len(found) - _SHOWN} rows more" if len(found) > _SHOWN else ""
         yield (
@@ -72,6 +126,10 @@ def _added(board: Board, entry: Entry) -> str:
     if found is None or reference is None or entry.row.declared is not None:
         return ""
     first = next((each for each in entry.row.shown if each.reference == reference.row), None)
-    if first is None or found.n <= first.pairs:
+    return _since(board.name_of(entry.row), first, found.n) if first else ""
+
+
+def _since(name: str, first: Shown, n: int) -> str:
+    if n <= first.pairs:
         return ""
-    return f"{board.name_of(entry.row)} has {found.n}, on {day_of(first.at)} {first.pairs}"
+    return f"{name} has {n}, on {day_of(first.at)} {first.pairs}"

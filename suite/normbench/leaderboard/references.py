@@ -24,7 +24,7 @@ the row that they were declared against, in every table that has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -163,6 +163,18 @@ def _others(
     twins = (_by_rule(rows, [norm]).row for norm in norms if norm != taken.norm)
     found += [row for row in twins if row is not None]
     yield from {row.row: row for row in found if row.row != taken.row}.values()
+
+
+def of_its_cell(rows: Iterable[ReadRow], taken: ReadRow) -> Iterator[ReadRow]:
+    """Yield those of *rows* that are of the norm and optimizer of the reference *taken*.
+
+    They have results, and settings that might be thought to stand for that cell, too.
+    """
+    for row in rows:
+        alike = (row.norm_label, row.optimizer) == (taken.norm_label, taken.optimizer)
+        named = kind_of(row.setting_origin) in _NAMED_SETTINGS
+        if alike and named and row.has_results and row.row != taken.row:
+            yield row
 
 
 _NAMED_SETTINGS = ("known", "published", "default", SUPERSEDED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from normbench.descriptions import Metric
-from normbench.leaderboard.against import LEAST_FOR_INTERVAL, Comparison
+from normbench.leaderboard.against import Comparison
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.censored import TimeToTarget
 from normbench.leaderboard.naming import setting_text, setting_words
@@ -109,10 +109,10 @@ def main_cells(board: Board) -> tuple[Cells, ...]:
     alike = len({_seeds(entry) for entry in board.entries}) == 1
     return tuple(
         Cells(
-            rank=_rank(entry),
+            rank=_rank(board, entry),
             norm=entry.row.norm_label,
             optimizer=" ".join([entry.row.optimizer, *setting(entry.row)]),
-            score=numbers.interval(entry.mean, _shown_interval(entry)),
+            score=numbers.interval(entry.mean, entry.interval),
             n="" if alike else _seeds(entry),
             diverged=str(len(entry.row.diverged) or ""),
             difference=_difference(board, entry, numbers),
@@ -173,21 +173,21 @@ def target_text(target: TimeToTarget | None) -> str:
     return f"{median} ({target.reached}/{target.n})"
 
 
-def _rank(entry: Entry) -> str:
-    """Return the rank interval, in the order of the ranks themselves; else the rank."""
+def _rank(board: Board, entry: Entry) -> str:
+    """Return the rank interval, in the order of the ranks themselves; else the rank.
+
+    An interval that is not among all rows of the table stands beside the rank, with their number.
+    """
+    rank = "" if entry.rank is None else str(entry.rank)
     if entry.rank_interval is None:
-        return "" if entry.rank is None else str(entry.rank)
+        return rank
     low, high = entry.rank_interval
-    return str(low) if low == high else f"{low}-{high}"
+    interval = str(low) if low == high else f"{low}-{high}"
+    return interval if board.all_drawn else f"{rank} ({interval} of {board.drawn})"
 
 
 def _seeds(entry: Entry) -> str:
     return f"{entry.n}/{entry.planned}" if entry.row.missing else str(entry.n)
-
-
-def _shown_interval(entry: Entry) -> tuple[float, float] | None:
-    """Return the t interval; of two seeds there is only a range."""
-    return entry.range if entry.n == LEAST_FOR_INTERVAL - 1 else entry.interval
 
 
 def _difference(board: Board, entry: Entry, numbers: Numbers) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from normbench.leaderboard.against import LEAST_FOR_INTERVAL
 from normbench.leaderboard.board import Board, Entry
-from normbench.leaderboard.boards import make_boards
+from normbench.leaderboard.boards import boards_to_note
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.reading import Reader, ReadRow, StoreReader
+from normbench.leaderboard.references import Reference
 from normbench.leaderboard.verdicts import Verdict
 from normbench.plugins import Catalogue
 from normbench.store import RunStore, add_shown
@@ -48,7 +50,11 @@ def note_shown(store: RunStore, boards: Iterable[Board], wanted: Wanted) -> byte
 
 
 def note_judged(
-    reader: Reader, catalogue: Catalogue, wanted: Wanted, pair: Collection[str] = ()
+    reader: Reader,
+    catalogue: Catalogue,
+    wanted: Wanted,
+    rows: Sequence[ReadRow],
+    pair: Collection[str] = (),
 ) -> bytes:
     """Write down what another view of rows tells of them, as their leaderboard would.
 
@@ -59,21 +65,37 @@ def note_judged(
         reader: What the view is made of; only a store takes lines.
         catalogue: Knows the problems.
         wanted: What the view was asked for.
+        rows: The comparable rows that it was chosen from.
         pair: The two rows, where it is of two.
 
     Returns:
         What was added to the file of the store.
     """
-    if not isinstance(reader, StoreReader) or not _fixes(wanted) or wanted.metric is not None:
+    if not isinstance(reader, StoreReader) or not _fixes(wanted):
         return b""
-    boards = make_boards(reader, catalogue, replace(wanted, rows=frozenset(pair)))
-    if pair:
-        boards = [b for b in boards if b.reference.row and b.reference.row.row in pair]
-    return note_shown(reader.store, boards, wanted)
+
+    def is_new(shown: Sequence[ReadRow], reference: Reference) -> bool:
+        return _may_tell(shown, reference) and (not pair or _of(reference) in pair)
+
+    asked = replace(wanted, rows=frozenset(pair))
+    return note_shown(reader.store, boards_to_note(rows, reader, catalogue, asked, is_new), wanted)
+
+
+def _may_tell(shown: Sequence[ReadRow], reference: Reference) -> bool:
+    """Whether a table of these rows may give one of them its first verdict by its name."""
+    if reference.row is None or reference.post_hoc:
+        return False
+    # A row with fewer results gets no verdict, whatever it is compared with.
+    rows = (row for row in shown if len(row.scores) >= LEAST_FOR_INTERVAL)
+    return any(not _shown(row, reference.name) for row in rows if row.row != reference.row.row)
+
+
+def _of(reference: Reference) -> str:
+    return reference.row.row if reference.row is not None else ""
 
 
 def _fixes(wanted: Wanted) -> bool:
-    return wanted.since is None and not wanted.settings
+    return wanted.since is None and not wanted.settings and wanted.terms.confirmatory
 
 
 def _shown(row: ReadRow, name: str) -> bool:

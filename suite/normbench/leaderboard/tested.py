@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from statistics import median
 
+from normbench.leaderboard.against import LEAST_FOR_INTERVAL
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.making import MOST_FOR_LETTERS, MOST_FOR_RANKS
@@ -35,7 +36,9 @@ def _measured(board: Board) -> Iterator[str]:
     if metric.smallest_difference:
         smallest = score(metric.smallest_difference, metric.name)
         sentence += f"; smallest difference of interest {smallest}"
-    yield f"{sentence}. Intervals are 95 % t intervals."
+    few = any(0 < entry.n < LEAST_FOR_INTERVAL for entry in board.entries)
+    without = f"; a mean of fewer than {LEAST_FOR_INTERVAL} seeds has none" if few else ""
+    yield f"{sentence}. Intervals are 95 % t intervals{without}."
     split = rules.get("validation_driven_by") == "seed" and rules.get("validation_share")
     rest = ", dropout and the train/validation split" if split else " and dropout"
     seeds = {seed for entry in board.entries for seed in entry.values}
@@ -103,14 +106,23 @@ def _ordered(board: Board) -> Iterator[str]:
     if rows > MOST_FOR_RANKS:
         yield f"Above {MOST_FOR_RANKS} rows there are no rank intervals."
     elif any(entry.rank_interval for entry in board.entries):
+        ranks = "Ranks" if board.all_drawn else "In brackets"
+        of = "the ranks" if board.all_drawn else _ranks_of_some(board)
         yield (
-            "Order: by mean. Ranks: 90 % of the ranks when the seeds are drawn again, which shows "
+            f"Order: by mean. {ranks}: 90 % of {of} when the seeds are drawn again, which shows "
             "how fragile the order is and tests nothing."
         )
     if any(entry.letters for entry in board.entries):
         yield " ".join(_about_letters(board))
     elif rows > MOST_FOR_LETTERS:
         yield f"Above {MOST_FOR_LETTERS} rows there are no letters."
+
+
+def _ranks_of_some(board: Board) -> str:
+    return (
+        f"the ranks among the {board.drawn} rows of {LEAST_FOR_INTERVAL} seeds or more, by the "
+        "seeds that all of them share,"
+    )
 
 
 def _about_letters(board: Board) -> Iterator[str]:

@@ -37,6 +37,7 @@ _FONT = 7.5
 _CHARACTER_WIDTH = 0.06  # inches, on average
 _LINE_HEIGHT = 0.14
 _LONGEST = 26
+_MOST_LINES = 3
 _LONGEST_SETTING = 11
 _DARK = 0.45
 # Close to the palette's vermillion and blue, but not the same: pages change those in dark mode.
@@ -114,9 +115,15 @@ def _frame(axis: Axes, norms: Sequence[str], optimizers: Sequence[str]) -> None:
     if slanted:
         for text in axis.get_xticklabels():
             text.set_horizontalalignment("right")
-    axis.set_yticks(range(len(norms)), [shortened(name, _LONGEST) for name in norms], fontsize=8)
+    axis.set_yticks(range(len(norms)), list(map(_wrapped, norms)), fontsize=8)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
+
+
+def _wrapped(name: str) -> str:
+    """Return the name of a norm in lines as high as a tile: what was changed of it tells it."""
+    lines = textwrap.wrap(visible(name), _LONGEST, max_lines=_MOST_LINES, placeholder="…")
+    return "\n".join(lines)
 
 
 def _tile(

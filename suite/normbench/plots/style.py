@@ -149,4 +149,4 @@ def save(figure: Figure, path: Path) -> None:
 def check_format(path: Path) -> None:
     """Raise UsageError if the ending of *path* names no format that figures have."""
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--out {path}: expected a name that ends in {', '.join(FORMATS)}.")
+        raise UsageError(f"--output {path}: expected a name that ends in {', '.join(FORMATS)}.")

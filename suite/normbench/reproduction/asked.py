@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from normbench.suites.files import ENDINGS
+
+_UNFIT = re.compile(r"[^A-Za-z0-9=.,+_]+")
+_MOST_LETTERS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,15 @@ class Asked:
     def name(self) -> str:
         """The suite's name; of a file that without folders and ending."""
         return Path(self.suite).stem if self.suite.endswith(ENDINGS) else self.suite
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder for the report: the suite's, with what else was asked for."""
+        words = [*self.words, *self.only, *([f"seeds={self.seeds}"] if self.seeds else [])]
+        whole = "-".join([f"report-{Path(self.suite).stem}", *(_UNFIT.sub("_", w) for w in words)])
+        if len(whole) <= _MOST_LETTERS:
+            return whole
+        return f"{whole[:_MOST_LETTERS]}-{hashlib.sha256(repr(words).encode()).hexdigest()[:8]}"
 
     def train(self, problem: str = "") -> str:
         """Return the command that trains what is missing, and nothing that is there.

@@ -118,8 +118,8 @@ def _cells(line: Line, numbers: Numbers, names: Sequence[str]) -> tuple[str, ...
         numbers.interval(entry.mean, entry.interval) if entry else "",
         _seeds(entry),
         numbers.value(published.mean) + _marked(published.remark),
-        numbers.value(published.sd),
-        str(published.n or "?"),
+        numbers.value(published.shown_sd),
+        str(published.shown_n or "?"),
         numbers.interval(found.difference, found.interval, signed=True) if found else "",
         found.covers if found else "",
         "" if ratio is None else f"{ratio:+.2f}",
@@ -208,9 +208,9 @@ def _conditions(matches: Matches, lines: Sequence[Line]) -> Iterator[str]:
         "unknown": "divide by n or n - 1, which is not published",
     }
     yield from dict.fromkeys(
-        f"{r.source.title}: standard deviations {spreads[r.spread]}."
+        f"{r.source.title}: standard deviations {spreads[r.shown_spread]}."
         for r in results
-        if r.sd is not None
+        if r.shown_sd is not None
     )
     for remark, members in _grouped(lines, lambda line: line.match.published.remark).items():
         yield f"* {', '.join(members)}: {remark}."

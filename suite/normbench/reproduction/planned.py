@@ -133,6 +133,11 @@ class Held:
         """Where the rows are read, in words."""
         return self.reader.place
 
+    @property
+    def option(self) -> str:
+        """What names the store to commands."""
+        return self.reader.option
+
     def rows(self) -> Sequence[ReadRow]:
         """Return the rows held."""
         return self.held
@@ -144,6 +149,10 @@ class Held:
     def environments(self, fingerprints: Iterable[str]) -> Mapping[str, Mapping[str, object]]:
         """Return where runs were trained, by fingerprint."""
         return self.reader.environments(fingerprints)
+
+    def unplaced(self) -> Sequence[str]:
+        """Return the damaged runs of which it is not known to which row they belong."""
+        return self.reader.unplaced()
 
     def verifications(self) -> Sequence[Verification] | None:
         """Return the tests of a precision; None if they are not known."""

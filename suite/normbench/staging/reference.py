@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from normbench.comparable import comparable, mixture
 from normbench.errors import UsageError
 from normbench.leaderboard.choosing import base_problem
-from normbench.leaderboard.grouping import as_known_now, refuse_damaged
+from normbench.leaderboard.grouping import as_known_now, refuse_damaged, with_damaged_settings
 from normbench.leaderboard.reading import ReadRow, ReadRun, StoreReader
 from normbench.leaderboard.references import REFERENCE_OPTIMIZERS, declared_reference
 from normbench.overrides import read_overrides
@@ -107,7 +107,7 @@ def _table(spec: RunSpec, store: RunStore | None, catalogue: Catalogue) -> list[
     key = comparable(spec.identity)
     alike = (row for row in rows if row.runs and _same_names(row, spec))
     table = [row for row in alike if comparable(row.identity) == key]
-    refuse_damaged(table)
+    refuse_damaged(with_damaged_settings(table, catalogue))
     return as_known_now(table, catalogue)
 
 

@@ -157,7 +157,8 @@ class Attempt:
 
         Args:
             size: How many they are together.
-            broken: Whether the run is to be trained alone next.
+            broken: Whether the run is to be trained alone next; if it was alone, capturing broke
+                its process, and no other is to capture for it.
         """
         with self._writing(PACK_FILE):
             write_whole(PACK_FILE, to_json({"size": size, "broken": broken}), folder=self._folder)

@@ -23,11 +23,24 @@ from typing import Any
 
 import normbench
 from normbench.errors import DamagedFileError
+from normbench.store.fields import (
+    count_in,
+    ends_in,
+    moment_in,
+    number_in,
+    text_in,
+    texts_in,
+)
 from normbench.store.files import explained, open_folder, read_versioned, to_json, write_once
 from normbench.store.layout import STAGES_FOLDER
 
 SCHEMA = 1
-_ENDING = ".decision.json"
+DECISION_ENDING = ".decision.json"
+VERDICTS = (
+    *("better", "worse", "equivalent", "no evidence", "exploratory", "too few", "unstable"),
+    "deterministic",
+)
+_ADVICE = "Restore it from a backup: without it, nobody knows what was decided."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,23 +86,24 @@ class RecordedDecision:
         Raises:
             ValueError: If it is something else.
         """
-        try:
-            interval = content["interval"]
-            return cls(
-                reference=str(content["reference"]),
-                stage=int(content["stage"]),
-                verdict=str(content["verdict"]),
-                p=None if content["p"] is None else float(content["p"]),
-                n=int(content["n"]),
-                difference=float(content["difference"]),
-                interval=None if interval is None else (float(interval[0]), float(interval[1])),
-                family=tuple(str(row) for row in content["family"]),
-                metric=str(content["metric"]),
-                alpha=float(content["alpha"]),
-                decided_at=float(content["decided_at"]),
-            )
-        except (IndexError, KeyError, TypeError) as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+        if not isinstance(content, Mapping):
+            raise ValueError(f"a decision is {content!r:.80}, expected a mapping")  # noqa: TRY004
+        found = cls(
+            reference=text_in(content, "reference"),
+            stage=count_in(content, "stage"),
+            verdict=text_in(content, "verdict"),
+            p=None if content.get("p", 0) is None else number_in(content, "p", 0.0, 1.0),
+            n=count_in(content, "n"),
+            difference=number_in(content, "difference"),
+            interval=ends_in(content, "interval"),
+            family=texts_in(content, "family"),
+            metric=text_in(content, "metric"),
+            alpha=number_in(content, "alpha", 0.0, 1.0),
+            decided_at=moment_in(content, "decided_at"),
+        )
+        if found.verdict not in VERDICTS:
+            raise ValueError(f"verdict is {found.verdict!r:.80}, expected {', '.join(VERDICTS)}")
+        return found
 
 
 def record_decision(root: Path, row: str, decision: RecordedDecision) -> RecordedDecision:
@@ -98,7 +112,7 @@ def record_decision(root: Path, row: str, decision: RecordedDecision) -> Recorde
     Raises:
         StoreError: If it cannot be written, or the one that is there is damaged.
     """
-    path = _path(root, row)
+    path = decision_path(root, row)
     content = {"schema": SCHEMA, "written_by": normbench.__version__, "row": row}
     with explained("write", path):
         path.parent.mkdir(exist_ok=True)
@@ -113,19 +127,21 @@ def read_decision(root: Path, row: str) -> RecordedDecision | None:
     Raises:
         StoreError: If it is damaged or cannot be read, or a newer normbench wrote it.
     """
-    path = _path(root, row)
-    content = read_versioned(path, SCHEMA)
+    path = decision_path(root, row)
+    content = read_versioned(path, SCHEMA, _ADVICE)
     if content is None:
         return None
     try:
-        return RecordedDecision.from_dict(content)
+        of, found = text_in(content, "row", row), RecordedDecision.from_dict(content)
     except ValueError as error:
+        raise DamagedFileError(f"{path} is damaged ({error}). {_ADVICE}", path) from error
+    if of != row:
         raise DamagedFileError(
-            f"{path} is damaged ({error}). Restore it from a backup: without it, nobody knows "
-            "what was decided.",
-            path,
-        ) from error
+            f"{path} tells what was decided about row {of[:80]}. {_ADVICE}", path
+        )
+    return found
 
 
-def _path(root: Path, row: str) -> Path:
-    return root / STAGES_FOLDER / f"{row}{_ENDING}"
+def decision_path(root: Path, row: str) -> Path:
+    """Return the file of what was decided about a *row*."""
+    return root / STAGES_FOLDER / f"{row}{DECISION_ENDING}"

@@ -13,12 +13,23 @@ from typing import Any
 
 import normbench
 from normbench.errors import DamagedFileError, StoreError
-from normbench.store.decisions import RecordedDecision, read_decision
+from normbench.store.decisions import (
+    DECISION_ENDING,
+    RecordedDecision,
+    decision_path,
+    read_decision,
+)
+from normbench.store.fields import counts_in, flag_in, moment_in, text_in
 from normbench.store.files import explained, open_folder, read_versioned, to_json, write_once
 from normbench.store.layout import FINGERPRINT, STAGES_FOLDER, list_names
 
 SCHEMA = 1
 _ENDING = ".json"
+_LEAST_STAGE = 2
+_ADVICE = (
+    "Restore it from a backup: without it, nobody knows which looks at the row were declared, and "
+    "its seeds cannot be tested."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,24 +86,23 @@ class Declaration:
         Raises:
             ValueError: If it is something else.
         """
-        try:
-            found = cls(
-                row=str(content["row"]),
-                stages=_numbers(content["stages"]),
-                seeds=_numbers(content["seeds"]),
-                before=_numbers(content["before"]),
-                declared_at=float(content["declared_at"]),
-                reference_of=str(content.get("reference_of", "")),
-                late=bool(content.get("late", False)),
-                reference=str(content.get("reference", "")),
-                decision=_decision(content.get("decision")),
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
+        found = cls(
+            row=text_in(content, "row"),
+            stages=counts_in(content, "stages", _LEAST_STAGE),
+            seeds=counts_in(content, "seeds"),
+            before=counts_in(content, "before"),
+            declared_at=moment_in(content, "declared_at"),
+            reference_of=text_in(content, "reference_of", ""),
+            late=flag_in(content, "late", default=False),
+            reference=text_in(content, "reference", ""),
+            decision=_decision(content.get("decision")),
+        )
         if not found.stages or list(found.stages) != sorted(set(found.stages)):
             raise ValueError(f"stages {list(found.stages)} do not grow")
         if len(set(found.seeds)) != found.stages[-1] or len(found.seeds) != found.stages[-1]:
             raise ValueError(f"{len(found.seeds)} seeds for {found.stages[-1]} in the last stage")
+        if both := sorted(set(found.seeds) & set(found.before)):
+            raise ValueError(f"seeds {both[:5]} count although they were there before")
         return found
 
 
@@ -102,8 +112,10 @@ def declare(root: Path, declaration: Declaration) -> Declaration:
     Of several processes that declare at once, one succeeds, and all get what it wrote.
 
     Raises:
-        StoreError: If it cannot be written, or the one that is there is damaged.
+        StoreError: If it cannot be written, or the one that is there is damaged, or was there.
     """
+    if (there := read_declaration(root, declaration.row)) is not None:
+        return there
     path = _path(root, declaration.row)
     with explained("write", path):
         path.parent.mkdir(exist_ok=True)
@@ -117,23 +129,29 @@ def read_declaration(root: Path, row: str) -> Declaration | None:
     """Return the declaration of a *row*, or None.
 
     Raises:
-        StoreError: If it is damaged or cannot be read, or a newer normbench wrote it.
+        StoreError: If it is damaged or cannot be read, a newer normbench wrote it, or it is gone
+            although something was decided about the row.
     """
     path = _path(root, row)
-    content = read_versioned(path, SCHEMA)
+    content = read_versioned(path, SCHEMA, _ADVICE)
+    if content is None and decision_path(root, row).exists():
+        # Both may have come between the two looks.
+        content = read_versioned(path, SCHEMA, _ADVICE)
+        if content is None:
+            raise DamagedFileError(
+                f"{path} is missing, and {decision_path(root, row).name} beside it tells what the "
+                f"looks that it declared came to. {_ADVICE}",
+                path,
+            )
     if content is None:
         return None
     try:
         found = Declaration.from_dict(content)
     except ValueError as error:
-        raise DamagedFileError(
-            f"{path} is damaged ({error}). Restore it from a backup: without it, nobody knows "
-            "which looks at the row were declared.",
-            path,
-        ) from error
+        raise DamagedFileError(f"{path} is damaged ({error}). {_ADVICE}", path) from error
     if found.row != row:
         raise DamagedFileError(
-            f"{path} declares the stages of row {found.row}. Delete that file.", path
+            f"{path} declares the stages of row {found.row[:80]}. {_ADVICE}", path
         )
     return replace(found, decision=read_decision(root, row))
 
@@ -162,19 +180,14 @@ def readable_declarations(root: Path) -> tuple[dict[str, Declaration], dict[str,
 
 
 def _declared(root: Path) -> Iterable[str]:
-    names = (name.removesuffix(_ENDING) for name in list_names(root / STAGES_FOLDER))
-    return (name for name in names if FINGERPRINT.fullmatch(name))
+    """Return the rows that a file tells of, be it what was decided alone."""
+    names = list_names(root / STAGES_FOLDER)
+    rows = {name.removesuffix(DECISION_ENDING).removesuffix(_ENDING) for name in names}
+    return (row for row in rows if FINGERPRINT.fullmatch(row))
 
 
 def _decision(content: dict[str, Any] | None) -> RecordedDecision | None:
     return None if content is None else RecordedDecision.from_dict(content)
-
-
-def _numbers(values: Iterable[Any]) -> tuple[int, ...]:
-    numbers = tuple(values)
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError(f"{numbers!r:.80} are not numbers of seeds")
-    return numbers
 
 
 def _path(root: Path, row: str) -> Path:

@@ -17,6 +17,7 @@ from normbench.errors import DamagedFileError, NewerStoreError, StoreError
 
 TEMPORARY_SUFFIX = ".tmp"
 _READ_BYTES = 65536
+_MADE_AGAIN = "Restore it from a backup, or delete it to have it made again."
 _ACCESS = "Get access from its owner, or choose another store with --store DIR or $NORMBENCH_STORE"
 _SAME = "What is stored stays valid, and the same command goes on from there"
 _CAUSES: Mapping[int, str] = {
@@ -88,8 +89,12 @@ def read_bytes(path: Path | str) -> bytes | None:
         raise explain("read", Path(path), error) from error
 
 
-def read_json(path: Path | str) -> dict[str, Any] | None:
+def read_json(path: Path | str, advice: str = _MADE_AGAIN) -> dict[str, Any] | None:
     """Return the JSON object in *path*, or None if it does not exist.
+
+    Args:
+        path: The file.
+        advice: What to do where it is damaged, in sentences.
 
     Raises:
         StoreError: If it cannot be read or is damaged.
@@ -102,18 +107,23 @@ def read_json(path: Path | str) -> dict[str, Any] | None:
     except ValueError as error:
         raise DamagedFileError(
             f"{path} is damaged ({error}). normbench writes files whole, so something else changed "
-            "it. Restore it from a backup, or delete it to have it made again.",
+            f"it. {advice}",
             Path(path),
         ) from error
 
 
-def read_versioned(path: Path, schema: int) -> dict[str, Any] | None:
+def read_versioned(path: Path, schema: int, advice: str = _MADE_AGAIN) -> dict[str, Any] | None:
     """Return the JSON object in *path*, written with *schema* or an older one; None if missing.
+
+    Args:
+        path: The file.
+        schema: The newest one that is known.
+        advice: What to do where the file is damaged, in sentences.
 
     Raises:
         StoreError: If it cannot be read or is damaged, or a newer normbench wrote it.
     """
-    content = read_json(path)
+    content = read_json(path, advice)
     written = None if content is None else content.get("schema")
     if content is not None and isinstance(written, int) and written > schema:
         raise NewerStoreError(

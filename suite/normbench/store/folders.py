@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from normbench.errors import StoreError
+from normbench.errors import DamagedFileError
 from normbench.store.files import explain, is_gone, read_bytes, read_json
 from normbench.store.leases import Lease, last_beat
 
@@ -169,9 +169,10 @@ def outcome_in(content: Mapping[str, Any], path: Path | str) -> RunState:
     try:
         return RunState(content.get("outcome", ""))
     except ValueError as error:
-        raise StoreError(
+        raise DamagedFileError(
             f"{path} is damaged: its outcome is {content.get('outcome')!r}, expected one of "
-            f"{', '.join(sorted(FINAL | CLOSED))}. Restore it from a backup, or delete it."
+            f"{', '.join(sorted(FINAL | CLOSED))}. Restore it from a backup, or delete it.",
+            Path(path),
         ) from error
 
 

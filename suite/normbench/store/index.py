@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from normbench.garbage import uncollected
-from normbench.specs import RunSpec
+from normbench.specs import FIRST_TUNING_SEED, RunSpec
 from normbench.store.folders import RunState
 from normbench.store.index_results import Outcome
 from normbench.store.index_rows import IndexedRow
@@ -49,6 +50,7 @@ class Index:
         parts: All runs, by the first digit of their fingerprints.
         specs: Specs without their seeds, by digest.
         damaged: Why a run cannot be read, by fingerprint; such runs are not among :attr:`runs`.
+        described: What the specs of damaged runs say, by fingerprint, where they can be read.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class Index:
     parts: Mapping[str, Part]
     specs: SeedlessSpecs
     damaged: Mapping[str, str]
+    described: Mapping[str, IndexedRun] = field(default_factory=dict)
 
     @cached_property
     def runs(self) -> Mapping[str, IndexedRun]:
@@ -80,19 +83,58 @@ class Index:
         """
         parts = [self.parts[digit] for digit in sorted(self.parts)]
         shown = [(shard.digest, _shown(changed)) for shard, changed in parts]
-        return hashlib.md5(repr(shown).encode(), usedforsecurity=False).hexdigest()
+        told = repr((shown, sorted(self.damaged.items())))
+        return hashlib.md5(told.encode(), usedforsecurity=False).hexdigest()
 
     @cached_property
     def rows(self) -> dict[str, IndexedRow]:
         """What tables show of each row, by fingerprint; as the spec of its lowest seed says."""
         lowest: dict[str, IndexedRun] = {}
-        for run in self.runs.values():
+        for run in (*self.runs.values(), *self.described.values()):
             first = lowest.setdefault(run.row, run)
             if run.seed < first.seed:
                 lowest[run.row] = run
         rows = {row: self.describe(run) for row, run in lowest.items()}
         self.specs.keep()
         return rows
+
+    @cached_property
+    def lost(self) -> Mapping[str, IndexedRun]:
+        """The damaged runs whose row and seed are known, by fingerprint, without their results.
+
+        Where the spec cannot be read either, the fingerprint tells what it was if a row of the
+        store had the run at a seed that some other run has, or that lies below it.
+        """
+        found = dict(self.described)
+        unknown = self.damaged.keys() - found.keys()
+        for run in islice(self._guesses(unknown), len(unknown)) if unknown else ():
+            found[run.fingerprint] = run
+        return {
+            name: run._replace(state=RunState.INTERRUPTED) for name, run in sorted(found.items())
+        }
+
+    @property
+    def unplaced(self) -> list[str]:
+        """The damaged runs of which it is not known to which row they belong."""
+        return sorted(self.damaged.keys() - self.lost.keys())
+
+    def left_out(self) -> list[str]:
+        """Return a sentence for each damaged run."""
+        told = sorted(self.damaged.items())
+        return [f"run {name[:8]} is left out: {problem}" for name, problem in told]
+
+    def _guesses(self, names: Collection[str]) -> Iterator[IndexedRun]:
+        """Yield the runs among *names* that a row would have at a seed that it lacks."""
+        one_each = {run.row: run for run in (*self.runs.values(), *self.described.values())}
+        seeds = {run.seed for run in self.runs.values()}
+        own = {*seeds, *range(max((s for s in seeds if s < FIRST_TUNING_SEED), default=0) + 2)}
+        for row, first in one_each.items():
+            spec = self.spec(first)
+            for seed in own:
+                if spec.tuning == (seed >= FIRST_TUNING_SEED):
+                    name = replace(spec, seed=seed).fingerprint
+                    if name in names:
+                        yield IndexedRun(name, row, first.description, seed)
 
     def describe(self, run: IndexedRun) -> IndexedRow:
         """Return what the run's own spec says of its row.

@@ -6,12 +6,13 @@ read. Several processes may look at once: each writes what it saw.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from normbench.errors import StoreError
+from normbench.errors import DamagedFileError, StoreError
 from normbench.garbage import uncollected
 from normbench.store import index_files, index_helpers
 from normbench.store.files import explain, is_gone, open_folder
@@ -66,6 +67,7 @@ class Indexer:
         self._few: dict[str, _Found] = {}
         self._specs = SeedlessSpecs(self._folder)
         self._damaged: dict[str, str] = {}
+        self._described: dict[str, IndexedRun] = {}
         self._stale: set[str] = set()
         self._looks = 0
         self._reads = 0
@@ -84,11 +86,12 @@ class Indexer:
             # A store that is small and looked at once is not even touched.
             now = self._clock.touched() if big or self._looks else None
             self._looks += 1
-            self._damaged, self._reads = {}, 0
+            self._damaged, self._described, self._reads = {}, {}, 0
             parts = self._look_at_all(buckets, now)
             if big:
                 self._save(now)
-        return Index(self._root, self._clock, parts, self._specs, self._damaged)
+        damaged, described = self._damaged, self._described
+        return Index(self._root, self._clock, parts, self._specs, damaged, described)
 
     def look_at(self, fingerprints: Collection[str]) -> dict[str, IndexedRun]:
         """Return what is known of some runs now; of few, without a look at the others.
@@ -102,8 +105,10 @@ class Indexer:
             return {name: self._look_at_run(name, now) for name in fingerprints}
         index = self.look()
         for name in fingerprints:
+            if name in index.damaged:
+                raise DamagedFileError(index.damaged[name], run_path(self._root, name))
             if name not in index.runs:
-                raise StoreError(index.damaged.get(name) or f"run {name} is not in {self._root}.")
+                raise StoreError(f"run {name} is not in {self._root}.")
         return {name: index.runs[name] for name in fingerprints}
 
     def look_at_some(self, digits: Iterable[str]) -> None:
@@ -202,17 +207,23 @@ class Indexer:
         except StoreError as error:
             if path.exists():
                 self._damaged[path.name] = str(error)
+                with contextlib.suppress(StoreError):
+                    self._described[path.name] = self._describe(path)
             return None
 
     def _read(self, path: Path, now: int | None) -> _Found:
         self._reads += 1
-        spec, seed = read_seedless(path)
-        run = IndexedRun(path.name, self._specs.of(spec, path).row, spec.digest, seed)
+        run = self._describe(path)
         kept, lasting = read_run(run, path, self._clock.now)
         lasting = lasting and self._is_settled((*kept.stamps, *kept.watched.values()), now)
         if lasting:
-            self._specs.need(spec.digest)
+            self._specs.need(run.description)
         return _Found(kept, lasting)
+
+    def _describe(self, path: Path) -> IndexedRun:
+        """Return what the spec says of the run in the folder *path*."""
+        spec, seed = read_seedless(path)
+        return IndexedRun(path.name, self._specs.of(spec, path).row, spec.digest, seed)
 
     def _is_settled(self, stamps: Iterable[int], now: int | None) -> bool:
         if now is not None and max(stamps) > now:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import NewerStoreError, NoStoreError, StoreError, UsageError
+from normbench.errors import DamagedFileError, NewerStoreError, NoStoreError, UsageError
 from normbench.specs import RunSpec
 from normbench.store.files import (
     explain,
@@ -106,9 +106,10 @@ def check_store(root: Path, content: Mapping[str, Any] | None) -> None:
         )
     schema = content.get("schema")
     if not isinstance(schema, int) or schema < 1:
-        raise StoreError(
+        raise DamagedFileError(
             f"{root / STORE_FILE} is damaged: its schema is {schema!r}, expected a whole number "
-            "from 1. Restore it from a backup."
+            "from 1. Restore it from a backup.",
+            root / STORE_FILE,
         )
     if schema > STORE_SCHEMA:
         raise NewerStoreError(

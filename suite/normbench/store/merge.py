@@ -13,18 +13,23 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from normbench.errors import StoreError, UsageError
+from normbench.errors import DamagedFileError, StoreError, UsageError
 from normbench.quantities import counted
 from normbench.setting_files import SETTINGS_FOLDER
 from normbench.store.archive import extract_store
 from normbench.store.checkpoints import find_checkpoint
 from normbench.store.decisions import record_decision
-from normbench.store.declarations import Declaration, declare, read_declarations
+from normbench.store.declarations import (
+    Declaration,
+    declare,
+    read_declarations,
+    readable_declarations,
+)
 from normbench.store.files import (
     explain,
     explained,
@@ -72,15 +77,20 @@ class MergeReport:
         added: Runs that the target did not have.
         kept: Runs that were left as they are.
         updated: Runs that got a result, series, or an attempt to continue from.
+        failed: Runs that were left out, since a file of theirs is damaged.
+        problems: What is wrong with each of them, in a sentence.
     """
 
     added: int = 0
     kept: int = 0
     updated: int = 0
+    failed: int = 0
+    problems: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return the counts in one line."""
-        return f"{counted(self.added, 'run')} added, {self.updated} updated, {self.kept} kept"
+        words = f"{counted(self.added, 'run')} added, {self.updated} updated, {self.kept} kept"
+        return f"{words}, {self.failed} failed" if self.failed else words
 
 
 def merge_into(root: Path, source: Path) -> tuple[RunStore, MergeReport]:
@@ -107,7 +117,8 @@ def merge_into(root: Path, source: Path) -> tuple[RunStore, MergeReport]:
 def merge_store(source: Path, target: RunStore) -> MergeReport:
     """Copy runs, attempts and results that *target* lacks into it.
 
-    A published result in the target is never touched. Merging again changes nothing.
+    A published result in the target is never touched. Merging again changes nothing. A run with a
+    damaged file, or whose declared stages cannot be read, is left out and counted; the others come.
 
     Args:
         source: Folder of a store, or a tar archive of one.
@@ -126,17 +137,25 @@ def merge_store(source: Path, target: RunStore) -> MergeReport:
             folder = work / "source"
             extract_store(source, folder)
         runs = sorted(RunStore.open(folder).runs(), key=lambda run: run.fingerprint)
-        declared = _new_declarations(folder, target)
+        theirs, unread = readable_declarations(folder)
+        declared = _new_declarations(theirs, target)
+        problems: list[str] = []
         with explained("merge into", target.root):
             # Before the runs, as where they were made: no result of theirs comes first.
             for declaration in declared:
                 declare(target.root, declaration)
-            _bring_decisions(folder, target.root)
+            _bring_decisions(theirs, target.root)
             bring_shown(folder, target.root)
-            done = [_merge_run(run, target.root, work) for run in runs]
+            done = [_try_run(run, target.root, work, unread, problems) for run in runs]
             for name in (TUNING_FOLDER, SETTINGS_FOLDER, VERIFIED_FOLDER):
                 _bring_files(folder / name, target.root / name)
-    return MergeReport(done.count("added"), done.count("kept"), done.count("updated"))
+    return MergeReport(
+        added=done.count("added"),
+        kept=done.count("kept"),
+        updated=done.count("updated"),
+        failed=done.count("failed"),
+        problems=tuple(problems),
+    )
 
 
 @contextmanager
@@ -152,10 +171,37 @@ def _work_folder(root: Path) -> Iterator[Path]:
         remove_tree(work)
 
 
+def _try_run(
+    run: StoredRun,
+    root: Path,
+    work: Path,
+    unread: Mapping[str, StoreError],
+    problems: list[str],
+) -> str:
+    """Merge a run; if that cannot be done for a damaged file, add what is wrong to *problems*.
+
+    Args:
+        run: The run.
+        root: Folder of the target.
+        work: Folder for preparations.
+        unread: By row, why the stages declared in the source are not known: its runs would come
+            without them.
+        problems: Sentences.
+    """
+    try:
+        if error := unread.get(run.spec.row):
+            raise error
+        return _merge_run(run, root, work)
+    except DamagedFileError as error:
+        problems.append(f"run {run.fingerprint[:8]} was left out: {error}")
+        return "failed"
+
+
 def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
     if run.spec.fingerprint != run.fingerprint:
-        raise StoreError(
-            f"{run.path} holds the spec of run {run.spec.fingerprint}. Delete that folder."
+        raise DamagedFileError(
+            f"{run.path} holds the spec of run {run.spec.fingerprint}. Delete that folder.",
+            run.path,
         )
     read_outcome(run.path / RESULT_FILE)
     path = run_path(root, run.fingerprint)
@@ -176,10 +222,10 @@ def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
     return "updated" if changed else "kept"
 
 
-def _new_declarations(folder: Path, target: RunStore) -> list[Declaration]:
-    """Return the declared stages that *target* lacks, marked if it has results that count."""
+def _new_declarations(theirs: Mapping[str, Declaration], target: RunStore) -> list[Declaration]:
+    """Return those of *theirs* that *target* lacks, marked if it has results that count."""
     known = read_declarations(target.root)
-    new = [each for row, each in read_declarations(folder).items() if row not in known]
+    new = [each for row, each in theirs.items() if row not in known]
     if not new:
         return []
     counting = {each.row: set(each.seeds) for each in new}
@@ -191,10 +237,10 @@ def _new_declarations(folder: Path, target: RunStore) -> list[Declaration]:
     return [replace(each, late=each.late or each.row in late) for each in new]
 
 
-def _bring_decisions(source: Path, target: Path) -> None:
+def _bring_decisions(declared: Mapping[str, Declaration], target: Path) -> None:
     """Record what was decided about rows that both declare alike."""
     here = read_declarations(target)
-    for row, theirs in read_declarations(source).items():
+    for row, theirs in declared.items():
         alike = replace(theirs, late=here[row].late, decision=here[row].decision) == here[row]
         if alike and theirs.decision is not None:
             record_decision(target, row, theirs.decision)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from normbench.errors import StoreError, UsageError
+from normbench.errors import DamagedFileError, UsageError
 from normbench.specs import ComponentSpec, RunSpec
 from normbench.store import series
 from normbench.store.attempt import Attempt
@@ -54,13 +54,14 @@ def read_spec(path: Path) -> RunSpec:
     file = path / SPEC_FILE
     data = read_bytes(file)
     if data is None:
-        raise StoreError(f"{file} is missing. Add the run again, or delete {path}.")
+        raise DamagedFileError(f"{file} is missing. Add the run again, or delete {path}.", file)
     try:
         return RunSpec.from_json(data.decode())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(
+        raise DamagedFileError(
             f"{file} is not a run spec that this version reads ({type(error).__name__}: {error}). "
-            f"Restore it from a backup, or delete {path} and add the run again."
+            f"Restore it from a backup, or delete {path} and add the run again.",
+            file,
         ) from error
 
 

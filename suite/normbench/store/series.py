@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from normbench.errors import StoreError, UsageError
+from normbench.errors import DamagedFileError, UsageError
 from normbench.specs import ComponentSpec
 from normbench.store.files import (
     explained,
@@ -185,9 +185,10 @@ def _declaration(run: Path, observer: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (AttributeError, KeyError, TypeError) as error:
-        raise StoreError(
+        raise DamagedFileError(
             f"{path} is damaged ({type(error).__name__}: {error}). Delete it and ask for the "
-            "series again."
+            "series again.",
+            path,
         ) from error
     return content if whole and mine else None
 

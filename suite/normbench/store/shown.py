@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from normbench.store.fields import LATEST
 from normbench.store.files import from_json, read_bytes, to_json
 
 SHOWN_FILE = "shown.jsonl"
 SCHEMA = 1
-_LATEST = 1e11
 
 
 class Shown(NamedTuple):
@@ -99,7 +99,7 @@ def _whole(line: Mapping[str, Any]) -> bool:
     at, rows = line.get("at"), line.get("rows")
     return (
         isinstance(at, int | float)
-        and 0 <= at < _LATEST
+        and 0 <= at < LATEST
         and all(isinstance(line.get(name), str) for name in ("name", "reference"))
         and isinstance(rows, dict)
         and all(isinstance(pairs, int) for pairs in rows.values())

@@ -27,6 +27,7 @@ from normbench.store.folders import (
     RESULT_FILE,
     AttemptFolder,
     RunState,
+    list_attempts,
     newest_own,
 )
 from normbench.store.leases import HEARTBEAT_FILE, Lease, last_beat
@@ -65,6 +66,12 @@ def must_be_alone(attempts: Iterable[AttemptFolder], now: float) -> bool:
     if newest is None or not (pack := read_json(newest.path / PACK_FILE)):
         return False
     return bool(pack["broken"]) or _died(newest, now)
+
+
+def captures_broke(run: Path) -> bool:
+    """Whether a worker that trained nothing but the run in the folder *run* broke by capturing."""
+    packs = (read_json(attempt.path / PACK_FILE) for attempt in list_attempts(run))
+    return any(pack["broken"] and pack["size"] == 1 for pack in packs if pack)
 
 
 def close_for(attempt: Path, outcome: RunState, message: str) -> bool:

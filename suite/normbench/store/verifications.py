@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import StoreError
+from normbench.errors import DamagedFileError
 from normbench.store.files import explained, open_folder, read_versioned, to_json, write_whole
 from normbench.store.layout import VERIFIED_FOLDER, list_names
 
@@ -120,7 +120,8 @@ def _read(path: Path) -> Verification | None:
             content=content,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(
+        raise DamagedFileError(
             f"{path} is damaged ({type(error).__name__}: {error}). Delete it, and test again: the "
-            "runs are kept."
+            "runs are kept.",
+            path,
         ) from error

@@ -208,28 +208,66 @@ def _references(suite: SuiteFile, cells: _Cells, catalogue: Catalogue) -> tuple[
     if not suite.reference:
         return ()
     shown = ", ".join(f"{axis}: {choice.name}" for axis, choice in suite.reference.items())
-    found: dict[tuple[str, str | None], Request] = {}
+    found: dict[tuple[str, str | None], list[str]] = {}
+    whole: dict[str, Mapping[str, Choice]] = {}
     for key, cell in cells.choices.items():
         default = catalogue.get(Problem, cell["problem"].name).norm
-        cell = {"norm": Choice(name=default), "ablation": Choice(name="trained"), **cell}
-        if not all(choice.covers(cell.get(axis)) for axis, choice in suite.reference.items()):
-            continue
-        request = cells.requests[key]
-        board = (request.problem, request.protocol)
-        if board in found:
-            raise UsageError(
-                f"suite {suite.path}, {suite.reference_place}: {shown} holds for "
-                f"{request_label(found[board])} and for {request_label(request)}. Say more, such "
-                "as norm: {name: group_norm, num_groups: 4}, so that one row of each problem "
-                "remains."
-            )
-        found[board] = request
+        whole[key] = {"norm": Choice(name=default), "ablation": Choice(name="trained"), **cell}
+        if all(choice.covers(whole[key].get(axis)) for axis, choice in suite.reference.items()):
+            request = cells.requests[key]
+            found.setdefault((request.problem, request.protocol), []).append(key)
     if not found:
         raise UsageError(
             f"suite {suite.path}, {suite.reference_place}: no cell has {shown}. Name a norm, an "
             "ablation and an optimizer that the suite lists."
         )
-    return tuple(found.values())
+    meant = [_meant(suite.reference, keys, whole) for keys in found.values()]
+    for first, *others in meant:
+        if others:
+            raise UsageError(
+                f"suite {suite.path}, {suite.reference_place}: {shown} holds for "
+                f"{request_label(cells.requests[first])} and for "
+                f"{request_label(cells.requests[others[0]])}. "
+                f"{_telling_apart(whole[first], whole[others[0]])}"
+            )
+    return tuple(cells.requests[first] for first, *_ in meant)
+
+
+def _meant(
+    declared: Mapping[str, Choice], keys: Sequence[str], cells: Mapping[str, Mapping[str, Choice]]
+) -> Sequence[str]:
+    """Return those of the cells *keys* that a declaration means, if it holds for several.
+
+    Without an ablation it means the trained ones where there are such; a name alone means a choice
+    as it comes, where the suite lists that.
+    """
+    if "ablation" not in declared:
+        declared = {**declared, "ablation": Choice(name="trained")}
+        keys = [key for key in keys if cells[key]["ablation"].name == "trained"] or keys
+    for axis, choice in declared.items():
+        keys = [key for key in keys if cells[key][axis] == choice] or keys
+    return keys
+
+
+def _telling_apart(one: Mapping[str, Choice], other: Mapping[str, Choice]) -> str:
+    """Return what to add to a declaration that holds for two cells."""
+    for axis in ("norm", "ablation", "optimizer"):
+        for mine, their in ((one[axis], other[axis]), (other[axis], one[axis])):
+            if not mine.covers(their):
+                named = mine.name != their.name or not mine.values
+                word = mine.name if named else _mapping(axis, mine)
+                return f"Say more, such as {axis}: {word}, so that one row of each problem remains."
+    return (
+        "They differ in words, seeds or setting_of of their grids, which no reference can name: "
+        "write values into the lists, such as optimizers: [{name: sgd, lr: 0.1}], or take one of "
+        "the two out."
+    )
+
+
+def _mapping(axis: str, choice: Choice) -> str:
+    head = "train" if axis == "ablation" else "name"
+    values = {head: choice.name, **choice.values}
+    return f"{{{', '.join(f'{name}: {typed(value)}' for name, value in values.items())}}}"
 
 
 def _refuse_empty(suite: SuiteFile, cells: _Cells) -> None:

@@ -335,7 +335,10 @@ def _check_key(key: Any, item: Any, schema: Mapping[str, Any], path: Path) -> No
     if key in known:
         _check(item, known[key], (*path, key))
     elif more is False:
-        raise PlacedError((*path, key), str(unknown_name("key", key, known)))
+        # A list is written under the plural of a name that has one.
+        lists = [f"{name}s" for name in known] if isinstance(item, list | tuple) else ()
+        likely = [name for name in lists if name in known]
+        raise PlacedError((*path, key), str(unknown_name("key", key, known, likely)))
     else:
         _check(item, more, (*path, key))
 

@@ -49,6 +49,7 @@ class Entry:
         spec: Digest of the spec without its seed.
         environment: Digest of where it was trained; empty if that is not known.
         declared: Whether its store knew of stages declared for the row.
+        damaged: Whether it may have had a result, which could not be read.
     """
 
     seed: int
@@ -61,10 +62,15 @@ class Entry:
     spec: str
     environment: str
     declared: bool
+    damaged: bool = False
 
     def text(self) -> str:
         """Return the entry as JSON."""
-        return _json({**vars(self), "schema": ENTRY_SCHEMA, "state": self.state.value})
+        content = {**vars(self), "schema": ENTRY_SCHEMA, "state": self.state.value}
+        if not self.damaged:
+            # Older versions do not know of it.
+            del content["damaged"]
+        return _json(content)
 
     @classmethod
     def read(cls, text: str) -> Entry:
@@ -101,6 +107,7 @@ class Known:
         stored: The run.
         environment: Where it was trained, as JSON; empty if that is not known.
         declared: Whether stages are declared for its row.
+        damaged: Whether the run cannot be read.
     """
 
     run: IndexedRun
@@ -108,6 +115,7 @@ class Known:
     stored: StoredRun
     environment: str
     declared: bool
+    damaged: bool
 
 
 def entry_tags(runs: Iterable[Known], held: Mapping[str, str]) -> dict[str, str]:
@@ -207,6 +215,7 @@ def _entry_of(known: Known) -> tuple[Entry, dict[str, str]]:
         seconds=run.seconds,
         result=known.stored.result() if run.done else None,
         declared=known.declared,
+        damaged=known.damaged,
         **digests,
     )
     return entry, {f"{kind}.{digests[kind]}": text for kind, text in texts.items() if text}

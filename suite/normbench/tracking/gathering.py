@@ -28,7 +28,7 @@ class Row:
 
     Attributes:
         index: The index that knows the runs.
-        runs: All of its runs.
+        runs: All of its runs; those that cannot be read are told of without results.
         declared: The stages that its seeds are added in, where they were declared.
         shown: The tables that first gave it verdicts.
         begun: Those to be copied that have begun, with their states.
@@ -88,6 +88,7 @@ class Row:
             stored=self.index.stored(run),
             environment=outcome.environment if outcome else "",
             declared=self.declared is not None,
+            damaged=run.fingerprint in self.index.damaged,
         )
 
 
@@ -110,6 +111,9 @@ def gather(
     members: dict[Place, list[IndexedRun]] = {}
     for run in index.runs.values():
         members.setdefault(_place(index, run), []).append(run)
+    for run in index.lost.values():
+        if (place := _place(index, run)) in members:
+            members[place].append(run)
     rows: dict[Place, Row] = {}
     for place, runs in members.items():
         wanted = [run for run in runs if run.fingerprint in chosen]

@@ -80,6 +80,11 @@ class MlflowReader:
         """Where the rows are read, in words."""
         return f"MLflow at {faults.shown(self._uri)}"
 
+    @property
+    def option(self) -> str:
+        """Empty: which store commands mean is not known here."""
+        return ""
+
     def rows(self) -> list[ReadRow]:
         """Return all rows with their runs, in an order that depends on nothing else.
 
@@ -111,6 +116,10 @@ class MlflowReader:
         found = ((name, self._told.get(name)) for name in fingerprints)
         results = ((name, each[0].entry.result if each else None) for name, each in found)
         return {name: Outcome.of(result).result() for name, result in results if result is not None}
+
+    def unplaced(self) -> list[str]:
+        """Return none: such runs are not copied."""
+        return []
 
     def verifications(self) -> None:
         """Return None: tests of a precision stay in the run store."""
@@ -217,7 +226,7 @@ def _read_row(told: Sequence[_Told]) -> ReadRow:
         raise ValueError(f"a spec is not one that this version reads ({error})") from error
     entries = [each.entry for each in told]
     runs = {
-        each.seed: ReadRun(each.fingerprint, each.state, each.score, each.seconds)
+        each.seed: ReadRun(each.fingerprint, each.state, each.score, each.seconds, each.damaged)
         for each in entries
     }
     tags = {id(each.tags): each.tags for each in told}.values()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from normbench.descriptions import Norm
+from normbench.errors import what_is_wrong
 from normbench.parameters import Value, changed, typed
 from normbench.plugins import Catalogue
 from normbench.quantities import counted
@@ -171,7 +172,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise damaged_settings(path, f"{type(error).__name__}: {error}") from error
+        raise damaged_settings(path, what_is_wrong(error)) from error
     return content
 
 

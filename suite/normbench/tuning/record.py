@@ -13,7 +13,7 @@ from typing import Any
 
 import normbench
 from normbench.descriptions import Metric
-from normbench.errors import StoreError, UsageError
+from normbench.errors import StoreError, UsageError, what_is_wrong
 from normbench.parameters import Search, Value
 from normbench.store import RunState, RunStore
 from normbench.store.files import explained, open_folder, read_json, to_json, write_whole
@@ -106,7 +106,7 @@ def read_study(
     try:
         return _study(store, content, trials, seeds)
     except (AttributeError, KeyError, TypeError) as error:
-        raise damaged_record(path, f"{type(error).__name__}: {error}") from error
+        raise damaged_record(path, what_is_wrong(error)) from error
 
 
 def _study(

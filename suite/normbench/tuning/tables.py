@@ -96,11 +96,12 @@ def report_lines(report: TuningReport) -> list[str]:
 
 
 def place_lines(report: TuningReport) -> list[str]:
-    """Return where the winner is kept and what trains it: paths and commands, to be copied."""
+    """Return where the winner is kept and, unless it was, what trains it, to be copied."""
     lines = []
     if report.kept is not None:
         lines.append(f"{report.kept.words[:1].upper()}{report.kept.words[1:]}")
-    return lines + ([f"Train it with: {report.choice.command}"] if report.choice.command else [])
+    trains = report.choice.command and report.evaluation is None
+    return lines + ([f"Train it with: {report.choice.command}"] if trains else [])
 
 
 def report_as_text(report: TuningReport) -> str:

@@ -22,6 +22,7 @@ class Training:
         loop: What takes its steps; None before its session is open.
         outcome: How it ended; None if it was let go of, or trains.
         alone_next: Whether it left its pack to be trained alone.
+        plainly: Whether it captures nothing, since that has left a process of no use before.
     """
 
     run: StoredRun
@@ -30,6 +31,7 @@ class Training:
     loop: Loop | None = None
     outcome: RunState | None = None
     alone_next: bool = False
+    plainly: bool = False
 
     def find_loop(self) -> Loop:
         """Return what takes its steps, once it has asked for an epoch."""
@@ -39,7 +41,13 @@ class Training:
 
     def leave_pack(self, reason: str) -> str:
         """Let go of the run, so that it is trained alone next; return what to say of it."""
-        message = f"{reason}; it left a pack of {self.pack} and is trained alone next"
+        return self._let_go(f"{reason}; it left a pack of {self.pack} and is trained alone next")
+
+    def leave_process(self, reason: str) -> str:
+        """Let go of the run, so that a new process trains it; return what to say of it."""
+        return self._let_go(f"{reason} A new process trains it next.")
+
+    def _let_go(self, message: str) -> str:
         _log.warning("%s: %s", self.run.fingerprint[:8], message)
         self.attempt.note_pack(self.pack, broken=True)
         self.attempt.close(RunState.INTERRUPTED, message)

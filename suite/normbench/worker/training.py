@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from normbench.engine.capturing import CAPTURES, CaptureBrokenError
 from normbench.engine.pack import Member, Pack, PackBrokenError, can_branch
+from normbench.engine.recording import PlainRecorder
 from normbench.engine.session import open_session
 from normbench.engine.sums import PendingSums
 from normbench.engine.trainer import CHECKPOINT_SECONDS, Epoch, Trainer
@@ -25,6 +27,7 @@ from normbench.rungs import AUTO, Rung
 from normbench.store import Attempt, RunState, RunStore, StoredRun
 from normbench.store.folders import FINAL
 from normbench.store.queue import Queue
+from normbench.store.strikes import captures_broke
 from normbench.worker.claimed import Training
 from normbench.worker.closing import close, in_a_line, is_device_error, keep_weights, spent
 from normbench.worker.limits import (
@@ -215,6 +218,7 @@ class Worker:
             leaving.push(attempt.__exit__)
             training.outcome, message = yield from self._classified(training, limit)
         seconds = time.monotonic() - limit.began
+        self.unclean = self.unclean or bool(CAPTURES.over)
         if training.outcome in FINAL and training.pack == 1:
             self._predictor.learn(run, run.spec.epochs - max(0, began_at - 1), seconds)
             branches = can_branch(training.find_loop())
@@ -247,9 +251,8 @@ class Worker:
         except TimeLimitError as error:
             # Where the time happened to be over says nothing.
             return close(attempt, RunState.TIMED_OUT, str(error), trace=False)
-        except PackBrokenError as error:
-            self.broken = self.unclean = True
-            return None, training.leave_pack(str(error))
+        except (PackBrokenError, CaptureBrokenError) as error:
+            return self._broken(training, error)
         except NormbenchError as error:
             return close(attempt, RunState.FAILED, str(error))
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
@@ -259,13 +262,24 @@ class Worker:
             attempt.close(RunState.INTERRUPTED, "stopped by a signal")
             raise
 
+    def _broken(
+        self, training: Training, error: PackBrokenError | CaptureBrokenError
+    ) -> tuple[RunState | None, str]:
+        """Let go of a run whose process is of no use any more, unless it captured nothing."""
+        self.broken = self.unclean = True
+        if isinstance(error, PackBrokenError):
+            return None, training.leave_pack(str(error))
+        if training.plainly:
+            return close(training.attempt, RunState.FAILED, str(error))
+        return None, training.leave_process(str(error))
+
     def _failed(self, training: Training, error: Exception) -> tuple[RunState | None, str]:
         """Close an attempt that *error* ended."""
         self.broken = self.broken or is_device_error(error)
         memory = is_out_of_memory(error)
         if memory:
             lift_memory_limit()
-        if training.pack > 1 and (memory or is_device_error(error)):
+        if training.pack > 1 and (memory or self.broken):
             # In a pack another run may be to blame; alone it counts.
             return None, training.leave_pack(in_a_line(error))
         if memory:
@@ -276,9 +290,9 @@ class Worker:
     def _attempt(self, training: Training, limit: TimeLimit) -> Course[RunState]:
         run, attempt = training.run, training.attempt
         _log.info("%s: attempt %d", run.fingerprint[:8], attempt.number)
-        session = open_session(
-            run.spec, self._catalogue, self._folder, self._device, self._options.engine
-        )
+        training.plainly = captures_broke(run.path)
+        engine = Rung.EAGER.value if training.plainly else self._options.engine
+        session = open_session(run.spec, self._catalogue, self._folder, self._device, engine)
         training.loop = session.loop
         if attempt.for_series and (result := run.result()):
             # Its weights must become those of the result again.
@@ -289,6 +303,7 @@ class Worker:
             AttemptSink(attempt, limit, run.spec.epochs, self._device),
             checkpoint_seconds=self._options.checkpoint_seconds,
             observing=observing,
+            recorder=PlainRecorder() if training.plainly else None,
         )
         # Only now: a library that is first imported beyond the limit may wait for memory for ever.
         limit_memory(self._options.memory_limit, self._device)

@@ -18,12 +18,18 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from normbench import Optimizer
 from normbench.parameters import defaults
 from normbench.plugins import load_catalogue
+from normbench_plugins.optimizers.lists import scalar_for
 
 OPTIMIZERS = [
     offer.component
     for offer in load_catalogue().offers(Optimizer)
     if ":" not in offer.component.name
 ]
+aten = torch.ops.aten
+SCALES = {
+    *(aten._foreach_mul.Tensor, aten._foreach_mul_.Tensor),
+    *(aten._foreach_div.Tensor, aten._foreach_div_.Tensor),
+}
 CAPTURABLE = [optimizer for optimizer in OPTIMIZERS if optimizer.capturable]
 
 
@@ -140,6 +146,39 @@ def test_recorded_step_run_again_is_the_next_step(optimizer, request):
     expected, actual = stepped(optimizer, replayed=0), stepped(optimizer, replayed=3)
     for whole, again in zip(expected, actual, strict=True):
         assert torch.equal(whole, again)
+
+
+def scalars_met(description) -> list[tuple[torch.dtype, torch.dtype]]:
+    """Return the dtypes of every list that a step scales by a scalar tensor, and of that."""
+    weight, bias = torch.nn.Parameter(torch.ones(8, 3, 3, 3)), torch.nn.Parameter(torch.ones(8))
+    weight.grad, bias.grad = torch.ones_like(weight), torch.ones_like(bias)
+    optimizer, recorder = over(description, weight, bias), Recorder()
+    with recorder:
+        optimizer.step()
+    scaled = [args for function, args, *_ in recorder.calls if function in SCALES]
+    return [(tensors[0].dtype, scalar.dtype) for tensors, scalar in scaled]
+
+
+def test_lists_are_scaled_by_scalars_of_their_own_dtype(request):
+    """A scalar tensor of another dtype would cost a kernel a parameter on CUDA, not one a list."""
+    for optimizer in CAPTURABLE:
+        optimizer.load()
+    request.getfixturevalue("as_on_cuda")
+    met = {optimizer.name: scalars_met(optimizer) for optimizer in CAPTURABLE}
+
+    assert {"lamb", "schedule_free_sgd", "schedule_free_adamw"} <= {n for n, m in met.items() if m}
+    assert {} == {n: m for n, m in met.items() if any(a != b for a, b in m)}
+
+
+def test_scalar_keeps_its_digits_where_rounding_it_would_change_bits():
+    """It is rounded to float32 beside float32 lists, unless one of them is a scalar itself."""
+    number = torch.tensor(0.1, dtype=torch.float64)
+    single, double = torch.ones(2), torch.ones(2, dtype=torch.float64)
+
+    assert torch.float32 == scalar_for([single], number).dtype
+    assert number is scalar_for([double], number)
+    assert number is scalar_for([single, torch.ones(())], number)
+    assert 0.1 == scalar_for([single], 0.1)
 
 
 def test_step_that_counts_in_python_is_caught():

@@ -46,6 +46,37 @@ def test_a_damaged_file_stops_what_needs_it(invoke, filler, file, stopped, unhur
         assert done.stderr.splitlines()[-1].startswith("error: ")
 
 
+@pytest.mark.parametrize("file", [SETTING, "stages/ROW.json"])
+def test_rows_that_a_damaged_file_does_not_concern_are_compared(invoke, filler, file):
+    """Two other rows of the table are, with a warning; where it is needed only an error is said."""
+    row = filler.ended(optimizer="sgd", norm="batch_norm", seeds=3)[0].spec.row
+    for optimizer in ("momentum", "adam"):
+        filler.ended(optimizer=optimizer, norm="batch_norm", seeds=3)
+    path = filler.root / file.replace("ROW", row)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("[")
+    place = ("--store", filler.root)
+    went = invoke("compare", "momentum", "adam", *place)
+    needs = (("compare", "sgd", "adam"), ("plot", "--figure", "heatmap", "--output"))
+    stopped = [invoke(*needs[0], *place), invoke(*needs[1], filler.root / "a.png", *place)]
+
+    assert (0, 1) == (went.exit_code, went.stderr.count(str(path))), went.stderr
+    for done in stopped:
+        assert (2, 1) == (done.exit_code, done.stderr.count(str(path))), done.stderr
+
+
+def test_a_damaged_run_stops_the_figure_that_needs_it(invoke, filler):
+    """The figure of other runs is drawn, with a warning."""
+    filler.ended(optimizer="sgd")
+    damaged = filler.ended(optimizer="momentum")[0]
+    (damaged.path / "result.json").write_text("{")
+    where = ("--output", filler.root / "a.png", "--store", filler.root)
+    drawn, needs = (invoke("plot", f"optimizer={name}", *where) for name in ("sgd", "momentum"))
+
+    assert (0, 1) == (drawn.exit_code, drawn.stderr.count("result.json")), drawn.stderr
+    assert (2, 1) == (needs.exit_code, needs.stderr.count("result.json")), needs.stderr
+
+
 def test_a_damaged_record_hides_no_other_study(invoke, filler):
     """What waits for a tune is told beside what cannot be read, each file once."""
     words = ("tune", "digits_cnn_bn", "sgd", "--trials", 2, "--store", filler.root)

@@ -58,7 +58,7 @@ def imported(*words: str) -> set[str]:
         ("list", "--json"),
         ("describe", "optimizer", "sgd"),
         ("run", "--help"),
-        ("plot", "--help"),
+        ("plot", "-h"),
         ("completion", "zsh"),
     ],
     ids=" ".join,
@@ -92,6 +92,12 @@ def test_summary_is_the_commands_own(name):
 
     assert name == command.name
     assert entry.summary == command.get_short_help_str(limit=200)
+
+
+@pytest.mark.parametrize("path", [(), ("run",), ("suite",), ("suite", "run"), ("worker",)])
+def test_help_has_a_short_name(invoke, path):
+    """-h prints what --help prints, for each command and group."""
+    assert invoke(*path, "--help").stdout == invoke(*path, "-h").stdout != ""
 
 
 def test_every_option_has_a_help_text():

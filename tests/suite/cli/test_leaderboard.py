@@ -37,6 +37,34 @@ def root(tmp_path_factory, catalogue):
     return store.root
 
 
+@pytest.mark.parametrize("file", ["result.json", "spec.json"])
+def test_a_damaged_run_is_missing_and_said(invoke, root, tmp_path, file):
+    """Every view warns, notes it and counts the seed as planned; no verdict confirms anything."""
+    shutil.copytree(root, place := tmp_path / "s")
+    store = ("--store", place)
+    board = json.loads(invoke("leaderboard", *store, "--format", "json").stdout)[0]
+    found = {(each["norm"], each["optimizer"]): each for each in board["entries"]}
+    entry = found["batch_norm", "momentum"]
+    run = entry["runs"]["2"]
+    (place / "runs" / run[:2] / run / file).write_text("{")
+    done = invoke("leaderboard", *store, "--format", "json")
+    board = json.loads(done.stdout)[0]
+    (now,) = (each for each in board["entries"] if each["row"] == entry["row"])
+    notes = " ".join(board["notes"])
+
+    assert f"run {run[:8]} is left out: " in done.stderr
+    assert (5, 6, [2]) == (now["n"], now["planned"], now["missing"])
+    assert ("better", "exploratory") == (entry["verdict"], now["verdict"])
+    assert f"seed 2 of batch_norm momentum (run {run[:8]})" in notes
+    assert f"`normbench status --store {place}`" in notes
+    for words in (("norms",), ("optimizers",), ("compare", "batch_norm+momentum", "none+sgd")):
+        for form in ("md", "html") if words[0] == "norms" else ("json",):
+            shown = invoke(*words, *store, "--format", form)
+            assert 0 == shown.exit_code, shown.stderr
+            assert f"(run {run[:8]})" in shown.stdout, (words, form)
+            assert f"run {run[:8]} is left out: " in shown.stderr
+
+
 def publish(run, score: float) -> None:
     """Give a run the result that a worker would."""
     where = {"hardware": {"device": "one"}, "versions": {"torch": "2.15"}, "git": {}}
@@ -250,6 +278,8 @@ def test_compare_shows_every_seed_and_a_sentence(invoke, root):
         (("norms", "--base", "batch_norm"), 0),
         (("norms", "--correction", "none"), 0),
         (("norms", "--metric", "test_loss"), 0),
+        (("norms", "--metric", "test_accuracy"), 4),
+        (("leaderboard", "--metric", "test_accuracy"), 4),
         (("optimizers", "--since", "2001-01-01"), 0),
         (("compare", "batch_norm+momentum", "none+momentum"), 2),
         (("compare", "none+momentum", "batch_norm+momentum"), 2),
@@ -258,7 +288,7 @@ def test_compare_shows_every_seed_and_a_sentence(invoke, root):
     ],
 )
 def test_every_view_with_verdicts_is_noted_as_its_leaderboard_is(
-    invoke, root, tmp_path, words, rows
+    invoke, root, tmp_path, monkeypatch, words, rows
 ):
     """What was chosen for the view, and two rows that a table does not pair, fix nothing."""
     shutil.copytree(root, tmp_path / "copy")
@@ -270,6 +300,11 @@ def test_every_view_with_verdicts_is_noted_as_its_leaderboard_is(
     if rows:
         (tables,) = {table[1:] for (table,) in noted.values()}
         assert ("", SEEDS) == (tables[0], tables[2])
+    if rows == 4:
+        # Where all rows have their lines, no table is made for the lines alone.
+        monkeypatch.delattr("normbench.leaderboard.boards.with_verdicts")
+        shown(invoke, tmp_path / "copy", "optimizers", "--alpha", "0.04")
+        assert noted == read_shown(tmp_path / "copy")
         assert tables[1] in noted
 
 

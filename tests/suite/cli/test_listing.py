@@ -80,6 +80,9 @@ def test_plugins_show_what_they_offer(invoke, plugin_file):
     lines = invoke("list", "plugins", "--plugin", plugin_file(TWICE)).stdout.splitlines()
 
     assert ["one_off.py", "file", "2", "norms"] == lines[-1].split()
+    one = TWICE.replace('Norm(name="batch_norm", summary="an impostor", factory=print),', "")
+    lines = invoke("list", "plugins", "--plugin", plugin_file(one)).stdout.splitlines()
+    assert ["one_off.py", "file", "1", "norm"] == lines[-1].split()
 
 
 def test_broken_installed_plugin_is_marked(invoke, monkeypatch, tmp_path):
@@ -140,6 +143,10 @@ def test_settings_are_counted_or_chosen_by_words(invoke, catalogue):
     for words, message in (
         (("settings", "lr=1"), "unknown word for settings 'lr'"),
         (("settings", "norm=batchnorm"), "Did you mean 'batch_norm'"),
+        (
+            ("settings", "norm=layer_norm", "protocol=spherical"),
+            "no known setting has both norm=layer_norm and protocol=spherical. With norm=layer_n",
+        ),
         (("norms", "--problem", "digits_cnn"), "only settings are chosen by words"),
     ):
         done = invoke("list", *words)

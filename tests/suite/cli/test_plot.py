@@ -41,6 +41,18 @@ def test_ending_decides_the_format(invoke, filler, tmp_path, ending, begin):
     assert out.read_bytes().startswith(begin)
 
 
+def test_a_figure_without_a_name_is_called_by_its_kind(invoke, filler, tmp_path, monkeypatch):
+    """Another figure does not take its place."""
+    filler.ended("finished", 2)
+    monkeypatch.chdir(tmp_path)
+
+    for figure in ("curves", "ablations"):
+        assert 0 == invoke("plot", "--figure", figure, "--store", filler.root).exit_code
+    assert ["normbench-ablations.png", "normbench-curves.png"] == sorted(
+        path.name for path in tmp_path.glob("*.png")
+    )
+
+
 def drawn(invoke, filler, tmp_path, *words: str) -> str:
     """Return what a plot says it has drawn."""
     done = invoke("plot", *words, "--store", filler.root, "--out", tmp_path / "curves.png")
@@ -96,24 +108,32 @@ def test_rows_of_several_problems_are_not_mixed(invoke, filler, tmp_path):
     ("words", "message"),
     [
         (("abcdef",), "no run or row of"),
+        (("curves.pdf",), "To draw into that file: --output curves.pdf"),
         (("norms=batch_norm",), "Did you mean 'norm'?"),
         (("norm=bach_norm",), "Did you mean 'batch_norm'?"),
-        (("--out", "curves.bmp"), ".png, .svg, .pdf"),
+        (("--out", "curves.bmp"), "--output curves.bmp: expected a name that ends in .png, .svg,"),
         (
             ("--out", "no/curves.png"),
-            "--out no/curves.png: there is no folder no. Make it first: mk",
+            "--output no/curves.png: there is no folder no. Make it first: mk",
         ),
         (("--band", "sd"), "'sd' is not one of"),
+        (
+            ("optimizer=adam", "norm=batch_norm"),
+            "no run in this store has both optimizer=adam and norm=batch_norm. With optimizer=adam "
+            "there is: group_norm",
+        ),
+        (("optimizer=adam", "lr=0.1"), "With optimizer=adam there is: 0.001"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_wrong_request_is_refused(invoke, filler, words, message):
     """A choice that matches nothing ends with exit code 2 and what would match."""
     filler.ended()
+    filler.ended(norm="group_norm", optimizer="adam")
     done = invoke("plot", *words, "--store", filler.root)
 
     assert 2 == done.exit_code
-    assert message in done.stderr
+    assert message in " ".join(done.stderr.split())
 
 
 def test_runs_without_points_cannot_be_drawn(invoke, filler):

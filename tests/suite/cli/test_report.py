@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from normbench.reproduction.asked import Asked
 from normbench.resolve import Request, resolve
 from normbench.store import RunStore
 
@@ -94,6 +95,24 @@ def test_no_store_is_an_empty_one(invoke, tmp_path, monkeypatch):
     assert "There is no run store at normbench-runs yet." in done.stderr
     assert "0 of 120 runs" in done.stdout
     assert (tmp_path / "report-deepobs_small" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("asked", "folder"),
+    [
+        ({}, "report-study"),
+        ({"words": ("protocol.epochs=1",)}, "report-study-protocol.epochs=1"),
+        ({"only": ("norm=none,x",), "seeds": "2"}, "report-study-norm=none,x-seeds=2"),
+        ({"words": ("a=../[b c]",)}, "report-study-a=.._b_c_"),
+    ],
+)
+def test_reports_of_other_words_have_folders_of_their_own(asked, folder):
+    """So none takes the place of another; very long names are told apart by a hash."""
+    long = [Asked(suite="study.yaml", words=(f"lr=0.{'1' * 200}{last}",)) for last in (1, 2)]
+
+    assert folder == Asked(suite="some/study.yaml", **asked).folder
+    assert long[0].folder != long[1].folder
+    assert len(long[0].folder) < 120
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,8 @@ def test_table_shows_whole_rows_with_the_seeds_that_were_resumed(invoke, filler,
     assert lines[1].endswith("  2, 3")
     assert "  2  1 pending, 1 interrupted, 2 finished  " in lines[1]
     assert "" == lines[2]
+    place = f"--store {filler.root}"
+    assert lines[4].endswith(f"MLflow: normbench sync {place}, then normbench ui {place}")
 
 
 def test_a_worker_lets_go_of_a_run_that_is_cancelled(filler):

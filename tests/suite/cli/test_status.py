@@ -106,6 +106,7 @@ def test_only_the_first_line_of_a_reason_is_shown(invoke, filler):
 def test_mean_counts_a_diverged_seed_with_its_worst_score(invoke, filler):
     """Mean and spread cover every seed with an outcome, and say over how many they are."""
     runs = filler.pending(seeds=4)
+    assert "mean ± sd" not in invoke("status", "--store", filler.root).stdout
     for run, state in zip(runs, ("finished", "finished", "finished", "diverged"), strict=True):
         filler.end(run, state)
     row = rows(invoke, filler)[0]

@@ -67,6 +67,20 @@ def test_status_without_a_store_has_all_missing(suite_file, invoke):
     assert "4 runs; nothing was trained" in invoke(*shlex.split(again), "--dry-run").stdout
 
 
+def test_what_trains_queued_runs_is_said_unless_one_runs(suite_file, invoke, filler):
+    """After everything was killed, both kinds of status name the command."""
+    filler.ended("interrupted")
+    filler.pending(2, "adam")
+    words = ("suite", "status", suite_file, "--seeds", 1, "--store", filler.root)
+    said = "None is running. Train what is queued with: normbench suite run "
+    again = f"train them with:\nnormbench resume --store {filler.root}\n"
+
+    assert said in invoke(*words).stdout
+    assert again in invoke("status", "--store", filler.root).stdout
+    with filler.pending(2)[1].claim({}):
+        assert again not in invoke("status", "--store", filler.root).stdout
+
+
 def test_cancel_marks_what_is_not_done_once(suite_file, invoke, filler, running):
     """Waiting and running runs are cancelled, done ones stay, and a second call changes nothing."""
     filler.ended(seeds=1, optimizer="adam")

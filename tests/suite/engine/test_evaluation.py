@@ -70,10 +70,10 @@ def captured(monkeypatch):
     monkeypatch.setattr(LadderLoop, "captured", True)
 
 
-def opened(device=CPU, engine="auto"):
+def opened(device=CPU, engine="auto", *more):
     """Return a session of four epochs with 50 training and 35 test images, evaluated by eights."""
     words = ("protocol.epochs=4", "protocol.evaluate_every=1", "problem.batch_size=10")
-    words = (*words, "protocol.evaluation_batch_size=8")
+    words = (*words, "protocol.evaluation_batch_size=8", *more)
     asked = {"problem": "digits_cnn_bn", "optimizer": "adam", "seeds": [0]}
     spec = resolve(Request(words=words, **asked), CATALOGUE)[0]
     images = np.random.default_rng(0).integers(0, 241, (60, 8, 8, 1), dtype=np.uint8)
@@ -191,6 +191,37 @@ def test_what_cannot_be_recorded_is_evaluated_plainly(change, reason, caplog):
     assert expected == found
     said = [each.message for each in caplog.records if each.levelno >= logging.WARNING]
     assert [1, True] == [len(said), reason in said[0]]
+
+
+class Off(Recorder):
+    """Replays evaluations whose sums are off by a factor."""
+
+    def capture(self, work):
+        """Record *work*."""
+        replay = super().capture(work)
+
+        def off():
+            replay()
+            for sums in self.evaluator._sums.values():
+                sums.mul_(self.factor)
+
+        return off
+
+
+@pytest.mark.parametrize(
+    ("deterministic", "factor", "holds"),
+    [("false", 1.0001, True), ("false", 1.01, False), ("true", 1.0001, False)],
+)
+@pytest.mark.usefixtures("captured")
+def test_recording_may_be_off_by_rounding_where_kernels_are_not_exact(
+    deterministic, factor, holds, caplog
+):
+    """A tenth of a tolerance is let pass; ten tolerances are not, nor anything of exact kernels."""
+    session, recorder = opened(CPU, "auto", f"protocol.deterministic={deterministic}"), Off()
+    recorder.evaluator, recorder.factor = Evaluator(session, recorder), factor
+    recorder.evaluator.evaluate(session.network)
+
+    assert holds == ("its sums differ" not in caplog.text)
 
 
 @pytest.mark.usefixtures("captured")

@@ -16,9 +16,10 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from normbench import Dropout, Norm, Optimizer, UsageError
+from normbench.engine import capturing
 from normbench.engine.agreement import Agreement
 from normbench.engine.graph import LadderLoop
-from normbench.engine.ladder import compiling_pays, rungs_to_try
+from normbench.engine.ladder import compiling_pays, decides_by_clock, rungs_to_try
 from normbench.engine.rates import NumberRates, TensorRates
 from normbench.engine.session import open_session
 from normbench.engine.snapshot import Snapshot
@@ -328,6 +329,38 @@ def test_snapshot_undoes_steps_to_the_bit(optimizer):
     assert_same(trained(straight, 2), trained(there_and_back, 2))
 
 
+def test_step_counts_on_the_host_are_no_part_of_a_replay():
+    """A tensor elsewhere than the run, as torch's Adam keeps one, shows where its value changed."""
+    session = opened("adam")
+    trained(session, 1)
+    loop = session.loop
+    loop._step.start_epoch([1.0] * 11)
+    loop._step._device = torch.device("meta")
+    snapshot = Snapshot(loop._step, session.randomness)
+    assert not snapshot.changes()
+    loop._step.optimizer.step()
+
+    changes = snapshot.changes()
+    counts = [path for path in changes if path[0] == "optimizer state" and path[-1] == "step"]
+    assert counts
+    assert {"changes on the cpu, where no replay computes"} == {changes[path] for path in counts}
+
+
+@pytest.mark.parametrize(("seconds", "rung"), [(0.1, "graph"), (1e9, "compile")])
+def test_replays_are_timed_alone_and_undone(seconds, rung):
+    """What decides is the time of bare replays, after which the run is where it was."""
+    said, plain = [], on_rungs(opened("adam"), plain=True)
+    session = on_rungs(opened("adam"), Rung.GRAPH, agreement=Agreement(exact=False))
+    session.loop._compiled = session.task
+    session.loop._pays = lambda taken, of_one: said.append((taken, of_one)) or seconds > 1
+    ends = trained(plain), trained(session)
+
+    assert_same(*ends)
+    assert (rung, 1) == (session.loop.name, len(said))
+    assert 1 == said[0][0]
+    assert 0 < said[0][1] < 10
+
+
 class Scaled:
     """A task whose loss is a little off, as compiled ones are."""
 
@@ -379,6 +412,16 @@ def test_rungs_follow_engine_optimizer_and_device():
         rungs_to_try(engine, adam, captures=False) for engine in ("auto", "compile")
     ]
     assert not any(rungs_to_try("eager", adam, captures=each) for each in (True, False))
+    rules = opened().spec.protocol.rules
+    quick = replace(rules, deterministic=False)
+    assert [False, True, False, False] == [
+        decides_by_clock(*asked)
+        for asked in [
+            *[("auto", each, torch.device("cuda")) for each in (rules, quick)],
+            ("graph", quick, torch.device("cuda")),
+            ("auto", quick, CPU),
+        ]
+    ]
     assert compiling_pays(100_000, 0, 0.01)
     assert not compiling_pays(100_000, 99_000, 0.01)
     with pytest.raises(UsageError, match="needs an NVIDIA GPU"):
@@ -405,15 +448,27 @@ def test_cuda_graph_of_every_optimizer_is_plain_steps(optimizer):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("layer", [ReadsOnHost, CountsInPython])
 def test_failed_cuda_capture_leaves_the_run_as_it_was(layer):
-    """A capture that breaks off leaves streams, memory and weights usable: the run is plain."""
-    ends = []
-    for engine in ("eager", "graph"):
-        session = opened("adam", device=torch.device("cuda"), engine=engine)
-        with_layer(session, layer())
-        ends.append(trained(session))
+    """Behind a capture that broke the run draws on and is plain, and the next one is captured."""
+    ends, rungs, device = {"eager": [], "graph": []}, [], torch.device("cuda")
+    before = torch.cuda.current_stream(device)
+    earlier = opened("adam", device=device, engine="graph")
+    with_dropout(earlier)
+    trained(earlier, 1)
+    for engine, left in ends.items():
+        for layers in ([layer()], []):
+            session = opened("adam", device=device, engine=engine)
+            with_layer(session, torch.nn.Sequential(Dropout(0.3), torch.nn.Dropout(0.3), *layers))
+            left.append(trained(session))
+            rungs.append(session.loop.name)
 
-    assert "eager" == session.loop.name
-    assert_same(*ends)
+    assert ["eager", "eager", "eager", "graph"] == rungs
+    assert (before, "") == (torch.cuda.current_stream(device), capturing.CAPTURES.over)
+    assert_same(ends["eager"], ends["graph"])
+    # A graph of before still draws.
+    again = opened("adam", device=device, engine="eager")
+    with_dropout(again)
+    trained(again, 1)
+    assert_same(trained(again, 1), trained(earlier, 1))
 
 
 @pytest.mark.gpu

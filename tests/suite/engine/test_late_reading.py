@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from normbench import Data, Part
+from normbench.engine import transfer
 from normbench.engine.session import assemble, open_session
 from normbench.engine.trainer import Trainer
+from normbench.engine.transfer import Transfer
 from normbench.engine.writer import Writer
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
@@ -212,3 +216,39 @@ def test_failed_write_of_a_checkpoint_ends_the_run(late):
 
     with pytest.raises(OSError, match="No space left"):
         Trainer(opened(), Full(), checkpoint_seconds=-1, late=late).run()
+
+
+def test_failed_write_ends_the_run_in_the_next_epoch(monkeypatch):
+    """With no later checkpoint to write, the error of the last one still ends the run at once."""
+    session, trained, sink = opened(), [], Keeping()
+    trainer = Trainer(session, sink, late=True)
+    train = session.loop.run_epoch
+
+    def checkpoint(write, epoch):
+        raise OSError(28, "No space left on device")
+
+    def watched(epoch, *rest):
+        trained.append(epoch)
+        deadline = time.monotonic() + 60
+        while trainer._writer.busy:
+            assert time.monotonic() < deadline
+        return train(epoch, *rest)
+
+    sink.checkpoint, session.loop.run_epoch = checkpoint, watched
+    monkeypatch.setattr(Trainer, "_is_checkpoint_due", lambda _, epoch: epoch == 1)
+    with pytest.raises(OSError, match="No space left"):
+        trainer.run()
+
+    assert [1, 2, 3] == trained
+
+
+def test_numbers_are_read_once_they_have_arrived(monkeypatch):
+    """What is on its way is waited for; a fake device sends it when it is waited for."""
+    on_its_way = torch.zeros(2)
+    arrival = SimpleNamespace(synchronize=lambda: on_its_way.fill_(7))
+    monkeypatch.setattr(transfer, "mark", lambda _: arrival)
+    monkeypatch.setattr(transfer, "to_host", lambda _: on_its_way)
+    sent = Transfer(SimpleNamespace(device=torch.device("cuda")))
+
+    assert [0.0, 0.0] == on_its_way.tolist()
+    assert [[7.0, 7.0]] == [each.tolist() for each in sent.read()]

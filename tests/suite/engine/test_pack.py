@@ -15,7 +15,7 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from normbench import Dropout
-from normbench.engine import recording
+from normbench.engine import capturing, recording
 from normbench.engine.pack import Member, Pack, PackBrokenError
 from normbench.engine.session import open_session
 from normbench.engine.trainer import Trainer
@@ -252,7 +252,6 @@ def test_no_branch_of_a_cuda_graph_waits_for_another(monkeypatch):
 
     class Graph:
         register_generator_state = said.append
-        replay = None
 
     @contextmanager
     def on(stream):
@@ -269,6 +268,13 @@ def test_no_branch_of_a_cuda_graph_waits_for_another(monkeypatch):
     for name, fake in [("Stream", Stream), ("CUDAGraph", Graph), ("stream", on)]:
         monkeypatch.setattr(torch.cuda, name, fake)
     monkeypatch.setattr(torch.cuda, "graph", lambda *_, stream, **__: on(stream))
+    for name in ("graph_pool_handle", "current_stream", "current_device"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: 0)
+    monkeypatch.setattr(torch.cuda, "set_stream", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "default_generators", [None])
+    monkeypatch.setattr(capturing, "_leave_pool", lambda *_: None)
+    monkeypatch.setattr(capturing, "_prove", lambda *_: None)
+    monkeypatch.setattr(capturing, "TOLD_OF_GENERATORS", True)
     recorder = recording.CudaRecorder(torch.device("cuda"), [])
     works = [lambda: said.append(f"work on {running[-1]}"), failing]
     with pytest.raises(RuntimeError, match="broken"):

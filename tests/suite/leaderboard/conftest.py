@@ -34,12 +34,17 @@ class Rows:
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     machines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     place: str = "rows"
+    option: str = ""
 
     def rows(self) -> Sequence[ReadRow]:
         return self.given
 
     def results(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         return {name: self.details[name] for name in fingerprints if name in self.details}
+
+    def unplaced(self) -> list[str]:
+        """Return no damaged run."""
+        return []
 
     def verifications(self) -> list[Verification]:
         """Return no test of a precision."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,9 +11,11 @@ import pytest
 
 from normbench import Metric, UsageError
 from normbench.comparable import comparable
+from normbench.leaderboard.ablation_sheets import ablation_section
+from normbench.leaderboard.ablations import make_ablations
 from normbench.leaderboard.board import Provenance, Terms
 from normbench.leaderboard.boards import make_boards
-from normbench.leaderboard.choosing import find_row
+from normbench.leaderboard.choosing import choose, find_row
 from normbench.leaderboard.comparison import duel
 from normbench.leaderboard.duels import in_words
 from normbench.leaderboard.grouping import Wanted
@@ -364,6 +367,39 @@ def test_tuning_seeds_are_left_out_and_counted(boards, make_row):
     assert "8 runs at tuning seeds" in notes(board)
 
 
+@pytest.mark.parametrize(
+    ("changes", "verdict", "of_norms", "of_pair"),
+    [
+        ({}, "deterministic", "every seed differs by the same amount", "differs by +0.00"),
+        (
+            {"scores": {10 + seed: score for seed, score in enumerate(GOOD)}},
+            "too few",
+            "since they share no seed with it: batch_norm with momentum. Train the same",
+            "they share none",
+        ),
+        ({"version": 2}, None, "protocol.version=1", "they differ in protocol.version (2 and 1)"),
+    ],
+    ids=["ties", "unpaired seeds", "versions"],
+)
+def test_what_cannot_be_judged_is_said_by_every_table(
+    boards, make_row, reader, catalogue, changes, verdict, of_norms, of_pair
+):
+    """Identical results, seeds that none share and mixed versions give no interval and no p."""
+    rows = [make_row(scores=GOOD), make_row("batch_norm", **{"scores": GOOD, **changes})]
+    shown = verdicts(boards(*rows)[0])
+    found = make_ablations(reader(rows), catalogue, Wanted(), "norm", "none")[0]
+    section = ablation_section(found, "holm")
+    try:
+        said = in_words(duel(rows[1], rows[0], reader(rows), None, 0.05))
+    except UsageError as error:
+        said = str(error)
+
+    assert verdict == shown.get("batch_norm")
+    assert of_norms in " ".join([section.heading, *sum(map(list, section.lines.values()), [])])
+    assert not any(effect.interval or effect.p for effect in found.table.simple)
+    assert of_pair in said
+
+
 def test_identical_rows_are_deterministic(boards, make_row):
     """Two rows of equal scores share a rank and have no verdict but that."""
     board = boards(make_row(scores=GOOD), make_row("batch_norm", scores=GOOD))[0]
@@ -463,6 +499,23 @@ def test_a_suite_has_its_own_rows_and_reference(boards, make_row, scores, refere
 
     assert {"none", "batch_norm"} == {entry.row.norm for entry in board.entries}
     assert reference == board.reference.row.norm
+    assert "The reference is" not in notes(board)
+
+
+def test_a_suite_says_which_row_of_its_references_cell_stands(boards, make_row):
+    """After tuning that may be another row than before, with other seeds; both are named."""
+    untuned, given = make_row(scores=GOOD), make_row(setting={"lr": 0.7}, origin="given")
+    tuned = make_row(scores=GOOD[:2], setting={"lr": 0.3}, origin="known")
+    other = make_row("batch_norm", scores=GOOD)
+    rows, references = frozenset({tuned.row, other.row}), frozenset({tuned.row})
+    suite = SuiteRows(name="mine", rows=rows, references=references)
+    said = notes(boards(untuned, given, tuned, other, suite=suite)[0])
+
+    assert "The reference is none momentum lr=0.3 (known) with 2 seeds: the suite" in said
+    assert "store also has none momentum untuned with 6 seeds, which this suite leaves" in said
+    assert f"--problem digits_cnn --protocol standard --reference {untuned.row[:8]}" in said
+    chosen = boards(untuned, tuned, other, suite=suite, reference="batch_norm")[0]
+    assert "The reference is none" not in notes(chosen)
 
 
 def test_rows_that_left_a_suite_are_said(boards, make_row):
@@ -613,7 +666,7 @@ def test_rows_are_found_by_words(make_row, text, norm):
     assert rows[1] is find_row(rows, rows[1].row[:8])
 
 
-def test_words_that_fit_several_rows_or_none_are_refused(boards, make_row):
+def test_words_that_fit_several_rows_or_none_are_refused(boards, make_row, catalogue):
     """The message lists the rows that fit, or the nearest word, or those of all tables."""
     rows = [make_row("none", "sgd"), make_row("batch_norm", "sgd")]
 
@@ -623,6 +676,20 @@ def test_words_that_fit_several_rows_or_none_are_refused(boards, make_row):
         find_row(rows, "batchnorm+sgd")
     with pytest.raises(UsageError, match=r"unknown word for a row 'default'.* untuned"):
         find_row(rows, "default")
+    apart = [*rows, make_row("none", "adam", setting={"lr": 0.1}, origin="given")]
+    for text, said in (
+        ("batch_norm+adam", "no row has both batch_norm and adam. With batch_norm there is: sgd."),
+        ("sgd+lr=0.1", "no row has both sgd and lr=0.1. With sgd there is nothing of that kind."),
+        (
+            "none+adam+untuned",
+            "all of none and adam and untuned. With none and adam there is: given",
+        ),
+        (f"adam+{rows[0].row[:8]}", f"With adam there is: {apart[2].row[:8]}."),
+    ):
+        with pytest.raises(UsageError, match=re.escape(said)):
+            find_row(apart, text)
+    with pytest.raises(UsageError, match=r"both norm batch_norm and optimizer adam. With norm"):
+        choose(apart, {"norm": ["batch_norm"], "optimizer": ["adam"]}, catalogue)
     both = [make_row(scores=GOOD), make_row("layer_norm", scores=GOOD, problem="other_cnn")]
     with pytest.raises(UsageError, match=r"word for a row 'x'.*digits_cnn.*layer_norm.*other_cnn"):
         boards(*both, reference="x")

@@ -72,6 +72,26 @@ def test_no_winner_says_what_would_have_been_found(concluded):
     assert "false" not in said
 
 
+@pytest.mark.parametrize(
+    ("by", "said"),
+    [
+        (
+            -0.03,
+            "The best mean test accuracy is 92.00 %, of none with momentum over 6 seeds. The best "
+            "of the others, batch_norm with momentum, has 89.00 % over 2 seeds.",
+        ),
+        (0.03, "The best mean test accuracy is 95.00 %, of batch_norm with momentum over 2 seeds."),
+    ],
+    ids=["reference", "other"],
+)
+def test_the_best_mean_may_be_the_references(concluded, by, said):
+    """Where no pair of rows is tested, the best mean of all is said, the reference's included."""
+    found = concluded({"batch_norm": shifted(by, 0)[:2], "layer_norm": shifted(by - 0.01, 0)[:2]})
+    start = "No row is shown to be better than the reference, none with momentum. "
+
+    assert start + said == found
+
+
 def test_exploratory_tables_confirm_nothing(concluded):
     """A reference or a correction of one's choice turns no difference into a winner."""
     said = concluded({"batch_norm": shifted(0.03)}, terms=Terms(correction="none"))

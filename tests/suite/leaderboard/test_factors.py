@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from normbench import UsageError
+from normbench.leaderboard.ablations import make_ablations
 from normbench.leaderboard.censored import sooner, time_to_target
+from normbench.leaderboard.comparison import duel
+from normbench.leaderboard.duels import duel_section
 from normbench.leaderboard.factors import factor_table
 from normbench.leaderboard.families import holm, unadjusted
+from normbench.leaderboard.grouping import Wanted
+from normbench.store import Shown
 
 RNG = np.random.default_rng(4)
 
@@ -95,3 +103,69 @@ def test_times_are_compared_by_order_alone():
     assert (4.5 / 6, 6) == (share, pairs)
     assert pytest.approx(stats.binomtest(4, 5).pvalue) == p
     assert sooner({0: 1.0}, {1: 1.0}) is None
+
+
+SIX = (0.91, 0.93, 0.92, 0.94, 0.90, 0.92)
+ROWS = [("none", "sgd"), ("none", "momentum"), ("batch_norm", "sgd"), ("group_norm", "sgd")]
+
+
+@pytest.mark.parametrize(
+    ("factor", "base", "wanted", "levels"),
+    [
+        ("norm", None, {"norms": ("batch_norm", "group_norm")}, {"batch_norm", "group_norm"}),
+        ("norm", "group_norm", {"norms": ("batch_norm",)}, {"batch_norm"}),
+        ("norm", None, {"norms": ("group_norm",), "optimizers": ("sgd",)}, {"group_norm"}),
+        ("optimizer", None, {"optimizers": ("sgd",)}, {"sgd"}),
+    ],
+)
+def test_a_filter_leaves_the_base_in(make_row, reader, catalogue, factor, base, wanted, levels):
+    """As a leaderboard has its reference; of the other factor only what was asked for is there."""
+    rows = [make_row(*cell, [v - i / 90 for v in SIX]) for i, cell in enumerate(ROWS)]
+    (found,) = make_ablations(reader(rows), catalogue, Wanted(**wanted), factor, base)
+
+    assert levels == {effect.level for effect in found.table.simple}
+    assert {r.optimizer for r in found.rows} <= {*wanted.get("optimizers", ()), "sgd", "momentum"}
+    assert len(wanted) < 2 or {"sgd"} == {row.optimizer for row in found.rows}
+
+
+def test_a_table_without_a_base_hides_no_other(make_row, reader, catalogue):
+    """It is named below the first one that has a base; only if none has, that is an error."""
+    whole = [make_row(*cell, SIX) for cell in ROWS]
+    lone = make_row("batch_norm", "adam", SIX, problem="other_cnn")
+    found = make_ablations(reader([*whole, lone]), catalogue, Wanted(), "norm", None)
+
+    assert ["digits_cnn standard"] == [table.title for table in found]
+    assert "Not shown: other_cnn standard: no results of none with" in found[0].left_out[-1]
+    with pytest.raises(UsageError, match="other_cnn standard: no results of none with momentum"):
+        make_ablations(reader([lone]), catalogue, Wanted(), "norm", None)
+    with pytest.raises(UsageError, match="unknown norm of digits_cnn standard 'x'"):
+        make_ablations(reader([*whole, lone]), catalogue, Wanted(), "norm", "x")
+    settings = [{"lr": lr} for lr in (0.1, 0.2)]
+    given = [
+        make_row("layer_norm", optimizer, SIX, setting=values, origin="given")
+        for optimizer in ("sgd", "momentum")
+        for values in settings
+    ]
+    told = "with sgd it has 2 settings, .* none stands for it with any other optimizer either"
+    with pytest.raises(UsageError, match=told):
+        make_ablations(reader([*given, *whole]), catalogue, Wanted(), "norm", "layer_norm")
+
+
+def test_seeds_since_a_table_gave_a_verdict_are_named_by_every_view(make_row, reader, catalogue):
+    """Effects and a pair in depth show the p of the same pairs, and say the same of them."""
+    base, new = make_row("none", "sgd", SIX), make_row("batch_norm", "sgd", [v + 0.01 for v in SIX])
+    first = Shown(1e9, "", base.row, 5)
+    own = replace(base, shown=(first,))
+
+    def told(shown: Shown) -> list[str]:
+        rows = [own, replace(new, shown=(shown,))]
+        table = make_ablations(reader(rows), catalogue, Wanted(), "norm", None)[0]
+        pair = duel_section(duel(rows[1], rows[0], reader(rows), None, 0.05))
+        return [" ".join(table.left_out), " ".join(pair.lines["Notes"])]
+
+    for text in told(first):
+        assert "More pairs than when a table first gave a verdict: " in text
+        assert "sgd has 6, on 2001-09-09 5." in text.replace(" standard", "")
+        assert "none sgd" not in text.split("--until")[0]
+    assert not any("More pairs" in text for text in told(first._replace(pairs=6)))
+    assert all("More pairs" in text for text in told(first._replace(reference="f" * 32)))

@@ -118,6 +118,18 @@ def test_formats_show_the_same_cells(sections):
         assert shown.split(" ")[0] in FORMATS[form](sections)
 
 
+@pytest.mark.parametrize(("n", "shown"), [(2, "92.00"), (3, "92.00 [89.52, 94.48]")])
+def test_a_mean_of_two_seeds_has_no_interval(make_row, reader, catalogue, n, shown):
+    """Under the heading of a 95 % interval no other range stands, in any format, and it is said."""
+    rows = [make_row("none", scores=GOOD), make_row("batch_norm", scores=(0.91, 0.93, 0.92)[:n])]
+    (section,) = report_sections(make_boards(reader(rows), catalogue, Wanted()))
+    line = next(line for line in section.sheets[0].rows if line[1] == "batch_norm")
+    said = "Intervals are 95 % t intervals; a mean of fewer than 3 seeds has none."
+
+    assert shown == line[3]
+    assert (n < 3) == (said in " ".join(section.lines["What was tested"]))
+
+
 @pytest.mark.parametrize(
     ("p", "text"), [(0.0004, "<.001"), (0.0574, ".057"), (1.0, "1.000"), (float("nan"), "")]
 )
@@ -201,3 +213,33 @@ def test_ablation_is_a_section_like_others(make_row, reader, catalogue):
     assert "| batch\\_norm" in text or "| batch_norm" in text
     assert "Main effects: averaged over optimizers seed by seed" in text
     json.loads(FORMATS["json"]([ablation_section(each, "holm") for each in found]))
+
+
+@pytest.mark.parametrize(
+    ("counts", "shown", "of"),
+    [
+        ((1, 2, 5, 5), ["1", "2", "3 (1 of 2)", "4 (2 of 2)"], 2),
+        ((5, 5, 5, 5), ["1", "2", "3", "4"], 4),
+        ((1, 2, 2, 5), ["1", "2", "3", "4"], None),
+    ],
+)
+def test_ranks_are_those_of_the_table(make_row, reader, catalogue, counts, shown, of):
+    """Intervals among rows of three seeds or more stand beside the rank, with their number."""
+    norms = ("none", "batch_norm", "group_norm", "layer_norm")
+    rows = [
+        make_row(norm, scores=[v - 0.1 * i for v in GOOD[:n]])
+        for i, (norm, n) in enumerate(zip(norms, counts, strict=True))
+    ]
+    sections = report_sections(make_boards(reader(rows), catalogue, Wanted()))
+    record = json.loads(FORMATS["json"](sections))[0]
+    told = " ".join(record["what_was_tested"])
+
+    assert shown == [line[0] for line in sections[0].sheets[0].rows]
+    assert [1, 2, 3, 4] == [entry["rank"] for entry in record["entries"]]
+    assert {of} | ({None} if of != 4 else set()) == {
+        entry["rank_interval_of"] for entry in record["entries"]
+    }
+    assert (of == 2) == ("In brackets: 90 % of the ranks among the 2 rows of 3 seeds" in told)
+    assert (of == 4) == ("Ranks: 90 % of the ranks when" in told)
+    for text in shown:
+        assert text in FORMATS["html"](sections)

@@ -143,7 +143,7 @@ def test_a_base_of_several_settings_says_so(reader, tuned, trained):
 
     with pytest.raises(UsageError) as raised:
         make_ablations(reader(rows), catalogue, Wanted(), "norm", "batch_norm")
-    assert "norm batch_norm cannot be the base: it has 2 settings" in str(raised.value)
+    assert "norm batch_norm cannot be the base: with sgd it has 2 settings" in str(raised.value)
     assert rows[0].row[:8] in str(raised.value)
     assert "Other bases: group_norm." in str(raised.value)
 

@@ -13,6 +13,7 @@ from normbench.leaderboard.ablations import make_ablations
 from normbench.leaderboard.board import Terms
 from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.comparison import duel
+from normbench.leaderboard.duels import in_words
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.looks import Looks, looks_together
 from normbench.leaderboard.staged import p_of_looks, two_sided_p
@@ -68,6 +69,18 @@ def test_a_row_of_fixed_seeds_bounds_the_looks_at_a_pair():
 
     assert (5, 10) == looks_together([staged, Looks((), tuple(range(10)))]).stages
     assert Looks() == looks_together([Looks((), (1, 2)), Looks((), (3,))])
+
+
+@pytest.mark.parametrize("other", [Looks((), tuple(range(5))), Looks(STAGES, tuple(range(10)))])
+def test_where_no_seed_counts_for_both_none_does(other):
+    """Seeds from before a declaration do not count because the other row has nothing else."""
+    together = looks_together([Looks(STAGES, tuple(range(10, 20))), other])
+
+    assert () == together.counted(range(5)) == together.available(range(20))
+    assert (0, 1) == Looks().counted(range(2))
+    assert [False, True, False] == [
+        looks.before_first(n) for looks, n in ((Looks(), 0), (Looks(STAGES), 4), (Looks(STAGES), 5))
+    ]
 
 
 @few_examples
@@ -219,3 +232,25 @@ def test_factor_tables_apply_stages_and_count_seeds_of_looks_alone(make_row, rea
         reader([replace(row, declared=None) for row in rows]), catalogue, Wanted(), "norm", None
     )[0].table
     assert 12 == plain.main[0].n
+
+
+def test_seeds_from_before_a_declaration_are_tested_nowhere(boards, make_row, reader, catalogue):
+    """A row of fixed seeds shares them alone: no effect, no letter of its own, no p of the pair."""
+    seeds = {name: dict(enumerate(scores(15, n, 0.7 + n / 10))) for n, name in enumerate("abc")}
+    fixed = make_row("none", "sgd", {s: seeds["a"][s] for s in range(5)})
+    row = declared(make_row("batch_norm", "sgd", seeds["b"]), first=5)
+    rows = [fixed, row, make_row("none", "momentum", seeds["c"])]
+    table = make_ablations(reader(rows), catalogue, Wanted(), "norm", None)[0]
+    pair = duel(row, fixed, reader(rows), None, 0.05)
+    letters = {e.row.row: set(e.letters) for e in boards(*rows)[0].entries}
+
+    assert ((), ()) == (table.table.simple, table.table.main)
+    assert "Not compared with none, since no seed" in table.left_out[-1]
+    assert (0, tuple(range(5))) == (pair.comparison.n, pair.comparison.uncounted)
+    assert "None of the seeds that both have counts" in in_words(pair)
+    assert letters[fixed.row] & letters[row.row]
+    early = [declared(each, (10, 20)) for each in (row, rows[2])]
+    early = [replace(each, runs=dict(list(each.runs.items())[:7])) for each in early]
+    assert 1 == len(
+        {e.letters for e in boards(*early, make_row("none", "sgd", seeds["a"]))[0].entries}
+    )

@@ -38,8 +38,18 @@ protocol: quick
             "ablations: [trained, fixed]",
             {"ablation": "fixed"},
         ),
+        (
+            "reference: {norm: batch_norm, optimizer: sgd}\n"
+            'ablations: [{train: fixed_gamma, sites: "0,1,1"}, trained]',
+            {},
+        ),
+        (
+            "reference: {norm: group_norm, optimizer: adam}\n"
+            "norms: [{name: group_norm, num_groups: 4}, group_norm]",
+            {"norm": "group_norm", "optimizer": "adam", "words": ("lr=0.002",)},
+        ),
     ],
-    ids=["plain", "words", "overrides", "values", "ablation"],
+    ids=["plain", "words", "overrides", "values", "ablation", "trained", "name alone"],
 )
 def test_a_declared_reference_is_its_cell_as_written(tmp_path, catalogue, more, request_words):
     """Words of the suite, of an override and of a choice are in the reference's row."""

@@ -41,12 +41,17 @@ class Rows:
     given: Sequence[ReadRow]
     results_of: Mapping[str, Any] = field(default_factory=lambda: {"outcome": "finished", **RESULT})
     place: str = "rows"
+    option: str = ""
 
     def rows(self) -> Sequence[ReadRow]:
         return self.given
 
     def results(self, fingerprints: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         return dict.fromkeys(fingerprints, self.results_of)
+
+    def unplaced(self) -> list[str]:
+        """Return no damaged run."""
+        return []
 
     def verifications(self) -> list[Verification]:
         """Return no test of a precision."""

@@ -68,6 +68,12 @@ def test_interval_of_two_samples_is_scipys(ours, theirs):
     expected = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval()
 
     assert pytest.approx(tuple(expected), rel=1e-9, abs=1e-12) == found.interval
+    told = published(mean, values=dict(enumerate(theirs)))
+    assert (pytest.approx(stats.tstd(theirs)), "n-1") == (told.shown_sd, told.shown_spread)
+    assert len(theirs) == told.shown_n
+    given = published(mean, sd=0.5, spread="n", n=9)
+    assert (0.5, "n", 9) == (given.shown_sd, given.shown_spread, given.shown_n)
+    assert (None, None) == (published(mean).shown_sd, published(mean).shown_n)
 
 
 @pytest.mark.parametrize("ours", [[0.9], [0.9, 0.8], [0.9, 0.9, 0.9]])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from normbench.errors import StoreError
+from normbench.leaderboard.verdicts import Verdict
 from normbench.store import (
     Declaration,
     RecordedDecision,
@@ -22,8 +23,10 @@ from normbench.store import (
     read_declaration,
     read_declarations,
     read_shown,
+    readable_declarations,
     record_decision,
 )
+from normbench.store.decisions import VERDICTS
 
 FORK = multiprocessing.get_context("fork")
 ROW = "0123456789abcdef" * 2
@@ -80,8 +83,19 @@ def test_the_first_decision_stands(tmp_path):
     content = json.loads(file.read_bytes())
     for wrong, message in (
         ({"schema": 9, "written_by": "7.0"}, "written by normbench 7.0 with schema 9"),
-        ({"interval": [0.1]}, "is damaged .IndexError: .* nobody knows what was decided"),
-        ({"n": "many"}, "is damaged"),
+        ({"interval": [0.1]}, "is damaged .interval is .* nobody knows what was decided"),
+        ({"n": "many"}, "n is 'many'"),
+        ({"n": -1}, "n is -1, expected a whole number from 0 on"),
+        ({"stage": True}, "stage is"),
+        ({"decided_at": 1e300}, "decided_at is 1e.300, expected a finite number from 0 to 1e.11"),
+        ({"decided_at": 10**400}, "decided_at is 1000"),
+        ({"verdict": ["a"]}, "verdict is .'a'., expected a text"),
+        ({"verdict": "nonsense"}, "verdict is 'nonsense', expected better, worse"),
+        ({"p": 1.5}, "p is 1.5"),
+        ({"difference": None}, "difference is None"),
+        ({"family": ROW}, "family is"),
+        ({"family": [5]}, "family is"),
+        ({"row": "f" * 32}, "decided about row f"),
     ):
         file.write_text(json.dumps(content | wrong))
         with pytest.raises(StoreError, match=message):
@@ -152,7 +166,15 @@ def test_of_many_processes_one_declares(tmp_path):
         ({"stages": [8, 5]}, "do not grow"),
         ({"seeds": [0, 1]}, "2 seeds for 8 in the last stage"),
         ({"seeds": [0, 0, 1, 2, 3, 4, 5, 6]}, "in the last stage"),
-        ({"stages": ["5"]}, "are not numbers of seeds"),
+        ({"stages": ["5"]}, r"stages is \['5'\], expected whole numbers from 2 on"),
+        ({"stages": [True, 10], "seeds": [*range(10)]}, "stages is"),
+        ({"stages": [1, 8]}, "stages is"),
+        ({"before": [3]}, "count although they were there before"),
+        ({"declared_at": "nan"}, "declared_at is 'nan', expected a finite number"),
+        ({"declared_at": 1e300}, "declared_at is 1e.300"),
+        ({"late": "no"}, "late is 'no', expected true or false"),
+        ({"reference": 5}, "reference is 5, expected a text"),
+        ({"declared_at": True}, "declared_at is True"),
         ({"stages": 5}, "is damaged"),
         ({"schema": 9, "written_by": "7.0"}, "written by normbench 7.0 with schema 9"),
         ({"row": "f" * 32}, "declares the stages of row f"),
@@ -167,6 +189,25 @@ def test_a_damaged_declaration_is_an_error(tmp_path, changes, message):
 
     with pytest.raises(StoreError, match=message):
         read_declarations(store.root)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"schema": 1', b"{}", None])
+def test_a_lost_declaration_is_never_to_be_made_again(tmp_path, content):
+    """Cut off, emptied, or gone beside what was decided: to declare anew would undo the stages."""
+    root = store_at(tmp_path / "store").root
+    declare(root, declaration())
+    (root / "stages" / f"{ROW}.decision.json").write_bytes(b"{}" if content is None else b"")
+    file = root / "stages" / f"{ROW}.json"
+    file.unlink() if content is None else file.write_bytes(content)
+    found, damaged = readable_declarations(root)
+
+    assert ({}, [ROW]) == (found, list(damaged))
+    assert "nobody knows which looks at the row were declared" in str(damaged[ROW])
+    assert "made again" not in str(damaged[ROW])
+    for ask in (lambda: read_declaration(root, ROW), lambda: declare(root, declaration())):
+        with pytest.raises(StoreError, match="Restore it from a backup"):
+            ask()
+    assert {word.value for word in Verdict} == {*VERDICTS, "reference"}
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -445,10 +445,16 @@ def test_a_run_that_is_kept_does_not_keep_the_index(store, make_spec):
 def test_a_damaged_run_stands_apart(big, make_spec):
     """It is named with its problem, the others are there, and asking for it is an error."""
     run = big.get(make_spec(4).fingerprint)
+    before = big.index().digest
     (run.path / "spec.json").write_text('{"seed": 4}')
     os.utime(run.path)
 
     index = big.index()
+
+    assert before != index.digest
+    known = index.lost[run.fingerprint]
+    assert (make_spec().row, 4) == (known.row, known.seed), "the fingerprint tells"
+    assert [] == index.unplaced
 
     assert [run.fingerprint] == list(index.damaged)
     assert "not a run spec" in index.damaged[run.fingerprint]
@@ -467,7 +473,9 @@ def test_odd_values_in_a_result_stop_nothing(big, make_spec):
     index = big.index()
 
     assert index.runs[odd.fingerprint].score is None
-    assert [wrong.fingerprint] == list(index.damaged)
+    assert [wrong.fingerprint] == list(index.damaged) == list(index.described)
+    (wrong.path / "result.json").write_text(json.dumps(RESULT))
+    assert index.digest != big.index().digest
 
 
 def test_a_simulated_store_is_what_it_seems(tmp_path, script, monkeypatch):

@@ -259,15 +259,33 @@ def test_a_damaged_archive_is_told(store, node, make_spec, tmp_path, mode):
     assert told >= 8
 
 
-def test_a_run_under_a_wrong_name_is_refused(store, node, make_spec):
-    """A folder that holds another run's spec is not merged."""
+def test_damaged_runs_are_named_and_the_others_come(store, node, make_spec):
+    """Left out are a folder that holds another run's spec, a cut result and a cut spec."""
+    whole, result, spec = (node.add(make_spec(seed)) for seed in (2, 3, 4))
+    train(result, result=RESULT)
+    for path in (result.path / "result.json", spec.path / "spec.json"):
+        path.write_text("{")
     run = node.add(make_spec())
     other = make_spec(1).fingerprint
     (node.root / "runs" / other[:2]).mkdir(exist_ok=True)
     run.path.rename(node.root / "runs" / other[:2] / other)
 
-    with pytest.raises(StoreError, match="holds the spec of run"):
-        merge_store(node.root, store)
+    done = merge_store(node.root, store)
+
+    assert (1, 3) == (done.added, done.failed)
+    assert "1 run added, 0 updated, 0 kept, 3 failed" == str(done)
+    assert [whole.fingerprint] == [each.fingerprint for each in store.runs()]
+    told = " ".join(done.problems)
+    assert all(words in told for words in ("holds the spec of run", "result.json", "spec.json"))
+
+
+def test_runs_whose_declared_stages_are_damaged_stay(store, node, make_spec):
+    """Without them they would look as if the number of seeds had been fixed."""
+    run = node.add(make_spec())
+    (node.root / "stages").mkdir(exist_ok=True)
+    (node.root / "stages" / f"{run.spec.row}.json").write_text("{")
+
+    assert (0, 1) == (merge_store(node.root, store).added, merge_store(node.root, store).failed)
 
 
 def test_only_another_store_can_be_merged(store, tmp_path):

@@ -295,6 +295,30 @@ def test_a_damaged_entry_is_written_anew(
     assert StoreReader(store).rows() == MlflowReader(own_uri(store)).rows()
 
 
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("file", ["result.json", "spec.json"])
+def test_a_damaged_run_is_missing_on_both_sides(
+    store: RunStore,
+    catalogue: Catalogue,
+    publish: Callable[..., StoredRun],
+    file: str,
+    copied: bool,
+) -> None:
+    """Its seed is planned and without a result, unless it was copied whole: that copy stays."""
+    runs = [publish(store, spec, 0.9) for spec in specs(catalogue, CELLS[0], 3)]
+    if copied:
+        sync(store)
+    (runs[1].path / file).write_text("{")
+    told = sync(store)
+
+    (here,), (there,) = StoreReader(store).rows(), MlflowReader(own_uri(store)).rows()
+
+    assert (1, (1,), (1,)) == (told.failed, here.missing, here.unread)
+    assert runs[1].fingerprint in here.runs[1]
+    assert (here == there) is not copied
+    assert ((), 3) == (there.missing, len(there.scores)) if copied else here == there
+
+
 def test_entries_of_any_length_arrive_whole(
     store: RunStore, catalogue: Catalogue, publish: Callable[..., StoredRun]
 ) -> None:

@@ -96,7 +96,9 @@ def test_the_command_of_a_winner_names_what_the_known_setting_does_not(conduct):
 
     assert f"norm.num_groups={report.winner.values['norm.num_groups']}" in command
     assert "lr=" not in command
-    assert f"Train it with: {command}" in str(report)
+    assert f"Train it with: {command}" in chosen(report).lines
+    # It has just been trained.
+    assert "Train it with" not in str(report)
     assert "known" in dry_run(command).stdout
 
 

@@ -349,7 +349,7 @@ def test_damaged_files_are_named(tune, tmp_path):
     store = RunStore.open(tmp_path / "store")
     (file,) = (store.root / "settings").iterdir()
     file.write_text("[origin", encoding="utf-8")
-    with pytest.raises(DamagedFileError, match="holds no known settings"):
+    with pytest.raises(DamagedFileError, match=r"holds no known settings .*reads \((?!.*Error)"):
         tune(2)
     file.unlink()
     record = store.root / TUNING_FOLDER / f"{studies(store)[0]}.json"
