@@ -21,6 +21,9 @@ _SAID = (
     *(Verdict.UNSTABLE, Verdict.DETERMINISTIC),
 )
 
+# More than rounding leaves of equal differences.
+_ROUNDING = 1e-6
+
 
 def note_shown(store: RunStore, boards: Iterable[Board], wanted: Wanted) -> bytes:
     """Write down which rows of *boards* get their first verdict by its name now, and against what.
@@ -75,19 +78,35 @@ def note_judged(
         return b""
 
     def is_new(shown: Sequence[ReadRow], reference: Reference) -> bool:
-        return _may_tell(shown, reference) and (not pair or _of(reference) in pair)
+        return _may_tell(shown, reference, wanted) and (not pair or _of(reference) in pair)
 
     asked = replace(wanted, rows=frozenset(pair))
     return note_shown(reader.store, boards_to_note(rows, reader, catalogue, asked, is_new), wanted)
 
 
-def _may_tell(shown: Sequence[ReadRow], reference: Reference) -> bool:
+def _may_tell(shown: Sequence[ReadRow], reference: Reference, wanted: Wanted) -> bool:
     """Whether a table of these rows may give one of them its first verdict by its name."""
-    if reference.row is None or reference.post_hoc:
+    base = reference.row
+    if base is None or reference.post_hoc:
         return False
-    # A row with fewer results gets no verdict, whatever it is compared with.
-    rows = (row for row in shown if len(row.scores) >= LEAST_FOR_INTERVAL)
-    return any(not _shown(row, reference.name) for row in rows if row.row != reference.row.row)
+    rows = (row for row in shown if row.row != base.row and not _shown(row, reference.name))
+    return any(_may_be_judged(row, base, wanted) for row in rows)
+
+
+def _may_be_judged(row: ReadRow, base: ReadRow, wanted: Wanted) -> bool:
+    """Whether a row has enough results for a verdict, or none of its seeds differs from others."""
+    if len(row.scores) < LEAST_FOR_INTERVAL:
+        return False
+    fixed = row.declared is None or bool(row.declared.reference_of)
+    lacking = fixed and (row.missing or base.missing) and not wanted.terms.allow_incomplete
+    return not lacking or _alike(row, base)
+
+
+def _alike(row: ReadRow, base: ReadRow) -> bool:
+    """Whether a row differs from the *base* by nearly the same at every seed that both have."""
+    gaps = [score - base.scores[seed] for seed, score in row.scores.items() if seed in base.scores]
+    largest = max(map(abs, (*row.scores.values(), *base.scores.values())), default=0.0)
+    return bool(gaps) and max(gaps) - min(gaps) <= _ROUNDING * largest
 
 
 def _of(reference: Reference) -> str:

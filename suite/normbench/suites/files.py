@@ -24,6 +24,9 @@ top of the file::
     include: [other_suite, file.yaml]
     tune: {trials: 20, method: sobol, search: {lr: "log:0.001:1", adam.beta1: none}}
 
+A reference without an ablation is the trained one where the suite lists that; a name alone is that
+entry as it comes, where there is one without values.
+
 ``setting_of: norm=batch_norm``, at the top, in a grid or in an override, takes another cell's known
 setting.
 

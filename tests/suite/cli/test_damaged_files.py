@@ -75,6 +75,9 @@ def test_a_damaged_run_stops_the_figure_that_needs_it(invoke, filler):
 
     assert (0, 1) == (drawn.exit_code, drawn.stderr.count("result.json")), drawn.stderr
     assert (2, 1) == (needs.exit_code, needs.stderr.count("result.json")), needs.stderr
+    request = ("digits_cnn_bn", "momentum", "protocol.epochs=3", "--seeds", 1, "--no-track")
+    asked = invoke("run", *request, "--store", filler.root)
+    assert (2, 1) == (asked.exit_code, asked.stderr.count("result.json")), asked.stderr
 
 
 def test_a_damaged_record_hides_no_other_study(invoke, filler):

@@ -395,7 +395,7 @@ def test_what_cannot_be_judged_is_said_by_every_table(
         said = str(error)
 
     assert verdict == shown.get("batch_norm")
-    assert of_norms in " ".join([section.heading, *sum(map(list, section.lines.values()), [])])
+    assert of_norms in f"{section.heading} {section.lines}"
     assert not any(effect.interval or effect.p for effect in found.table.simple)
     assert of_pair in said
 
