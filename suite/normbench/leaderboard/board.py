@@ -205,7 +205,7 @@ class Board:
 
     @property
     def drawn(self) -> int:
-        """Rows with a rank interval; where others have a rank, the intervals are among them alone."""
+        """Rows with a rank interval, which is a place among these rows alone."""
         return sum(entry.rank_interval is not None for entry in self.entries)
 
     @property

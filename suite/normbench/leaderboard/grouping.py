@@ -160,8 +160,8 @@ def _of_suite(
         left = "".join(f" {sentence}" for sentence in left_suite(rows, suite))
         raise UsageError(
             f"{reader.place} has none of the {len(suite.rows)} rows of suite {suite.title}. Train "
-            f"them: {suite.training}{reader.option}. Rows that were trained with other words are others: give the words "
-            f"of the suite run, such as protocol.epochs=1, here, too.{left}"
+            f"them: {suite.training}{reader.option}. Rows that were trained with other words are "
+            f"others: give the words of the suite run, such as protocol.epochs=1, here, too.{left}"
         )
     return found
 
