@@ -85,5 +85,5 @@ def test_wrong_words_and_damaged_records_are_explained(invoke, filler):
     (filler.root / "verified" / "x.json").write_text('{"id": "x"}')
     done = invoke("status", "--store", filler.root)
 
-    assert 1 == done.exit_code
+    assert 2 == done.exit_code
     assert "Delete it, and test again" in done.stderr
