@@ -93,11 +93,27 @@ def _comparisons(board: Board, oriented: Oriented) -> dict[int, Comparison]:
         adjust=correction(board.terms.correction),
         smallest=board.metric.smallest_difference,
     )
-    looks = looks_of(board)
+    looks = _looks_against(board, at)
     found = compare_all(
         [oriented[i] for i in others], oriented[at], rule, [looks[i] for i in others], own
     )
     return dict(zip(others, found, strict=True))
+
+
+def _looks_against(board: Board, at: int) -> list[Looks]:
+    """Return when each row may be looked at beside the reference, which stands at place *at*.
+
+    Where the reference itself got its seeds in stages, how many it shares with a row of a fixed
+    number depends on where it stopped.
+    """
+    looks = looks_of(board)
+    declared = board.entries[at].row.declared
+    if declared is None or declared.reference_of:
+        return looks
+    return [
+        own if entry.row.declared is not None else looks_together((own, looks[at]))
+        for entry, own in zip(board.entries, looks, strict=True)
+    ]
 
 
 def _verdict(board: Board, entry: Entry, compared: Comparison | None) -> Verdict | None:
@@ -145,7 +161,9 @@ def at_declared_look(row: ReadRow, compared: Comparison, stages: Sequence[int]) 
     """
     if row.declared is not None:
         return compared.n in compared.stages and not row.declared.late
-    return not stages or compared.n + len(compared.uncounted) in stages
+    if stages:
+        return compared.n + len(compared.uncounted) in stages
+    return not Looks(compared.stages).before_first(compared.n)
 
 
 def rank_intervals_of(oriented: Oriented) -> dict[int, tuple[int, int]]:

@@ -56,7 +56,14 @@ def tested_in_stages(board: Board) -> Iterator[str]:
             f"Seeds were added in declared stages: {_some(staged)}. Each p of such a row, also of "
             "`equivalent` and of the sign-flip test, holds whichever stage it stopped at."
         )
-    if staged or stages:
+    if of_reference := _stages_of_reference(board):
+        at = ", ".join(map(str, of_reference))
+        yield (
+            f"The reference's own seeds were added in declared stages of {at}: rows with a fixed "
+            "number of seeds are compared with it at seeds that its looks have come to, not at "
+            "older ones, and each p holds whichever stage it stopped at."
+        )
+    if staged or stages or of_reference:
         yield (
             "Intervals, differences and what is detectable are not corrected for stopping: a "
             "difference that stopped early looks larger than it is. `equivalent` is tested row by "
@@ -66,6 +73,12 @@ def tested_in_stages(board: Board) -> Iterator[str]:
             "The families are those of the table as it stands: rows added later make them larger "
             "and every p with them, so that a verdict may be lost."
         )
+
+
+def _stages_of_reference(board: Board) -> tuple[int, ...]:
+    row = board.reference.row
+    declared = row.declared if row else None
+    return declared.stages if declared and not declared.reference_of else ()
 
 
 def _declared(board: Board) -> Iterator[tuple[Entry, Declaration]]:

@@ -115,6 +115,21 @@ def test_missing_seeds_of_the_next_stage_leave_the_verdict_of_the_last(boards, m
     assert "group_norm" not in board.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("own", "n", "word"), [(10, 0, "too few"), (14, 4, "exploratory"), (18, 8, "better")]
+)
+def test_a_staged_reference_is_compared_at_its_own_looks(boards, make_row, own, n, word):
+    """Its seeds from before the declaration test no other row; its looks are after five and ten."""
+    base = declared(make_row("none", scores=scores(18, 0)), first=10)
+    fixed = make_row("batch_norm", scores=scores(own, 1, 0.95))
+    board = boards(base, fixed)[0]
+    entry = next(each for each in board.entries if each.row.norm == "batch_norm")
+
+    assert (word, n) == (entry.verdict.value, entry.comparison.n)
+    assert set(entry.comparison.seeds) <= set(range(10, 20))
+    assert any("reference's own seeds were added" in line for line in what_was_tested(board))
+
+
 @pytest.mark.parametrize(("n", "missing"), [(4, ()), (5, (1,))])
 def test_rows_before_their_first_look_are_exploratory(boards, make_row, n, missing):
     """Too few seeds, or a hole in those that count."""
