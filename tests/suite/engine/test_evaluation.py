@@ -26,6 +26,7 @@ from normbench.resolve import Request, resolve
 CATALOGUE = load_catalogue()
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 Recorder = runpy.run_path(str(Path(__file__).with_name("processor_recorder.py")))["Recorder"]
+Carrying = runpy.run_path(str(Path(__file__).with_name("carrying_task.py")))["Carrying"]
 
 
 class Counting(Recorder):
@@ -79,22 +80,6 @@ def opened(device=CPU, engine="auto", *more):
     images = np.random.default_rng(0).integers(0, 241, (60, 8, 8, 1), dtype=np.uint8)
     data = Data(Part(images, np.arange(60) % 10), Part(images[:35], np.arange(35) % 10))
     return assemble(spec, CATALOGUE, data, device, engine)
-
-
-class Carrying:
-    """A task whose loss depends on all batches before."""
-
-    def __init__(self, task):
-        self.task, self.metrics = task, task.metrics
-
-    def initial_state(self, batch_size, device):
-        """Return a mean of zero."""
-        return {"mean": torch.zeros((), device=device)}
-
-    def __call__(self, network, batch, state):
-        """Add the mean to the inputs and move it."""
-        scores = self.task(network, replace(batch, inputs=batch.inputs + state["mean"]), {})
-        return replace(scores, state={"mean": 0.9 * state["mean"] + batch.inputs.mean()})
 
 
 def carry(session):

@@ -32,6 +32,7 @@ from normbench.rungs import Rung, check_engine
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
 Recorder = runpy.run_path(str(Path(__file__).with_name("processor_recorder.py")))["Recorder"]
+Carrying = runpy.run_path(str(Path(__file__).with_name("carrying_task.py")))["Carrying"]
 OPTIMIZERS = [o.component for o in CATALOGUE.offers(Optimizer) if ":" not in o.component.name]
 NORMS = [o.component.name for o in CATALOGUE.offers(Norm) if ":" not in o.component.name]
 
@@ -127,23 +128,6 @@ def test_captured_steps_of_every_norm_are_plain_ones(norm, as_on_cuda):
 
     assert_same(trained(plain), trained(captured))
     assert "graph" == captured.loop.name
-
-
-class Carrying:
-    """A task that carries a mean from batch to batch, as recurrent networks do."""
-
-    def __init__(self, task):
-        self.task, self.metrics = task, task.metrics
-
-    def initial_state(self, batch_size, device):
-        """Return a mean of zero."""
-        return {"mean": torch.zeros((), device=device)}
-
-    def __call__(self, network, batch, state):
-        """Add the mean to the loss's inputs and move it."""
-        scores = self.task(network, replace(batch, inputs=batch.inputs + state["mean"]), {})
-        mean = 0.9 * state["mean"] + batch.inputs.mean()
-        return replace(scores, state={"mean": mean})
 
 
 class FromHost:
