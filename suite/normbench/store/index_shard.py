@@ -1,7 +1,6 @@
 """What the index keeps of the runs whose fingerprints begin with one digit.
 
-Names and stamps are at hand, since each look compares them with the folders. The rest is read from
-its bytes when somebody asks for it.
+It is kept as the bytes of its file: most commands use little of it.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ _STATES = {state.value: state for state in RunState}
 # Columns that are as they are in IndexedRun, after its state.
 _PLAIN = ("score", "seconds", "epoch", "attempts", "strikes", "message", "lacking", "cancelled")
 _NAME_BYTES = 16
+_STAMP_BYTES = 8
 
 
 class Kept(NamedTuple):
@@ -50,57 +50,43 @@ class Kept(NamedTuple):
 
 
 class Shard:
-    """What is kept of some runs.
+    """What is kept of some runs, read from its bytes when somebody asks for it.
 
     Args:
-        names: Their fingerprints, sorted.
-        stamps: When the folders of each changed: a sequence for each field of :class:`Stamps`.
-        columns: What is known of each run, as JSON; empty if there are no runs.
-        results: What is kept of their results but for the numbers, as JSON.
-        numbers: The numbers of their results.
-        watched: See :class:`Kept`, by fingerprint, of those where there is something.
+        parts: Their fingerprints; what is known of them, as JSON; what is kept of their results but
+            for the numbers, as JSON; these numbers; what is watched, as JSON; and when the folders
+            of each changed, for each field of :class:`Stamps`. All empty if there are no runs.
         digest: What tells this content from any other, whatever the stamps.
     """
 
-    def __init__(
-        self,
-        names: list[str],
-        stamps: Sequence[Sequence[int]],
-        columns: bytes,
-        results: bytes,
-        numbers: bytes,
-        watched: Mapping[str, Mapping[str, int]],
-        digest: str,
-    ) -> None:
-        self.names, self.stamps, self.digest = names, stamps, digest
-        self.watched = watched
-        self._columns, self._results, self._numbers = columns, results, numbers
+    def __init__(self, parts: Sequence[bytes], digest: str) -> None:
+        self._packed, self._columns, self._results, self._numbers, self._watched, *stamps = parts
+        self._stamps, self.digest = stamps, digest
 
     @classmethod
     def of(cls, kept: Iterable[Kept]) -> Shard:
         """Return a shard of what is *kept* of runs."""
         ordered = sorted(kept, key=attrgetter("run.fingerprint"))
-        names = [each.run.fingerprint for each in ordered]
-        stamps = [[each.stamps[place] for each in ordered] for place in range(len(Stamps._fields))]
+        packed = bytes.fromhex("".join(each.run.fingerprint for each in ordered))
+        stamps = [
+            array("q", [each.stamps[place] for each in ordered]).tobytes()
+            for place in range(len(Stamps._fields))
+        ]
         results, numbers = encode([each.outcome for each in ordered])
-        parts = (_encoded([each.run for each in ordered]), index_files.to_json(results), numbers)
-        content = b"".join((*map(str.encode, names), *parts))
-        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        told = (packed, _encoded([each.run for each in ordered]), index_files.to_json(results))
+        digest = hashlib.md5(b"".join((*told, numbers)), usedforsecurity=False).hexdigest()
         watched = {each.run.fingerprint: each.watched for each in ordered if each.watched}
-        return cls(names, stamps, *parts, watched, digest)
+        return cls([*told, numbers, index_files.to_json(watched), *stamps], digest)
 
     @classmethod
     def read(cls, folder: Path, digit: str) -> Shard:
         """Return what the index in *folder* has; an empty shard if it is missing or damaged."""
         try:
             head, parts = index_files.read_parts(index_files.shard_file(folder, digit))
-            packed, columns, results, numbers, watched, *stamps = parts
-            joined = packed.hex()
-            names = [joined[i : i + 32] for i in range(0, len(joined), 2 * _NAME_BYTES)]
-            found = [index_files.numbers("q", data).tolist() for data in stamps]
-            sound = {len(names)} == set(map(len, found)) and len(found) == len(Stamps._fields)
-            known = columns, results, numbers, json.loads(watched), str(head["digest"])
-            return cls(names, found, *known) if sound else EMPTY
+            packed, _, _, _, _, *stamps = parts
+            size = len(packed) // _NAME_BYTES * _STAMP_BYTES
+            sound = len(stamps) == len(Stamps._fields) and {size} == set(map(len, stamps))
+            return cls(parts, str(head["digest"])) if sound else EMPTY
         except (KeyError, OSError, TypeError, ValueError):
             return EMPTY
 
@@ -110,12 +96,13 @@ class Shard:
         Raises:
             OSError: If it cannot be written.
         """
-        packed = bytes.fromhex("".join(self.names))
-        stamps = [array("q", column).tobytes() for column in self.stamps]
-        watched = index_files.to_json(self.watched)
-        parts = [packed, self._columns, self._results, self._numbers, watched, *stamps]
-        data = index_files.pack({"digest": self.digest}, parts)
+        told = self._packed, self._columns, self._results, self._numbers, self._watched
+        data = index_files.pack({"digest": self.digest}, [*told, *self._stamps])
         index_files.write_file(index_files.shard_file(folder, digit), data)
+
+    def __len__(self) -> int:
+        """Return the number of runs."""
+        return len(self._packed) // _NAME_BYTES
 
     def span(self, bucket: str) -> slice:
         """Return where the runs are whose fingerprints begin with *bucket*."""
@@ -123,9 +110,26 @@ class Shard:
         return slice(start, bisect_left(self.names, f"{bucket}g", start))
 
     @cached_property
+    def names(self) -> list[str]:
+        """The fingerprints of the runs, sorted."""
+        joined, width = self._packed.hex(), 2 * _NAME_BYTES
+        return [joined[i : i + width] for i in range(0, len(joined), width)]
+
+    @cached_property
+    def stamps(self) -> list[list[int]]:
+        """When the folders of each run changed: a list for each field of :class:`Stamps`."""
+        return [index_files.numbers("q", data).tolist() for data in self._stamps]
+
+    @cached_property
+    def watched(self) -> dict[str, dict[str, int]]:
+        """See :class:`Kept`, by fingerprint, of those runs where there is something."""
+        found: dict[str, dict[str, int]] = json.loads(self._watched) if self._watched else {}
+        return found
+
+    @cached_property
     def runs(self) -> list[IndexedRun]:
         """What is known of each run, in the order of their names."""
-        content, size = self._content, len(self.names)
+        content, size = self._content, len(self)
         if not size:
             return []
         digests, rows = content["descriptions"], content["rows"]
@@ -146,7 +150,7 @@ class Shard:
     def outcomes(self) -> Outcomes:
         """What is kept of the results, by the place of the run."""
         # Most commands show none of them.
-        return Outcomes(json.loads(self._results), self._numbers, len(self.names))
+        return Outcomes(json.loads(self._results), self._numbers, len(self))
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -165,7 +169,7 @@ class Shard:
         return found
 
 
-EMPTY = Shard([], ([], [], []), b"", b"", b"", {}, "")
+EMPTY = Shard([b""] * (5 + len(Stamps._fields)), "")
 
 
 def unchanged(folder: str, watched: Mapping[str, int]) -> bool:

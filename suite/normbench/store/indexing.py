@@ -15,33 +15,22 @@ from typing import NamedTuple
 from normbench.errors import DamagedFileError, StoreError
 from normbench.garbage import uncollected
 from normbench.store import index_files, index_helpers
-from normbench.store.files import explain, is_gone, open_folder
+from normbench.store.files import explain
 from normbench.store.index import Index, Part
 from normbench.store.index_files import DIGITS, INDEX_FOLDER
 from normbench.store.index_reading import read_run
-from normbench.store.index_shard import Kept, Shard, unchanged
+from normbench.store.index_shard import Kept, Shard
 from normbench.store.index_specs import SeedlessSpecs, read_seedless
-from normbench.store.index_stamps import outdated, settled
+from normbench.store.index_stamps import settled
+from normbench.store.index_survey import Survey, survey
 from normbench.store.indexed_run import IndexedRun
-from normbench.store.layout import FINGERPRINT, RUNS_FOLDER, list_names, run_path
+from normbench.store.layout import RUNS_FOLDER, run_path
 from normbench.store.leases import FileClock
 
 # So few runs are read faster than anyone notices, and need no further files.
 SMALL = 200
 
 _log = logging.getLogger(__name__)
-
-
-class _Survey(NamedTuple):
-    """What a look at the folders of runs finds.
-
-    Attributes:
-        fresh: Runs to be read.
-        gone: Runs that were known and are gone.
-    """
-
-    fresh: set[str]
-    gone: set[str]
 
 
 class _Found(NamedTuple):
@@ -81,13 +70,13 @@ class Indexer:
             StoreError: If a folder cannot be read.
         """
         with uncollected():
-            buckets = {name: list_names(self._runs / name) for name in list_names(self._runs)}
-            big = sum(map(len, buckets.values())) > SMALL
+            surveys = self._surveyed(DIGITS)
+            big = sum(each.listed for each in surveys.values()) > SMALL
             # A store that is small and looked at once is not even touched.
             now = self._clock.touched() if big or self._looks else None
             self._looks += 1
             self._damaged, self._described, self._reads = {}, {}, 0
-            parts = self._look_at_all(buckets, now)
+            parts = self._read_all(surveys, now)
             if big:
                 self._save(now)
         damaged, described = self._damaged, self._described
@@ -117,13 +106,10 @@ class Indexer:
         Raises:
             StoreError: If a folder cannot be read, or nothing can be written.
         """
-        wanted = frozenset(digits)
-        names = (name for name in list_names(self._runs) if name[:1] in wanted)
-        buckets = {name: list_names(self._runs / name) for name in names}
         now = self._clock.touched()
         with uncollected():
-            for digit in sorted(wanted):
-                self._renewed(digit, self._survey(digit, buckets), now)
+            for digit, found in self._surveyed(sorted(set(digits))).items():
+                self._renewed(digit, found, now)
             self._save(now)
 
     def _look_at_run(self, name: str, now: int | None) -> IndexedRun:
@@ -139,8 +125,8 @@ class Indexer:
         place = shard.places.get(name) if shard else None
         return None if shard is None or place is None else _Found(shard.kept(place), lasting=True)
 
-    def _look_at_all(self, buckets: Mapping[str, list[str]], now: int | None) -> dict[str, Part]:
-        surveys = {digit: self._survey(digit, buckets) for digit in DIGITS}
+    def _read_all(self, surveys: Mapping[str, Survey], now: int | None) -> dict[str, Part]:
+        """Read what *surveys* found to be read."""
         counts = {digit: len(found.fresh) for digit, found in surveys.items()}
         with index_helpers.helpers(self._root, counts if now is not None else {}) as helpers:
             own = [digit for digit in DIGITS if digit not in helpers.digits]
@@ -151,52 +137,28 @@ class Indexer:
                 self._stale.add(digit)
             if helpers.digits:
                 self._specs.bring(helpers.folder)
-        for digit in helpers.digits:
-            parts[digit] = self._renewed(digit, self._survey(digit, buckets), now)
+        for digit, found in self._surveyed(sorted(helpers.digits)).items():
+            parts[digit] = self._renewed(digit, found, now)
         return parts
 
-    def _survey(self, digit: str, buckets: Mapping[str, list[str]]) -> _Survey:
-        """Compare what is known of the runs that begin with *digit* with their folders."""
-        if digit not in self._shards:
-            self._shards[digit] = Shard.read(self._folder, digit)
-        shard = self._shards[digit]
-        found = _Survey(set(), set(shard.names))
-        for bucket in buckets:
-            if bucket[:1] == digit:
-                self._compare(bucket, buckets[bucket], shard, found)
-        for name in shard.watched.keys() - found.gone - found.fresh:
-            if not unchanged(str(run_path(self._root, name)), shard.watched[name]):
-                found.fresh.add(name)
-        return found
+    def _surveyed(self, digits: Collection[str]) -> dict[str, Survey]:
+        """Compare what is known of the runs that begin with one of *digits* with their folders."""
+        for digit in digits:
+            if digit not in self._shards:
+                self._shards[digit] = Shard.read(self._folder, digit)
+        return survey(self._runs, {digit: self._shards[digit] for digit in digits})
 
-    def _compare(self, bucket: str, listed: Collection[str], shard: Shard, found: _Survey) -> None:
-        """Add what is to be read of the runs in one folder, which holds the names *listed*."""
-        span, there = shard.span(bucket), set(listed)
-        names = shard.names[span]
-        new = (name for name in there.difference(names) if name.startswith(bucket))
-        found.fresh.update(name for name in new if FINGERPRINT.fullmatch(name))
-        found.gone.difference_update(there)
-        stamps = [column[span] for column in shard.stamps]
-        try:
-            with open_folder(self._runs / bucket) as folder:
-                found.fresh.update(outdated(names, stamps, folder).intersection(there))
-        except OSError as error:
-            if not is_gone(error):
-                raise explain("read", self._runs / bucket, error) from error
-            found.fresh.difference_update(there)
-            found.gone.update(names)
-
-    def _renewed(self, digit: str, survey: _Survey, now: int | None) -> Part:
-        """Read what the *survey* found to be read."""
+    def _renewed(self, digit: str, seen: Survey, now: int | None) -> Part:
+        """Read what a survey has *seen* to be read."""
         shard = self._shards[digit]
-        read = {name: self._try(run_path(self._root, name), now) for name in sorted(survey.fresh)}
+        read = {name: self._try(run_path(self._root, name), now) for name in sorted(seen.fresh)}
         lasting = {name: found.kept for name, found in read.items() if found and found.lasting}
-        if lasting or survey.gone:
-            left = survey.gone | read.keys()
+        if lasting or seen.gone:
+            left = seen.gone | read.keys()
             older = (shard.kept(place) for name, place in shard.places.items() if name not in left)
             shard = self._shards[digit] = Shard.of([*older, *lasting.values()])
             self._stale.add(digit)
-            self._lost |= bool(survey.gone)
+            self._lost |= bool(seen.gone)
         changed = {name: found and found.kept for name, found in read.items()}
         return Part(shard, {name: changed[name] for name in changed.keys() - lasting.keys()})
 
