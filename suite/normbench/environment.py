@@ -18,6 +18,11 @@ from normbench.forecast.hardware import processor_name
 from normbench.plugins import Catalogue
 
 _PACKAGES = ("normbench", "torch", "torchvision", "triton", "numpy", "pluggy")
+# Environment variables that change which kernels compute a run.
+_VARIABLES = (
+    *("CUBLAS_WORKSPACE_CONFIG", "NORMBENCH_NORM_KERNELS", "NVIDIA_TF32_OVERRIDE"),
+    *("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+)
 
 
 def environment(device: torch.device, catalogue: Catalogue) -> dict[str, Any]:
@@ -30,6 +35,7 @@ def environment(device: torch.device, catalogue: Catalogue) -> dict[str, Any]:
         "platform": platform.platform(),
         "command": sys.argv,
         "threads": torch.get_num_threads(),
+        "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
         "computed_in": {"tf32": computed_in("tf32", device)},
         "plugins": [f"{plugin.name} ({plugin.origin})" for plugin in catalogue.plugins],
     }

@@ -25,8 +25,8 @@ _STATUS: Mapping[RunState, str] = {
     RunState.OUT_OF_MEMORY: "FAILED",
     RunState.TIMED_OUT: "FAILED",
 }
-_FROM_ENVIRONMENT = ("versions", "hardware", "git", "host")
-_FROM_RESULT = ("engine", "device", "shared", "weights_sha256")
+_FROM_ENVIRONMENT = ("versions", "hardware", "git", "host", "variables")
+_FROM_RESULT = ("engine", "device", "shared", "pack", "weights_sha256")
 _TIMES = {
     "train_seconds": "train_s",
     "evaluation_seconds": "evaluation_s",

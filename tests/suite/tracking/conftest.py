@@ -139,6 +139,7 @@ ENVIRONMENT = {
     "versions": {"python": "3.11.7", "torch": "2.15.0"},
     "hardware": {"device": "a small processor", "cores": 2},
     "host": "here",
+    "variables": {"NORMBENCH_NORM_KERNELS": "0"},
 }
 
 
@@ -186,6 +187,7 @@ def result(seed: int, epochs: int, outcome: str = "finished") -> dict[str, Any]:
         "engine": "eager",
         "device": "cpu",
         "shared": False,
+        "pack": 1,
         "finished_at": 1.75e9 + 60 * seed + epochs + 1,
     }
 

@@ -189,6 +189,8 @@ def test_tags_and_parameters_say_what_a_seed_is(
         "normbench.deviations": "protocol.epochs=3",
         "normbench.outcome": "finished",
         "normbench.hardware": "device a small processor, cores 2",
+        "normbench.variables": "NORMBENCH_NORM_KERNELS 0",
+        "normbench.pack": "1",
     }
     assert expected == {name: seed["tags"].get(name) for name in expected}
     assert ("0.02", "64", "3", "2") == tuple(
