@@ -7,18 +7,13 @@ import logging
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Generator, Iterator
 from itertools import islice
-from zlib import crc32
 
 import pytest
 
 # Read when torch is first imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-MEASURED_OF_A_TABLE = 2
-_run: Counter[str] = Counter()
 
 # Set by libraries on first use: pytest, scikit-learn, torch.
 _NOT_OURS = ("PYTEST_", "KMP_", "TORCHINDUCTOR_", "TRITON_")
@@ -59,31 +54,6 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
         gc.collect()
         gc.freeze()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure coverage during some tests only, since that makes them slower by two thirds.
-
-    These are the first two of every other table, and no slow ones: what they cover is a little less
-    than what all do. With ``NORMBENCH_TEST_COVERAGE=all`` it is measured during all tests.
-    """
-    trace = sys.gettrace()
-    if trace is not None and not _is_measured(item):
-        sys.settrace(None)
-    try:
-        return (yield)
-    finally:
-        sys.settrace(trace)
-
-
-def _is_measured(item: pytest.Item) -> bool:
-    if os.environ.get("NORMBENCH_TEST_COVERAGE") == "all":
-        return True
-    function = f"{item.location[0]}::{getattr(item, 'originalname', item.name)}"
-    _run[function] += 1
-    slow = item.get_closest_marker("slow") is not None
-    return not slow and _run[function] <= MEASURED_OF_A_TABLE and not crc32(function.encode()) % 2
 
 
 @pytest.fixture(autouse=True, scope="session")

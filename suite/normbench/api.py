@@ -23,6 +23,7 @@ from normbench.resolve import Request
 from normbench.rungs import check_engine
 from normbench.specs import ComponentSpec, RunSpec
 from normbench.store import RunStore, StoredRun, store_path
+from normbench.store.plugin_files import note_plugin_files
 
 if TYPE_CHECKING:
     from normbench.staging import Decision
@@ -382,6 +383,7 @@ def _launch(
     store: RunStore, fingerprints: tuple[str, ...], catalogue: Catalogue, launching: Launching
 ) -> str | None:
     launcher: Launch = catalogue.get(Launcher, launching.launcher).load()()
+    note_plugin_files(store.root, catalogue.offered_by_files())
     request = LaunchRequest(
         store=store.root,
         fingerprints=fingerprints,

@@ -18,6 +18,25 @@ class UsageError(NormbenchError):
     """
 
 
+class UnknownNameError(UsageError):
+    """A name stands for nothing that is known; exit code 2.
+
+    Attributes:
+        kind: What it should be the name of.
+        name: The name.
+    """
+
+    kind = ""
+    name = ""
+
+    @classmethod
+    def of(cls, kind: str, name: str, message: str) -> UnknownNameError:
+        """Return the error for *name*."""
+        error = cls(message)
+        error.kind, error.name = kind, name
+        return error
+
+
 class PluginError(UsageError):
     """A plugin that the request needs is broken or ambiguous; exit code 2."""
 

@@ -33,7 +33,7 @@ def totals(states: Iterable[RunState]) -> dict[str, int]:
     return {word: sum(map(found.count, group)) for word, group in TOTALS.items()}
 
 
-def totals_in_words(counts: Mapping[RunState, int]) -> str:
+def totals_in_words(counts: Mapping[RunState, int], damaged: int = 0) -> str:
     """Return how many runs there are of each kind, what failed by its own word."""
     parts = [
         states_in_words({state: counts.get(state, 0) for state in group})
@@ -42,7 +42,7 @@ def totals_in_words(counts: Mapping[RunState, int]) -> str:
         for word, group in TOTALS.items()
         if (count := sum(counts.get(state, 0) for state in group))
     ]
-    return ", ".join(parts)
+    return ", ".join([*parts, *([f"{damaged} damaged"] if damaged else [])])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

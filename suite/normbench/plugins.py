@@ -34,6 +34,7 @@ from normbench.descriptions import (
 from normbench.errors import (
     DamagedFileError,
     PluginError,
+    UnknownNameError,
     UsageError,
     install_extra,
     unknown_name,
@@ -187,6 +188,18 @@ class Catalogue:
         found = (damaged for damaged in self._own_settings[1] if is_of(damaged.file, names))
         return next(found, None)
 
+    def offered_by_files(self) -> dict[Path, list[str]]:
+        """Return what each one-off file offers, such as ``norm mine``."""
+        offers = [each for kind in KINDS.values() for each in self.offers(kind)]
+        return {
+            file: [
+                f"{offer.component.kind} {offer.component.name}"
+                for offer in offers
+                if offer.origin == "file" and offer.plugin == file.name
+            ]
+            for file in self.files
+        }
+
     def with_store(self, root: Path) -> Catalogue:
         """Return a catalogue that also knows the settings tuned in the store at *root*.
 
@@ -231,7 +244,8 @@ class Catalogue:
         self.__dict__.pop("_settings_by_names", None)
 
     def _unknown(self, kind: str, name: str) -> UsageError:
-        error = _unknown_component(kind, name, self._offers.get(kind, {}))
+        found = _unknown_component(kind, name, self._offers.get(kind, {}))
+        error = UnknownNameError.of(kind, name, str(found))
         broken = [f"{plugin.name} ({plugin.error})" for plugin in self.plugins if plugin.error]
         if not broken:
             return error

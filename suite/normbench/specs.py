@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from normbench.streams import md5_seed
 
 SPEC_SCHEMA = 1
 FIRST_TUNING_SEED = 100_000
+_DIGITS = 32
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -195,9 +196,27 @@ def epochs_of(training: Training, rules: Rules) -> int:
     return max(1, round((rules.epochs or training.epochs) * rules.epoch_share))
 
 
+def fingerprints_of(identity: Mapping[str, Any]) -> Callable[[int], str]:
+    """Return what gives the fingerprint of the run with this *identity* at a seed.
+
+    For many seeds this is faster than :attr:`RunSpec.fingerprint`, and gives the same.
+    """
+    before = _CANONICAL.encode({k: v for k, v in identity.items() if k < "seed"})[1:-1]
+    after = _CANONICAL.encode({k: v for k, v in identity.items() if k > "seed"})[1:]
+    start = hashlib.sha256(f'{{{before}{"," if before else ""}"seed":'.encode())
+    end = after if after == "}" else f",{after}"
+
+    def fingerprint(seed: int) -> str:
+        digest = start.copy()
+        digest.update(f"{seed!r}{end}".encode())
+        return digest.hexdigest()[:_DIGITS]
+
+    return fingerprint
+
+
 def _digest(content: Mapping[str, Any]) -> str:
     """Return 32 hexadecimal digits that depend on *content* alone, not on the order of its keys."""
-    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()[:32]
+    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()[:_DIGITS]
 
 
 def _component(content: Mapping[str, Any]) -> ComponentSpec:

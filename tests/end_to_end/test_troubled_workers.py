@@ -52,7 +52,7 @@ def train(store: RunStore, runs, catalogue, **launching) -> Report:
 
 
 def test_run_that_kills_workers_is_set_aside_whoever_starts_them(store, add, catalogue, caplog):
-    """Strikes are counted in the store: two drivers died with it, the third sets it aside."""
+    """Deaths are counted in the store: the first makes it a suspect, three more set it aside."""
     deadly, good, bad = add("exit"), add("none"), add("raise")
     command = [sys.executable, "-m", "normbench.worker", "--store", str(store.root)]
     command += ["--plugin", str(PLUGIN), deadly.fingerprint]
@@ -63,7 +63,7 @@ def test_run_that_kills_workers_is_set_aside_whoever_starts_them(store, add, cat
     states = [run.state() for run in (deadly, bad, good)]
     assert [RunState.KILLED, RunState.FAILED, RunState.FINISHED] == states
     assert "exit code 7, 3 times over" in deadly.attempts()[-1].message
-    assert [4, 1, 1] == [len(run.attempts()) for run in (deadly, bad, good)]
+    assert [5, 1, 1] == [len(run.attempts()) for run in (deadly, bad, good)]
     assert "ValueError: trouble in the plugin" == bad.attempts()[-1].message
     assert "second line" in (bad.attempts()[-1].folder / "traceback.txt").read_text()
     assert 1 == report.trained
@@ -74,7 +74,9 @@ def test_worker_that_sets_a_run_aside_says_so(store, add):
     """A lone worker that meets three strikes closes the run as killed and exits with 1."""
     run = add("none")
     for _ in range(3):
-        os.utime(run.claim({}).path / "heartbeat", (1, 1))
+        attempt = run.claim({})
+        attempt.note_pack(1, alone=True)
+        os.utime(attempt.path / "heartbeat", (1, 1))
     command = [sys.executable, "-m", "normbench.worker", "--store", str(store.root)]
     done = subprocess.run(
         [*command, "--plugin", str(PLUGIN), run.fingerprint], capture_output=True, check=False

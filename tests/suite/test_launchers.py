@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import signal
@@ -10,10 +11,9 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from normbench import UsageError
 from normbench.api import Launching, check_launching
@@ -22,7 +22,7 @@ from normbench.launchers.devices import check_pack, cores, devices, parse_pack, 
 from normbench.launchers.kernel import oom_kills
 from normbench.launchers.launches import LaunchFolder, launches, read_runs
 from normbench.launchers.local import Scheduler, _shares
-from normbench.launchers.packing import CONTEXT_BYTES, GpuMemory, GpuSlots, slots_by_memory
+from normbench.launchers.pool import Held, WorkerProcess, _variables
 from normbench.launchers.tally import Tally
 from normbench.launchers.words import resume_command, worker_words
 from normbench.plugins import load_catalogue
@@ -64,7 +64,7 @@ def test_processor_has_a_slot_for_each_core_this_process_may_use():
         (None, ["cpu"] * len(cores()), False),
         (None, ["cpu"] * (len(cores()) + 1), True),
         (1, ["cuda:0", "cuda:1"], False),
-        (2, ["cuda:0", "cuda:0", "cuda:1", "cuda:1"], True),
+        (2, ["cuda:0", "cuda:1", "cuda:0", "cuda:1"], True),
         ("auto", ["cuda:0", "cuda:1"], True),
     ],
 )
@@ -80,8 +80,11 @@ def test_gpus_are_pinned_one_a_slot(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
 
     assert ["cuda:0", "cuda:1"] == devices("auto", None)
-    assert ["cuda:0", "cuda:0", "cuda:1", "cuda:1"] == devices("cuda", 2)
+    assert ["cuda:0", "cuda:1", "cuda:0", "cuda:1"] == devices("cuda", 2)
     assert ["cuda:1"] == devices("cuda:1", None)
+    assert ["4", "7"] == [
+        _variables(device, "f00d")["CUDA_VISIBLE_DEVICES"] for device in ("cuda:0", "cuda:1")
+    ]
     with pytest.raises(UsageError, match="this machine has 2 GPUs"):
         devices("cuda:2", None)
 
@@ -101,46 +104,6 @@ def test_slots_are_a_number_or_auto():
     for words in ("0", "-1", "two", "1.5", ""):
         with pytest.raises(UsageError, match="whole number from 1, or auto"):
             parse_slots(words)
-
-
-def test_first_run_has_its_gpu_to_itself():
-    """Nothing is known of memory before a run was seen to take some."""
-    gpu = GpuMemory()
-    before = gpu.fits(8)
-    gpu.saw_free(70 * GIB)
-    gpu.saw_peak(0)
-
-    assert (1, 1) == (before, gpu.fits(8))
-    gpu.saw_peak(6 * GIB)
-    assert 8 == gpu.fits(8)
-    gpu.saw_peak(20 * GIB)
-    gpu.saw_peak(1 * GIB)
-    gpu.saw_free(10 * GIB)
-    assert 3 == gpu.fits(8)
-
-
-def test_each_gpu_gets_the_slots_that_its_own_memory_allows():
-    """Slots that are busy are not free, and none is taken from a run that trains."""
-    slots = GpuSlots(["cuda:0", "cuda:1"], most=4)
-    slots.saw("cpu", free=GIB, peak=GIB)
-    assert ["cuda:0", "cuda:1"] == slots.idle([])
-    slots.saw("cuda:1", free=20 * GIB)
-    slots.saw("cuda:1", peak=5 * GIB)
-
-    assert ["cuda:1", "cuda:1"] == slots.idle(["cuda:1", "cuda:0"])
-    slots.saw("cuda:1", peak=15 * GIB)
-    assert [] == slots.idle(["cuda:1", "cuda:0", "cuda:1"])
-
-
-@given(st.integers(0, 80 * GIB), st.integers(1, 80 * GIB), st.integers(1, 16))
-def test_slots_never_take_more_memory_than_there_is(free, peak, most):
-    """However many runs are let in, all at their peak fit into what was free; one always is."""
-    slots = slots_by_memory(free, peak, most)
-
-    assert 1 <= slots <= most
-    assert slots == 1 or slots * peak + (slots - 1) * CONTEXT_BYTES <= free
-    assert slots <= slots_by_memory(free + GIB, peak, most)
-    assert slots >= slots_by_memory(free, peak + GIB, most)
 
 
 @pytest.mark.parametrize(
@@ -303,6 +266,20 @@ def test_tree_is_found_wherever_its_members_went(family):
     assert {process.pid, own} == Processes().tree(process.pid)
     assert 2**20 < Processes().memory(own) < Processes().memory(process.pid)
     assert set() == find_tree(2**22 - 1, "beef")
+    # The number of a worker that is gone is another's now, who leads that session.
+    assert set() == find_tree(process.pid, "beef")
+
+
+def test_dead_processes_that_wait_for_their_parents_hold_nothing(family):
+    """A zombie is no member of a tree, though its number is still taken."""
+    process, _, _ = family
+    process.kill()
+    deadline = time.monotonic() + 30
+    while _runs(process.pid):
+        assert time.monotonic() < deadline
+
+    assert Path(f"/proc/{process.pid}").exists()
+    assert process.pid not in Processes().tree(process.pid)
 
 
 def test_whole_tree_is_killed(family):
@@ -352,7 +329,9 @@ def struck(tmp_path) -> tuple[RunStore, StoredRun]:
     request = Request(problem="digits_cnn", optimizer="sgd", words=[], seeds=[0])
     run = store.add(resolve(request, load_catalogue())[0])
     for _ in range(STRIKES):
-        os.utime(run.claim({}).path / "heartbeat", (1, 1))
+        attempt = run.claim({})
+        attempt.note_pack(1, alone=True)
+        os.utime(attempt.path / "heartbeat", (1, 1))
     return store, run
 
 
@@ -380,6 +359,62 @@ def test_driver_counts_what_it_sets_aside_itself(struck, tmp_path):
     assert {RunState.KILLED: 1} == scheduler.tally.outcomes
     assert scheduler.tally.failed
     assert {"killed": 1} == launches(store.root)[0].info()["outcomes"]
+
+
+@pytest.fixture
+def two_runs(tmp_path) -> tuple[RunStore, list[StoredRun]]:
+    """A store and two runs of it."""
+    store = RunStore.open(tmp_path / "store", create=True)
+    request = Request(problem="quadratic_deep", optimizer="sgd", words=[], seeds=[0, 1])
+    return store, [store.add(spec) for spec in resolve(request, load_catalogue())]
+
+
+def scheduler_of(store: RunStore, runs: list[StoredRun], **words) -> Scheduler:
+    """Return a scheduler that has started nothing."""
+    names = tuple(run.fingerprint for run in runs)
+    asked = launch_request(store.root, device="cpu", slots=1, **words)
+    asked = dataclasses.replace(asked, fingerprints=names)
+    return Scheduler(asked, LaunchFolder.create("local", asked), lambda: None)
+
+
+def test_what_a_worker_reports_until_it_is_killed_counts(two_runs, tmp_path, monkeypatch):
+    """A run that failed before is told; the one it went on with is interrupted, no death."""
+    store, (late, after) = two_runs
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    process = subprocess.Popen(command, start_new_session=True)
+    path = tmp_path / "worker.jsonl"
+    worker = WorkerProcess(process, "cpu", "f00d", tmp_path / "log", ReportReader(path))
+    attempts = [late.claim({}), after.claim({})]
+    scheduler = scheduler_of(store, [late, after])
+    scheduler._workers.append(worker)
+    monkeypatch.setattr(scheduler, "_fill", lambda: None)
+    reporter = Reporter(path)
+    reporter.tell("took", run="f" * 32, attempt=str(tmp_path / "gone"), ends=None)
+    for run, attempt in zip((late, after), attempts, strict=True):
+        reporter.tell("took", run=run.fingerprint, attempt=str(attempt.path), ends=1.0)
+    reporter.tell("ended", run="f" * 32, outcome="failed", message="a plugin's own")
+    scheduler._kill(worker, RunState.TIMED_OUT, "killed: too long", [late.fingerprint])
+
+    assert {RunState.FAILED: 1, RunState.TIMED_OUT: 1} == scheduler.tally.outcomes
+    assert [RunState.TIMED_OUT, RunState.INTERRUPTED] == [late.state(), after.state()]
+    assert "its worker was killed for another run" == after.attempts()[-1].message
+    assert [] == scheduler._workers
+
+
+@pytest.mark.parametrize("held", [1, 2])
+def test_of_a_pack_beyond_its_memory_none_is_blamed(two_runs, monkeypatch, held):
+    """One run alone is out of memory; two are each trained alone next."""
+    store, runs = two_runs
+    scheduler = scheduler_of(store, runs, memory_limit=1)
+    worker = WorkerProcess(None, "cpu", "f00d", store.root, ReportReader(store.root / "none"))
+    names = [run.fingerprint for run in runs[:held]]
+    worker.held = {name: Held(name, store.root, None) for name in names}
+    blamed: list[str] = []
+    monkeypatch.setattr(scheduler, "_kill", lambda *words: blamed.append(words[3]))
+    worker.process = SimpleNamespace(pid=os.getpid())
+    scheduler._check_memory(worker, Processes())
+
+    assert [names if held == 1 else []] == blamed
 
 
 def test_draining_launch_has_no_list(tmp_path):

@@ -15,7 +15,7 @@ from normbench.resolve import Request, resolve
 from normbench.store import RunState, RunStore
 
 CATALOGUE = load_catalogue()
-RESULT = {"outcome": "finished", "score": 0.5, "epochs": 4, "train_seconds": 8.0}
+RESULT = {"outcome": "finished", "score": 0.1, "epochs": 4, "train_seconds": 8.0}
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_a_run_that_ended_has_no_time_left(runs, end, state, share):
     assert (state, share) == (glance.state, glance.share)
     assert (1, 1) == (found.point["epoch"], glance.point["epoch"])
     done = share == 1.0
-    assert (4 if done else 1, 0.5 if done else None) == (glance.epoch, glance.score)
+    assert (4 if done else 1, 0.1 if done else None) == (glance.epoch, glance.score)
 
 
 def test_a_pending_run_has_neither_point_nor_speed(runs):

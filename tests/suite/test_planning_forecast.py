@@ -20,9 +20,12 @@ from normbench.forecast.cost import cost_of_probe, cost_of_runs
 from normbench.forecast.detection import detections, tables_of
 from normbench.forecast.disk import estimated_bytes, folder_bytes, measured_bytes
 from normbench.forecast.hardware import device_name
-from normbench.forecast.plan import disk_of, forecast, with_costs
+from normbench.forecast.plan import Forecast, disk_of, forecast, with_costs
 from normbench.forecast.probes import Measured, Probe, Prober
 from normbench.forecast.schedule import finish_seconds
+from normbench.forecast.starts import measured_start
+from normbench.launchers.base import LaunchRequest
+from normbench.launchers.launches import LaunchFolder
 from normbench.leaderboard.grouping import tables_of as leaderboard_tables
 from normbench.leaderboard.reading import ReadRow
 from normbench.planning import plan_all
@@ -33,6 +36,7 @@ from normbench.resolve import Request, resolve
 from normbench.specs import FIRST_TUNING_SEED
 from normbench.store import RunState, RunStore
 from normbench.suites import Plan, expand, find_suite
+from normbench.worker.reports import Reporter
 
 CATALOGUE = load_catalogue()
 MEASURED = Measured(
@@ -517,8 +521,32 @@ def test_disk_is_measured_where_runs_are_finished(store):
     path = cell.runs[0].run.path
 
     assert folder_bytes(path) == measured_bytes([path])
-    assert 2 * folder_bytes(path) == disk_of([cell], 2).runs
+    # Folders for the runs; the launch, its logs, description and list; two files of each worker.
+    around = {devices: (2 + 4 + 2 * devices) * 4096 for devices in (1, 2)}
+    assert {devices: 2 * folder_bytes(path) + more for devices, more in around.items()} == {
+        devices: disk_of([cell], devices, store.root).runs for devices in around
+    }
     assert 1 == pytest.approx(estimated_bytes(cell.spec) / folder_bytes(path), abs=1 / 3)
+
+
+def test_start_of_workers_is_what_the_last_ones_took(store):
+    """The median of all launches that are remembered; unknown where no worker began."""
+    asked = LaunchRequest(store=store.root, data_folder=store.root)
+    before = measured_start(store.root)
+    for number, seconds in enumerate((9.0, 2.0, 4.0, None)):
+        logs = LaunchFolder.create("local", asked).logs
+        Reporter(logs / f"worker-{number}.jsonl").tell("ready", start_seconds=seconds)
+
+    assert (None, 4.0) == (before, measured_start(store.root))
+    known = [
+        cell.with_cost(cost_of_probe(cell.spec, MEASURED)) for cell in cells_of(store, request())
+    ]
+    plan = Forecast(
+        cells=known, device="cpu", hardware="", devices=1, detections=(), disk=disk_of(known, 1)
+    )
+    assert 4.0 == pytest.approx(
+        replace(plan, start_seconds=4.0).finish_seconds - plan.finish_seconds
+    )
 
 
 def test_probes_are_told_apart_by_what_a_step_costs(store, tmp_path):

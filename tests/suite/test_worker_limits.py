@@ -9,10 +9,16 @@ import sys
 import pytest
 import torch
 
+from normbench.errors import UsageError
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
 from normbench.store import RunStore
-from normbench.worker.limits import TimeLimit, TimeLimitError, is_out_of_memory
+from normbench.worker.limits import (
+    TimeLimit,
+    TimeLimitError,
+    check_memory_limit,
+    is_out_of_memory,
+)
 from normbench.worker.predictions import Predictor, epochs_left
 
 GREEDY = """
@@ -67,13 +73,23 @@ def test_only_lack_of_memory_counts_as_such(error, expected):
     assert expected is is_out_of_memory(error)
 
 
+def test_a_memory_limit_below_an_idle_worker_is_refused():
+    """The error names the limit and what a worker holds before it trains; more is accepted."""
+    check_memory_limit(None)
+    check_memory_limit(2**40)
+
+    with pytest.raises(UsageError, match=r"--memory-limit 1M: a worker holds [\d.]+ .iB once"):
+        check_memory_limit(2**20)
+
+
 def test_time_up_to_the_checkpoint_counts():
     """A run that goes on has what its limit leaves; without a limit it has all the time."""
     limit = TimeLimit(100.0, spent=60.0)
     TimeLimit(None, spent=1e9).check()
     limit.check()
 
-    assert 40.0 == pytest.approx(limit.ends - limit.began)
+    packed = TimeLimit(100.0, spent=60.0, pack=3)
+    assert [40.0, 240.0] == pytest.approx([each.ends - each.began for each in (limit, packed)])
     with pytest.raises(TimeLimitError, match=r"limit of 1 min 40 s.* It goes on after epoch 3"):
         TimeLimit(100.0, spent=101.0).check(3)
     with pytest.raises(TimeLimitError, match="It has no checkpoint yet and starts again"):
@@ -93,10 +109,11 @@ def test_runs_are_predicted_by_their_row_and_their_checkpoint(tmp_path, runs):
     assert 2 == epochs_left(runs[0])
 
 
-def test_finished_runs_of_the_store_predict(tmp_path, runs):
-    """A worker that has trained nothing knows what earlier ones published."""
+@pytest.mark.parametrize(("company", "alone"), [({}, 40.0), ({"pack": 8}, 5.0)])
+def test_finished_runs_of_the_store_predict(tmp_path, runs, company, alone):
+    """A worker that has trained nothing knows what earlier ones published, by their part."""
     with runs[1].claim({}) as attempt:
         seconds = {"train_seconds": 30.0, "evaluation_seconds": 10.0}
-        attempt.publish({"outcome": "finished", "score": 1.0, "epochs": 10, **seconds})
+        attempt.publish({"outcome": "finished", "score": 1.0, "epochs": 10, **seconds, **company})
 
-    assert 40.0 == Predictor(RunStore.open(tmp_path / "store")).seconds(runs[0])
+    assert alone == Predictor(RunStore.open(tmp_path / "store")).seconds(runs[0])

@@ -5,6 +5,7 @@ A recorder for the processor stands in for CUDA graphs, see ``engine/processor_r
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import signal
@@ -205,6 +206,45 @@ def test_queue_hands_out_what_fits_and_keeps_the_rest(tmp_path):
 
     assert [names[0], *names[2:4]] == [run.fingerprint for run, _ in held]
     assert [names[1], *names[4:]] == [queue.take({})[0].fingerprint for _ in range(3)]
+
+
+def test_run_whose_pack_broke_has_its_process_to_itself(tmp_path, recording_here):
+    """Others of its kind wait for the next pack."""
+    store, runs = filled(tmp_path, 3)
+    with runs[0].claim({}) as attempt:
+        attempt.note_pack(3, broken=True)
+        attempt.close(RunState.INTERRUPTED)
+    worker, queue = worker_of(store, 3), Queue(store, [run.fingerprint for run in runs])
+
+    assert [1, 2] == [len(worker.take(queue)) for _ in range(2)]
+    assert [1, 2, 2] == [run.result()["pack"] for run in runs]
+
+
+def test_a_suspect_has_the_machine_to_itself_until_it_gets_on(tmp_path, monkeypatch):
+    """Its death would count up to its first checkpoint; then others may train beside it."""
+    store, (run,) = filled(tmp_path, 1)
+    os.utime(run.claim({}).path / "heartbeat", (1, 1))
+    queue, alone = Queue(store, [run.fingerprint]), []
+    point = AttemptSink.point
+
+    def watched(self, content):
+        alone.append(queue.secluded)
+        point(self, content)
+
+    monkeypatch.setattr(AttemptSink, "point", watched)
+
+    assert [RunState.FINISHED] == worker_of(store).take(queue)
+    assert [True, False] == [alone[0], alone[-1]]
+    assert json.loads((list_attempts(run.path)[-1].path / "pack.json").read_text())["alone"]
+
+
+def test_runs_of_a_pack_must_fit_into_the_time_that_all_of_them_take(tmp_path):
+    """A run that takes 50 s alone fits into 100 s, but not beside two others."""
+    store, (run,) = filled(tmp_path, 1)
+    worker = worker_of(store, until=time.time() + 100)
+    worker._predictor.learn(run, run.spec.epochs, 50.0)
+
+    assert [True, False] == [worker._fits(run, pack) for pack in (1, 3)]
 
 
 @pytest.mark.parametrize(

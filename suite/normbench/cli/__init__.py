@@ -6,12 +6,33 @@ interrupted.
 
 from __future__ import annotations
 
-from normbench.cli.group import cli
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from normbench.cli.group import cli
+
+_INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
-    cli(prog_name="normbench")
+    try:
+        # Ctrl-C may come while it is imported.
+        from normbench.cli.group import cli
+
+        cli(prog_name="normbench")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted.\n")
+        sys.exit(_INTERRUPTED)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "cli":
+        from normbench.cli.group import cli
+
+        return cli
+    raise AttributeError(f"module 'normbench.cli' has no attribute {name!r}")
 
 
 __all__ = ["cli", "main"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from normbench.cli import complete
-from normbench.cli.options import Invocation, common_options
+from normbench.cli.options import Invocation, common_options, words_once
 from normbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _SUFFIXES = {".json": "json", ".md": "md", ".txt": "table"}
 @click.command("bench")
 @click.argument("problem", required=False, shell_complete=complete.problems)
 @click.argument("optimizer", default="sgd", shell_complete=complete.optimizers)
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @click.option("--norm", shell_complete=complete.norms, help="Norm at every norm site.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from normbench.cli import complete
-from normbench.cli.options import Invocation
+from normbench.cli.options import Invocation, words_once
 from normbench.cli.target import target_options
+from normbench.quantities import parse_seconds
 
 if TYPE_CHECKING:
     from normbench.leaderboard.board import Terms
@@ -20,6 +23,22 @@ if TYPE_CHECKING:
     from normbench.plugins import Catalogue
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_UNITS = tuple("smhd")
+
+
+class _Correction(click.Choice[str]):
+    """A correction for many comparisons."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the correction that *value* names."""
+        if str(value).lower() == "bonferroni":
+            self.fail(
+                "'bonferroni' is left out, since holm bounds the same probability and finds at "
+                "least as much. Give holm, which is the default.",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
 
 
 def _filter(name: str, completer: complete.Completer) -> Callable[[_F], _F]:
@@ -50,8 +69,14 @@ def filter_options(function: _F) -> _F:
             ),
             click.option(
                 "--since",
-                metavar="DATE",
-                help="Only runs that finished since then, such as 2026-11-20 or 2026-11-20T08:00.",
+                metavar="DATE|TIME",
+                help="Only runs that finished since then, such as 2026-11-20 or 2026-11-20T08:00, "
+                "or that long ago, such as 2h or 1d.",
+            ),
+            click.option(
+                "--current",
+                is_flag=True,
+                help="No rows of plugin files that were edited since; corrections count them.",
             ),
         )
     ):
@@ -60,19 +85,41 @@ def filter_options(function: _F) -> _F:
 
 
 def suite_option(function: _F) -> _F:
-    """Add ``--suite``."""
-    return click.option(
+    """Add ``--suite``, and say of ``--seeds``, which other commands take beside it, why not."""
+    seeds = click.option(
+        "--seeds",
+        hidden=True,
+        expose_value=False,
+        callback=_refuse_seeds,
+        help="Refused: tables take all seeds.",
+    )
+    suite = click.option(
         "--suite",
         metavar="NAME_OR_FILE",
         shell_complete=complete.names_of("suite"),
         help="Only the rows of a suite, against the references that it declares. Words, such as "
         "protocol.epochs=1, are those of its suite run.",
-    )(function)
+    )
+    return suite(seeds(function))
+
+
+def _refuse_seeds(
+    ctx: click.Context,  # noqa: ARG001 - click's signature
+    parameter: click.Parameter,  # noqa: ARG001
+    value: str | None,
+) -> None:
+    from normbench.errors import UsageError
+
+    if value is not None:
+        raise UsageError(
+            f"--seeds {value}: tables and figures take all seeds that their rows have, since "
+            "seeds that were chosen may have been chosen after looking. Leave --seeds out."
+        )
 
 
 def suite_options(function: _F) -> _F:
     """Add ``--suite``, and the words that its runs were trained with."""
-    words = click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+    words = click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
     return words(suite_option(function))
 
 
@@ -135,7 +182,7 @@ def hint_table(
         return
     if invocation.store and invocation.store.is_absolute() and Path(suite).is_file():
         suite = str(Path(suite).absolute())
-    place = ["--store", str(invocation.store)] if invocation.store else []
+    place = [*invocation.store_words, *invocation.plugin_words]
     command = ["normbench", "leaderboard", "--suite", suite, *words, *place]
     click.echo(f"Its table: {shlex.join(command)}")
 
@@ -166,7 +213,7 @@ def judging_options(function: _F) -> _F:
             ),
             click.option(
                 "--correction",
-                type=click.Choice(("holm", "bh", "none")),
+                type=_Correction(("holm", "bh", "none")),
                 default="holm",
                 show_default=True,
                 help="For many comparisons; without holm nothing is confirmed.",
@@ -182,16 +229,21 @@ def judging_options(function: _F) -> _F:
     return function
 
 
-def names_of(filters: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return the names that each filter holds; it may be repeated and may hold commas."""
+def names_of(filters: Mapping[str, Sequence[str] | bool]) -> dict[str, Any]:
+    """Return the names that each filter holds; it may be repeated and may hold commas.
+
+    What is on or off stays as it is.
+    """
     return {
-        kind: tuple(name for value in values for name in value.split(",") if name)
+        kind: values
+        if isinstance(values, bool)
+        else tuple(name for value in values for name in value.split(",") if name)
         for kind, values in filters.items()
     }
 
 
 def moment(text: str | None) -> float | None:
-    """Return Unix seconds of a date or time, local unless it names a zone.
+    """Return Unix seconds of a date or time, local unless it names a zone, or of so long ago.
 
     Raises:
         UsageError: If *text* is neither.
@@ -200,12 +252,16 @@ def moment(text: str | None) -> float | None:
 
     if text is None:
         return None
+    if text.strip()[-1:] in _UNITS:
+        with contextlib.suppress(UsageError):
+            return time.time() - parse_seconds(text)
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         today = datetime.now(tz=UTC).date().isoformat()
         raise UsageError(
-            f"--since {text!r} is no date: expected the form {today} or {today}T08:00."
+            f"--since {text!r} is no date: expected the form {today} or {today}T08:00, or how "
+            "long ago, such as 2h or 1d."
         ) from None
 
 

@@ -24,12 +24,14 @@ from normbench.errors import UsageError
 
 if TYPE_CHECKING:
     from normbench.leaderboard.formats import Section
-    from normbench.leaderboard.reading import ReadRow
+    from normbench.leaderboard.grouping import Wanted
+    from normbench.leaderboard.reading import Reader, ReadRow
+    from normbench.plugins import Catalogue
 
 
 @click.command("compare")
 @click.argument("new", metavar="A")
-@click.argument("base", metavar="B")
+@click.argument("base", metavar="B", required=False)
 @suite_options
 @filter_options
 @click.option("--metric", metavar="NAME", help="Judge by another number, such as test_loss.")
@@ -41,7 +43,7 @@ def command(
     invocation: Invocation,
     /,
     new: str,
-    base: str,
+    base: str | None,
     suite: str | None,
     words: tuple[str, ...],
     since: str | None,
@@ -63,6 +65,12 @@ def command(
     chosen = {**names_of(filters), "metric": metric, "since": moment(since)}
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
     of_suite = rows_of(suite, words, catalogue)
+
+    if base is None:
+        from normbench.leaderboard import grouping
+
+        wanted = grouping.Wanted(**chosen, suite=of_suite)
+        raise _one_alone(new, reader, catalogue, wanted)
 
     def make() -> tuple[list[Section], bytes]:
         from normbench.leaderboard.choosing import find_row
@@ -96,3 +104,15 @@ def command(
 
     asked = {**chosen, "suite": content(of_suite), "compare": [new, base]}
     deliver(remembered(reader, catalogue, target.shape, asked, make), target)
+
+
+def _one_alone(new: str, reader: Reader, catalogue: Catalogue, wanted: Wanted) -> UsageError:
+    """Return the error for one row without the other, with the rows that there are."""
+    from normbench.leaderboard.choosing import listed
+    from normbench.leaderboard.grouping import chosen_rows
+
+    rows = [row for row in chosen_rows(reader, catalogue, wanted) if row.runs]
+    return UsageError(
+        f"compare {new}: B is missing, the row to compare with. Expected: normbench compare ROW "
+        f"REFERENCE. Rows: {listed(rows)}"
+    )

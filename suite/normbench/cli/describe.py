@@ -11,7 +11,7 @@ import click
 from normbench.cli import complete, fields, output
 from normbench.cli.listing import BUILT_IN, offered_twice, record
 from normbench.cli.options import Invocation, common_options, json_option
-from normbench.errors import UsageError, unknown_name
+from normbench.errors import UnknownNameError, UsageError, unknown_name
 from normbench.plugins import KINDS, Catalogue, Offer
 
 _SECTIONS = ("network", "norm", "ablation")
@@ -121,7 +121,8 @@ def _matching(catalogue: Catalogue, inquiry: Inquiry) -> list[Offer]:
         catalogue.get(KINDS[inquiry.kind], inquiry.name)
     if not matching:
         known = sorted({offer.component.name for offer in offers})
-        raise unknown_name("name", inquiry.name, known)
+        said = unknown_name("name", inquiry.name, known)
+        raise UnknownNameError.of("name", inquiry.name, str(said))
     if inquiry.changes_network and all(offer.component.kind != "problem" for offer in matching):
         raise UsageError(
             f"{inquiry.name!r} is no problem, and only a problem takes --norm, --sites and words."

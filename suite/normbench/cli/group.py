@@ -59,6 +59,10 @@ COMMANDS: Mapping[str, Entry] = {
     "list": Entry("normbench.cli.listing:command", "List what plugins offer."),
     "describe": Entry("normbench.cli.describe:command", "Show all there is to know about a name."),
     "status": Entry("normbench.cli.status:command", "Show how far the runs of a store are."),
+    "check": Entry(
+        "normbench.cli.check:command",
+        "Read all runs of a store and name the files that are damaged.",
+    ),
     "resume": Entry("normbench.cli.resume:command", "Continue the unfinished runs of a store."),
     "cancel": Entry(
         "normbench.cli.cancel:command", "Keep runs from being trained, or stop a launch."
@@ -217,7 +221,9 @@ def _report(error: Exception, invocation: Invocation) -> int:
         _complain(f"error: {error.format_message()}{f' See: {path} --help' if path else ''}")
         return error.exit_code
     if isinstance(error, NormbenchError):
-        _complain(f"error: {error}")
+        from normbench.cli.one_off import file_hint
+
+        _complain(f"error: {error}{file_hint(error, invocation)}")
         return 2 if isinstance(error, UsageError | DamagedFileError) else 1
     return _report_unexpected(error, invocation)
 

@@ -258,10 +258,12 @@ def _print_report(
         lines = [(*line, seeds[row.spec.row]) for line, row in zip(lines, whole, strict=True)]
     print_table(columns, lines, right=NUMERIC)
     click.echo(f"\n{_counts(report)}. Results: {report.store}")
-    place = f" --store {invocation.store}" if invocation.store else ""
+    place = invocation.store_option
     lacks = not (report.tracking or report.going_on)
     first = f"normbench sync{place}, then " if lacks else ""
-    click.echo(f"Curves: normbench plot{place}. MLflow: {first}normbench ui{place}")
+    click.echo(
+        f"Curves: normbench plot{invocation.place_option}. MLflow: {first}normbench ui{place}"
+    )
     for row in report.rows:
         for seed, message in sorted(row.messages.items()):
             click.echo(f"seed {seed}: {message}", err=True)
@@ -296,8 +298,10 @@ def _sync_command(report: Report) -> str:
 
 def _enqueue(invocation: Invocation, specs: Sequence[RunSpec], launching: Launching) -> None:
     from normbench.store import RunStore
+    from normbench.store.plugin_files import note_plugin_files
 
     store = RunStore.open(invocation.store_path, create=True)
+    note_plugin_files(store.root, invocation.catalogue.offered_by_files())
     for spec in specs:
         run = store.add(spec)
         run.readmit()

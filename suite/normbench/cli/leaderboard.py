@@ -20,7 +20,7 @@ from normbench.cli.boards import (
 )
 from normbench.cli.links import links_option, links_to
 from normbench.cli.options import Invocation, common_options
-from normbench.cli.publish import publish_boards, publish_option
+from normbench.cli.publish import publish_boards, publish_option, refuse_filters
 from normbench.cli.remembering import remembered
 from normbench.cli.sources import STORE, open_source, source_option
 from normbench.cli.target import Target, deliver, draw
@@ -77,6 +77,9 @@ def command(
     three pairs), unstable (seeds diverged, and it depends on how they are counted), deterministic
     (every seed differs by the same), reference. Below a table stands what its columns mean.
 
+    --norm, --optimizer and --setting choose which rows are shown; p, ranks and letters are those of
+    the whole table, or of the suite.
+
     \b
     normbench leaderboard --problem digits_cnn
     normbench leaderboard --norm batch_norm,group_norm --format md
@@ -86,6 +89,10 @@ def command(
     normbench leaderboard --publish
     """  # noqa: D301 - click reads the backspace character
     chosen = {**names_of(filters), "metric": metric, "reference": reference, "since": moment(since)}
+    if to_mlflow:
+        refuse_filters(
+            {name: chosen[name] for name in ("norms", "optimizers", "settings", "since", "current")}
+        )
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
     of_suite = rows_of(suite, words, catalogue)
 

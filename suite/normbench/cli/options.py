@@ -67,12 +67,23 @@ class Invocation:
     @property
     def store_option(self) -> str:
         """What names the store in a command to copy, a space before; empty for the default one."""
-        return f" --store {shlex.quote(str(self.store))}" if self.store is not None else ""
+        return "".join(f" {shlex.quote(word)}" for word in self.store_words)
 
     @property
     def plugin_words(self) -> list[str]:
-        """The options that load the same one-off files."""
-        return [word for file in self.plugin_files for word in ("--plugin", str(file))]
+        """The options that load the same one-off files, by their whole paths."""
+        files = (str(file.absolute()) for file in self.plugin_files)
+        return [word for file in files for word in ("--plugin", file)]
+
+    @property
+    def store_words(self) -> list[str]:
+        """The option that names the store, if it was typed."""
+        return [] if self.store is None else ["--store", str(self.store)]
+
+    @property
+    def place_option(self) -> str:
+        """What a command to copy ends with: store and one-off files, a space before each word."""
+        return "".join(f" {shlex.quote(word)}" for word in (*self.store_words, *self.plugin_words))
 
     def again(self, doubled: Sequence[str] = ()) -> str:
         """Return the command line as it was typed, with the store where it names none.
@@ -174,6 +185,27 @@ def common_options(*, store: bool = False, data: bool = False) -> Callable[[_F],
         return command  # type: ignore[no-any-return]
 
     return decorate
+
+
+def words_once(
+    ctx: click.Context,  # noqa: ARG001 - click's signature
+    parameter: click.Parameter,  # noqa: ARG001
+    words: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Return the *words* of a command line, none of which may set what another one sets.
+
+    Raises:
+        UsageError: If two do.
+    """
+    from normbench.errors import UsageError
+
+    found: dict[str, str] = {}
+    for word in words:
+        name = word.partition("=")[0].removeprefix("optimizer.")
+        if "=" in word and name in found:
+            raise UsageError(f"{found[name]} and {word}: {name} is given twice. Leave one out.")
+        found[name] = word
+    return words
 
 
 def json_option(function: _F) -> _F:

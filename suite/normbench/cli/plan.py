@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from normbench.cli import complete
-from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.options import Invocation, common_options, json_option, words_once
 from normbench.cli.output import print_json
 from normbench.garbage import uncollected
 
@@ -70,7 +70,7 @@ def plan_options(function: _F) -> _F:
 @click.argument(
     "name", metavar="SUITE|PROBLEM", shell_complete=complete.names_of("suite", "problem")
 )
-@click.argument("words", nargs=-1, metavar="[OPTIMIZER] [NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[OPTIMIZER] [NAME=VALUE]...", callback=words_once)
 @click.option("--norm", shell_complete=complete.names_of("norm"), help="Norm at every norm site.")
 @click.option("--sites", metavar="MASK", help="Sites that carry the norm, such as 0,0,1,1,1.")
 @click.option("--ablation", metavar="MODE", help="Which of γ and β train.")

@@ -24,7 +24,7 @@ _STATES = ("done", "running", "cancelled")
 _BADLY = "without result"
 _COLUMNS = ("runs", *_STATES, _BADLY, "s/step", "memory", "time/run", "left", "from")
 _NUMBERS = _COLUMNS[:-1]
-_STARTS = "starting each worker takes a few seconds more"
+_NO_STARTS = "the start of the workers, some seconds, is not in it"
 _TEST = (
     "A difference of that size, if it is there, is called `better` or `worse` with probability 0.8 "
     "(one-sided paired t-test, at 5 % for the whole table, corrected as for its first row by "
@@ -138,11 +138,14 @@ def _totals(forecast: Forecast) -> list[str]:
 def _time(forecast: Forecast) -> str:
     seconds, devices = forecast.device_seconds, forecast.devices
     line = f"Time left: {_hours(seconds)} device-hours on {forecast.hardware}"
+    start = forecast.start_seconds
+    starts = _NO_STARTS if start is None else f"{duration(start)} for the start of workers included"
+    finish = duration(forecast.finish_seconds)
     if devices == 1:
-        return f"{line}, {duration(seconds)} one after another; {_STARTS}"
+        return f"{line}, {finish} one after another; {starts}"
     return (
-        f"{line}: {duration(seconds)} one after another, {duration(forecast.finish_seconds)} with "
-        f"{devices} at a time, longest first; {_STARTS}"
+        f"{line}: {duration(seconds)} one after another, {finish} with {devices} at a time, "
+        f"longest first; {starts}"
     )
 
 

@@ -33,7 +33,17 @@ if TYPE_CHECKING:
 _BANDS = ("range", "interval")
 _PARAMETERS = ("gamma", "beta")
 _OF_BOARDS = frozenset(
-    {"suite", "problems", "norms", "optimizers", "protocols", "settings", "since", "metric"}
+    {
+        "suite",
+        "problems",
+        "norms",
+        "optimizers",
+        "protocols",
+        "settings",
+        "since",
+        "current",
+        "metric",
+    }
     | {"reference", "stages", "alpha", "correction", "allow_incomplete"}
 )
 
@@ -162,7 +172,7 @@ def _draw_boards(
             "takes its figures along: normbench leaderboard --publish"
         )
     wanted = _wanted(invocation, store, terms, **asked)
-    boards = make_boards(StoreReader(store, invocation.store_option), invocation.catalogue, wanted)
+    boards = make_boards(StoreReader(store, invocation.place_option), invocation.catalogue, wanted)
     if not boards:
         raise UsageError(
             "the runs chosen are trials of tuning, which no leaderboard compares: choose others. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -25,8 +25,29 @@ def publish_option(function: _F) -> _F:
         "--publish",
         "to_mlflow",
         is_flag=True,
-        help="Put it into MLflow, too: on the rows, with saved views, charts and a report.",
+        help="Put it into MLflow, too: on the rows, with saved views, charts and a report. Whole "
+        "tables only: not with --norm, --optimizer, --setting, --since or --current.",
     )(function)
+
+
+def refuse_filters(filters: Mapping[str, Any]) -> None:
+    """Refuse to publish some rows of a table: they would take the place of all of them.
+
+    Args:
+        filters: What chooses rows, by the names of its options in the plural.
+
+    Raises:
+        UsageError: If something does.
+    """
+    from normbench.errors import UsageError
+
+    given = [f"--{name.removesuffix('s')}" for name, value in filters.items() if value]
+    if given:
+        raise UsageError(
+            f"--publish puts whole tables into MLflow, and {', '.join(given)} would leave rows out "
+            "of them. Publish without, and look at some rows there, or here without --publish; "
+            "--problem, --protocol and --suite choose tables."
+        )
 
 
 def publish_boards(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from normbench.cli import complete
-from normbench.cli.options import Invocation, common_options
+from normbench.cli.options import Invocation, common_options, words_once
 from normbench.cli.plan import cell_options, expanded
 from normbench.cli.sources import STORE, open_source, source_option
 from normbench.garbage import uncollected
@@ -23,7 +23,7 @@ _SHAPES = ("both", "md", "html")
 
 @click.command("report")
 @click.argument("name", metavar="SUITE", shell_complete=complete.names_of("suite"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @cell_options
 @click.option(
     "--output",
@@ -91,7 +91,7 @@ def _asked(
         words=tuple(words),
         only=tuple(only),
         seeds=seeds or "",
-        plugins=tuple(str(file) for file in invocation.plugin_files),
+        plugins=tuple(str(file.absolute()) for file in invocation.plugin_files),
         store=str(invocation.store or ""),
         source="" if source == STORE else source,
     )
@@ -108,7 +108,7 @@ def _document(invocation: Invocation, asked: Asked) -> Document:
         problems = [request.problem for request in plan.requests]
         reader, catalogue = open_source(invocation, asked.source, problems, ())
     elif store := RunStore.open_if_there(invocation.store_path):
-        reader = StoreReader(store, invocation.store_option)
+        reader = StoreReader(store, invocation.place_option)
     else:
         click.echo(f"There is no run store at {invocation.store_path} yet.", err=True)
     return make_document(

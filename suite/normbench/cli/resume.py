@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -79,5 +78,5 @@ def _cancelled(invocation: Invocation, store: RunStore) -> str:
 
     count = store.index().counts()[RunState.CANCELLED]
     words = "is cancelled; readmit it" if count == 1 else "are cancelled; readmit them"
-    place = f" --store {shlex.quote(str(invocation.store))}" if invocation.store else ""
+    place = invocation.place_option
     return f", {count} {words} by name: normbench resume RUN{place}" if count else ""

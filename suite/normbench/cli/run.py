@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from normbench.cli import complete
-from normbench.cli.launching import request_options, train
-from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.launching import hint_again, request_options, train
+from normbench.cli.options import Invocation, common_options, json_option, words_once
 from normbench.cli.until_decided import (
     check_stage_options,
     parse_stages,
@@ -22,7 +22,7 @@ from normbench.cli.until_decided import (
 @click.command("run")
 @click.argument("problem", shell_complete=complete.names_of("problem"))
 @click.argument("optimizer", shell_complete=complete.names_of("optimizer"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @click.option("--norm", shell_complete=complete.names_of("norm"), help="Norm at every norm site.")
 @click.option("--sites", metavar="MASK", help="Sites that carry the norm, such as 0,0,1,1,1.")
 @click.option(
@@ -78,6 +78,9 @@ def command(
     normbench run cifar10_resnet20 sgd --observe activations --observe norm_parameters:every=0.1
     normbench run digits_cnn_bn adam --until-decided --max-seeds 20
     """  # noqa: D301 - click reads the backspace character
+    trains = not (training["dry_run"] or training["enqueue"])
+    if trains:
+        hint_again(invocation)
     from normbench.overrides import parse_mask, parse_seeds
     from normbench.planning import plan
     from normbench.resolve import Request
@@ -103,7 +106,6 @@ def command(
 
         asked = Staging(request=request, stages=looks, max_seeds=max_seeds)
         return train_until_decided(invocation, asked, **training)
-    trains = not (training["dry_run"] or training["enqueue"])
     specs = plan(request, invocation.catalogue, invocation.data_dir, files=trains)
     return train(invocation, specs, **training)
 

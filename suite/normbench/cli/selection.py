@@ -52,7 +52,7 @@ def find_runs(store: RunStore, terms: Sequence[str]) -> list[StoredRun]:
         StoreError: If one of them cannot be read; of others that cannot, a warning tells.
     """
     index = store.index()
-    needed = set(_damaged_among(index, terms))
+    needed = set(damaged_among(index, terms))
     for fingerprint, problem in sorted(index.damaged.items()):
         if fingerprint in needed:
             raise DamagedFileError(problem, run_path(index.root, fingerprint))
@@ -61,8 +61,8 @@ def find_runs(store: RunStore, terms: Sequence[str]) -> list[StoredRun]:
     return [index.stored(run) for run in find_indexed(index, terms)]
 
 
-def _damaged_among(index: Index, terms: Sequence[str]) -> Iterator[str]:
-    """Yield the damaged runs that *terms* name."""
+def damaged_among(index: Index, terms: Sequence[str]) -> Iterator[str]:
+    """Yield the damaged runs of the *index* that *terms* name, by fingerprint."""
     words = [term for term in terms if "=" in term]
     prefixes = tuple(term for term in terms if "=" not in term)
     if not words:

@@ -49,7 +49,7 @@ def open_source(
         return _open_mlflow(invocation, problems, protocols)
     from normbench.leaderboard.reading import StoreReader
 
-    return StoreReader(invocation.open_store(), invocation.store_option), invocation.catalogue
+    return StoreReader(invocation.open_store(), invocation.place_option), invocation.catalogue
 
 
 def _open_mlflow(

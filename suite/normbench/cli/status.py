@@ -10,25 +10,22 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import click
 
 from normbench.cli import complete, output
 from normbench.cli.failures import Failure, print_failures
+from normbench.cli.one_off import differing_sources, place_words
 from normbench.cli.options import Invocation, common_options, json_option
-from normbench.cli.selection import find_indexed
+from normbench.cli.selection import damaged_among, find_indexed
 from normbench.cli.status_rows import StatusRow, TuningRow, status_rows, tuning_rows
 from normbench.errors import DamagedFileError
 from normbench.garbage import uncollected
 from normbench.live import totals_in_words
 from normbench.quantities import counted
 from normbench.setting_files import SETTINGS_FOLDER
-from normbench.store import Index, RunState
+from normbench.store import Index, IndexedRow, RunState
 from normbench.tables import duration, score, states_in_words
-
-if TYPE_CHECKING:
-    from normbench.specs import RunSpec
 
 _WAITING = (RunState.PENDING, RunState.INTERRUPTED)
 _MOVING = (RunState.RUNNING, RunState.PENDING)
@@ -87,13 +84,16 @@ def _show(
 ) -> bool:
     """Show how far the runs are that *words* name; return whether one is running or pending."""
     runs = find_indexed(index, words)
-    rows = _as_known_now(status_rows(index, runs, engines=as_json), invocation)
+    damaged = set(damaged_among(index, words)) if index.damaged else set()
+    lost = [index.lost[name] for name in sorted(damaged & index.lost.keys())]
+    rows = _as_known_now(status_rows(index, runs, lost, engines=as_json), invocation)
     _warn_of(index)
     if as_json:
         output.print_json([row.to_dict() for row in rows])
     else:
-        _print(index, rows, trials=trials)
-        _print_failures(rows, invocation)
+        _print(index, rows, len(damaged), trials=trials)
+        _print_failures(index, rows, invocation)
+        _print_damaged(rows, len(damaged), invocation)
         _print_waiting(index, rows, invocation)
     return any(run.state in _MOVING for run in runs)
 
@@ -127,8 +127,8 @@ def _warn_of(index: Index) -> None:
         _log.warning("%s", sentence)
 
 
-def _print(index: Index, rows: Sequence[StatusRow], *, trials: bool) -> None:
-    if not rows:
+def _print(index: Index, rows: Sequence[StatusRow], damaged: int, *, trials: bool) -> None:
+    if not rows and not damaged:
         click.echo(f"the store {index.root} holds no runs")
         return
     shown = rows if trials else [row for row in rows if not row.entry.tuning]
@@ -146,7 +146,9 @@ def _print(index: Index, rows: Sequence[StatusRow], *, trials: bool) -> None:
         output.print_text(
             f"{_MEAN}: of {_metrics(shown)}, over finished and diverged seeds", rest="  "
         )
-    _print_totals([*shown, *cells])
+    for sentence in differing_sources(row.entry for row in shown):
+        output.print_text(sentence, rest="  ")
+    _print_totals([*shown, *cells], damaged)
 
 
 def _names(row: StatusRow) -> tuple[str, ...]:
@@ -157,20 +159,24 @@ def _names(row: StatusRow) -> tuple[str, ...]:
 
 
 def _cells(row: StatusRow) -> tuple[str, ...]:
-    runs = states_in_words(row.counts)
-    return (*_names(row), row.setting, runs, _score(row), row.live, row.left, row.entry.row[:8])
+    more = (_states(row), _score(row), row.live, row.left, row.entry.row[:8])
+    return (*_names(row), row.setting, *more)
 
 
 def _trial_cells(cell: TuningRow) -> tuple[str, ...]:
-    runs = states_in_words(cell.counts)
-    return (*_names(cell), cell.trials_done, runs, cell.live, cell.left)
+    return (*_names(cell), cell.trials_done, _states(cell), cell.live, cell.left)
 
 
-def _print_totals(rows: Sequence[StatusRow]) -> None:
+def _states(row: StatusRow) -> str:
+    damaged = f"{len(row.damaged)} damaged" if row.damaged else ""
+    return ", ".join(filter(None, [states_in_words(row.counts), damaged]))
+
+
+def _print_totals(rows: Sequence[StatusRow], damaged: int) -> None:
     counts: Counter[RunState] = Counter()
     for row in rows:
         counts.update(row.counts)
-    output.print_text(f"runs: {totals_in_words(counts)}{_time_left(rows)}", rest="  ")
+    output.print_text(f"runs: {totals_in_words(counts, damaged)}{_time_left(rows)}", rest="  ")
 
 
 def _time_left(rows: Sequence[StatusRow]) -> str:
@@ -185,17 +191,32 @@ def _time_left(rows: Sequence[StatusRow]) -> str:
     return f"; {duration(sum(known) / max(running, 1))} left{at_once}{more}"
 
 
-def _print_failures(rows: Sequence[StatusRow], invocation: Invocation) -> None:
+def _print_failures(index: Index, rows: Sequence[StatusRow], invocation: Invocation) -> None:
     """Say which runs a new launch tries again; of few rows the command names each."""
     failed = [(row.entry.row[:8], run) for row in rows for run in row.failed]
     failures = [
         Failure(f"row {row} seed {run.seed}", run.state, run.message) for row, run in failed
     ]
     named = list(dict.fromkeys(row for row, _ in failed))
-    again = ["normbench", "resume", *(named if len(named) <= _MOST_NAMED else ())]
-    place = [] if invocation.store is None else ["--store", str(invocation.store)]
-    words = [*again, *place, *invocation.plugin_words]
-    print_failures(failures, words, lacking=_lacking(rows, invocation))
+    few = len(named) <= _MOST_NAMED
+    concerned = [row.entry for row in rows if row.failed] if few else _unfinished(index)
+    place, lacking = place_words(invocation, concerned)
+    words = ["normbench", "resume", *(named if few else ()), *place]
+    print_failures(failures, words, lacking=lacking)
+
+
+def _print_damaged(rows: Sequence[StatusRow], damaged: int, invocation: Invocation) -> None:
+    """Say what trains damaged runs again."""
+    if not damaged:
+        return
+    place, lacking = place_words(invocation, [row.entry for row in rows if row.damaged])
+    output.print_text(
+        f"{counted(damaged, 'damaged run')} left out; the warnings name the files. Restore them, "
+        "or delete a damaged result, and the run is trained again with:"
+    )
+    click.echo(shlex.join(["normbench", "resume", *place]))
+    if lacking:
+        output.print_text(lacking)
 
 
 def _print_waiting(index: Index, rows: Sequence[StatusRow], invocation: Invocation) -> None:
@@ -203,37 +224,20 @@ def _print_waiting(index: Index, rows: Sequence[StatusRow], invocation: Invocati
     waiting = sum(run.state in _WAITING and run.claimable for row in rows for run in row.runs)
     if not waiting or any(run.held for run in index.runs.values()):
         return
-    place = [] if invocation.store is None else ["--store", str(invocation.store)]
-    words = ["normbench", "resume", *place, *invocation.plugin_words]
+    place, lacking = place_words(invocation, _unfinished(index))
     output.print_text(
         f"No worker holds the {counted(waiting, 'queued run')}. Unless jobs of a scheduler are to "
         "come, train them with:"
     )
-    click.echo(shlex.join(words))
+    click.echo(shlex.join(["normbench", "resume", *place]))
+    if lacking:
+        output.print_text(lacking)
 
 
-def _lacking(rows: Sequence[StatusRow], invocation: Invocation) -> str:
-    """Return which one-off plugins the failed runs need beyond the files given; empty if none."""
-    if invocation.plugin_files:
-        return ""
-    # Few rows come from such files, and whole specs take long to read.
-    entries = [row.entry for row in rows if row.failed and b'"files"' in row.entry.text]
-    parts = dict.fromkeys(part for entry in entries for part in _one_off(entry.spec))
-    if not parts:
-        return ""
-    return f"Add the file of {', '.join(parts)}, which no installed plugin has: --plugin FILE."
-
-
-def _one_off(spec: RunSpec) -> list[str]:
-    """Return the components of *spec* that come from one-off files."""
-    named = {
-        "problem": spec.problem.name,
-        "network": spec.problem.network.name,
-        "dataset": spec.problem.dataset.name,
-        "norm": spec.norm.name,
-        "optimizer": spec.optimizer.name,
-    }
-    return [f"{kind} {named.get(kind, '')}".rstrip() for kind in spec.identity.get("files", {})]
+def _unfinished(index: Index) -> list[IndexedRow]:
+    """Return the rows of the runs that a command without names continues."""
+    runs = (run for run in index.runs.values() if not (run.complete or run.cancelled))
+    return [index.describe(run) for run in {run.description: run for run in runs}.values()]
 
 
 def _metrics(rows: Sequence[StatusRow]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -34,6 +34,7 @@ class StatusRow:
         pace: Seconds that a whole run takes, by one that trains; None if none tells.
         label: What a reader must know of its precision; empty if nothing.
         engines: The engine that trained each run with a result; empty unless asked for.
+        damaged: Those of its runs that cannot be read, without their results.
     """
 
     entry: IndexedRow
@@ -41,6 +42,7 @@ class StatusRow:
     pace: float | None = None
     label: str = ""
     engines: Mapping[str, str] = field(default_factory=dict)
+    damaged: tuple[IndexedRun, ...] = ()
 
     @cached_property
     def seconds_left(self) -> float | None:
@@ -126,6 +128,7 @@ class StatusRow:
             "mean": self.mean,
             "sd": self.sd,
             "runs": [self._run_record(run) for run in self.runs],
+            "damaged": [{"fingerprint": run.fingerprint, "seed": run.seed} for run in self.damaged],
             "messages": {str(run.seed): run.message for run in self.failed},
         }
 
@@ -154,28 +157,38 @@ class TuningRow(StatusRow):
     @property
     def trials_done(self) -> str:
         """How many trials are done, of how many."""
-        done = sum(all(run.done for run in trial.runs) for trial in self.trials)
+        done = sum(
+            all(run.done for run in trial.runs) and not trial.damaged for trial in self.trials
+        )
         return f"{done} of {len(self.trials)}"
 
 
 def status_rows(
-    index: Index, runs: Iterable[IndexedRun], *, engines: bool = False
+    index: Index,
+    runs: Sequence[IndexedRun],
+    damaged: Sequence[IndexedRun] = (),
+    *,
+    engines: bool = False,
 ) -> list[StatusRow]:
     """Return the rows of *runs*, which come row by row.
 
     Args:
         index: What is known of them.
         runs: The runs.
+        damaged: Runs that cannot be read.
         engines: Whether the engines are looked up, which takes a while for many runs.
     """
     rows = []
     tests = read_verifications(index.root)
-    for _, members in groupby(runs, key=lambda run: run.row):
-        of_row = tuple(members)
-        entry = index.describe(of_row[0])
+    everything = index.in_order([*runs, *damaged]) if damaged else runs
+    for _, members in groupby(everything, key=lambda run: run.row):
+        found = tuple(members)
+        lost = tuple(run for run in found if run.fingerprint in index.damaged) if damaged else ()
+        of_row = tuple(run for run in found if run not in lost) if lost else found
+        entry = index.describe(found[0])
         label = "" if entry.tuning else precision_label(entry.table, tests)
         by = _engines(index, of_row) if engines else {}
-        rows.append(StatusRow(entry, of_row, _pace(index, of_row), label, by))
+        rows.append(StatusRow(entry, of_row, _pace(index, of_row), label, by, lost))
     return rows
 
 
@@ -207,6 +220,7 @@ def tuning_rows(trials: Sequence[StatusRow]) -> list[TuningRow]:
             found[0].entry,
             tuple(run for trial in found for run in trial.runs),
             next((trial.pace for trial in found if trial.pace is not None), None),
+            damaged=tuple(run for trial in found for run in trial.damaged),
             trials=tuple(found),
         )
         for found in cells.values()

@@ -11,7 +11,7 @@ from normbench.cli import complete
 from normbench.cli.boards import hint_table
 from normbench.cli.group import NamingGroup
 from normbench.cli.launching import request_options, train
-from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.options import Invocation, common_options, json_option, words_once
 from normbench.cli.output import plain, print_json, print_table, print_text
 from normbench.cli.plan import cell_options, expanded, plan_options, show_plan
 from normbench.cli.suite_runs import cancel, status
@@ -50,7 +50,7 @@ def list_suites(invocation: Invocation, as_json: bool) -> None:
 
 @command.command("describe")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @cell_options
 @json_option
 @common_options(store=True)
@@ -104,7 +104,7 @@ def describe(
 
 @command.command("plan")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @plan_options
 @json_option
 @common_options(store=True, data=True)
@@ -124,7 +124,7 @@ def plan(
 
 @command.command("run")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @cell_options
 @click.option("--no-tune", is_flag=True, help="Train at what is known, though the suite is tuned.")
 @request_options

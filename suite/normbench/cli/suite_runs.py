@@ -12,7 +12,7 @@ import click
 
 from normbench.cli import complete
 from normbench.cli.cancel import cancel_runs, describe_cancelled
-from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.options import Invocation, common_options, json_option, words_once
 from normbench.cli.output import print_json, print_text
 from normbench.cli.plan import cell_options, expanded
 from normbench.quantities import counted
@@ -27,7 +27,7 @@ _QUEUED = {RunState.PENDING, RunState.INTERRUPTED}
 
 @click.command("status")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @cell_options
 @json_option
 @common_options(store=True)
@@ -56,7 +56,7 @@ def status(
 
 @click.command("cancel")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @cell_options
 @json_option
 @common_options(store=True)
@@ -102,7 +102,7 @@ def _say_trials(invocation: Invocation, cells: Sequence[Cell]) -> None:
     ]
     if not left:
         return
-    place = [] if invocation.store is None else ["--store", str(invocation.store)]
+    place = invocation.store_words
     rows = dict.fromkeys(run.row[:8] for run in left)
     runs = counted(len(left), "run of a trial", "runs of trials")
     print_text(f"{runs} of these cells, asked for by tuning, can still be trained.")
@@ -113,10 +113,9 @@ def _run_again(
     invocation: Invocation, name: str, words: Sequence[str], seeds: str | None, only: Sequence[str]
 ) -> list[str]:
     """Return the command that trains these cells and no others."""
-    place = [] if invocation.store is None else ["--store", str(invocation.store)]
     choice = ["--seeds", seeds] if seeds else []
     choice += [word for each in only for word in ("--only", each)]
-    again = ["normbench", "suite", "run", name, *words, *choice, *place]
+    again = ["normbench", "suite", "run", name, *words, *choice, *invocation.store_words]
     return [*again, *invocation.plugin_words]
 
 

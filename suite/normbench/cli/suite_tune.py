@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from normbench.cli.launching import (
     say_how_to_go_on,
     show_report,
 )
-from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.options import Invocation, common_options, json_option, words_once
 from normbench.cli.output import print_json, print_table, print_text
 from normbench.cli.plan import cell_options, expanded
 from normbench.quantities import counted
@@ -69,7 +68,7 @@ def _trial_options(function: _F) -> _F:
 
 @click.command("tune")
 @click.argument("name", metavar="NAME_OR_FILE", shell_complete=complete.names_of("suite"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @_trial_options
 @cell_options
 @click.option("--no-evaluate", is_flag=True, help="Leave the suite's own seeds out.")
@@ -230,9 +229,8 @@ def _show(invocation: Invocation, found: SuiteTuning, *, as_json: bool) -> int:
         for line in _remarks(report):
             print_text(f"{report.study.id[:8]}: {line}", rest="  ")
     _print_untuned(found.untuned)
-    place = f" --store {shlex.quote(str(invocation.store))}" if invocation.store else ""
     if found.reports:
-        click.echo(f"Each in full: normbench studies STUDY{place}\n")
+        click.echo(f"Each in full: normbench studies STUDY{invocation.place_option}\n")
     failed = {s for each in found.reports if each.winner is None for s in each.outcomes}
     if found.evaluation is not None:
         show_report(invocation, found.evaluation, as_json=False, trials=failed)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FORMATS = ("table", "md", "latex", "csv", "json", "html")
+_OTHER_NAMES = {"tex": "latex"}
 _SUFFIXES: Mapping[str, str] = {
     ".html": "html",
     ".md": "md",
@@ -30,6 +31,14 @@ _SUFFIXES: Mapping[str, str] = {
     ".json": "json",
     ".txt": "table",
 }
+
+
+class _Format(click.Choice[str]):
+    """A format, by either of its names where it has two."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the format that *value* names."""
+        return super().convert(_OTHER_NAMES.get(value, value), param, ctx)
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ def target_options(function: _F) -> _F:
     shape_option = click.option(
         "--format",
         "shape",
-        type=click.Choice(_FORMATS),
+        type=_Format(_FORMATS),
         help="Default table, or what the ending of --output says; json and csv have every number "
         "unrounded, html is a page with figures.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from normbench.cli.launching import (
     say_how_to_go_on,
     show_report,
 )
-from normbench.cli.options import Invocation, common_options, json_option
+from normbench.cli.options import Invocation, common_options, json_option, words_once
 from normbench.cli.output import print_json, print_table, print_text
 from normbench.cli.studies import print_report_tables, write
 from normbench.quantities import counted
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 @click.command("tune")
 @click.argument("problem", shell_complete=complete.names_of("problem"))
 @click.argument("optimizer", shell_complete=complete.names_of("optimizer"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @click.option("--trials", type=int, metavar="N", help="Settings to try; default 20, or fewer.")
 @click.option(
     "--method", default="sobol", show_default=True, metavar="NAME", help="sobol, grid or tpe."
@@ -199,8 +198,9 @@ def _show(invocation: Invocation, report: TuningReport, *, as_json: bool) -> int
     if report.going_on and report.evaluation is None:
         click.echo(invocation.afterwards)
     print_report_tables(budget_tables(study))
-    place = f" --store {shlex.quote(str(invocation.store))}" if invocation.store else ""
-    click.echo(f"Full report: normbench studies {study.id[:8]}{place} --report DIR\n")
+    click.echo(
+        f"Full report: normbench studies {study.id[:8]}{invocation.place_option} --report DIR\n"
+    )
     for message in () if report.waits else report.messages:
         click.echo(message, err=True)
     if report.evaluation is None and report.winner is None and not report.going_on:

@@ -117,16 +117,14 @@ def train_until_decided(
         print_text(report.decision.why, rest="  ")
         if report.decision.looks:
             problem = asked.request.problem
-            click.echo(f"Its table: normbench leaderboard --problem {problem}{_place(invocation)}")
+            click.echo(
+                f"Its table: normbench leaderboard --problem {problem}{invocation.place_option}"
+            )
     return code
 
 
 def _say(sentence: str) -> None:
     print_text(sentence, rest="  ", err=True)
-
-
-def _place(invocation: Invocation) -> str:
-    return f" --store {invocation.store}" if invocation.store else ""
 
 
 def _show_plan(planned: StagePlan, store: RunStore | None, *, as_json: bool) -> None:

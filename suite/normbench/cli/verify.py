@@ -11,7 +11,7 @@ import click
 from normbench.cli import complete
 from normbench.cli.group import NamingGroup
 from normbench.cli.launching import hint_again, launch_options, make_launching
-from normbench.cli.options import Invocation, common_options
+from normbench.cli.options import Invocation, common_options, words_once
 from normbench.cli.output import print_json, print_table, print_text
 from normbench.errors import UsageError
 from normbench.quantities import counted
@@ -27,7 +27,7 @@ def command() -> None:
 
 @command.command("precision")
 @click.argument("problem", shell_complete=complete.names_of("problem"))
-@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...", callback=words_once)
 @click.option(
     "--precision", default="bf16", show_default=True, metavar="NAME", help="The one in question."
 )

@@ -10,9 +10,10 @@ from typing import Any
 from normbench.forecast.cells import Cell, gather
 from normbench.forecast.cost import cost_of_probe, cost_of_runs
 from normbench.forecast.detection import Detection, detections
-from normbench.forecast.disk import estimated_bytes, measured_bytes
+from normbench.forecast.disk import around_bytes, estimated_bytes, measured_bytes
 from normbench.forecast.probes import Probe, Prober
 from normbench.forecast.schedule import finish_seconds
+from normbench.forecast.starts import measured_start
 from normbench.forecast.tuned import FinishedTrials
 from normbench.plugins import Catalogue
 from normbench.resolve import resolve
@@ -49,6 +50,8 @@ class Forecast:
         detections: What each table can detect.
         disk: What the runs left will take.
         title: The suite's; empty for a single request.
+        start_seconds: Seconds until a worker can take a run, as launches of the store measured
+            them; None if there were none.
     """
 
     cells: Sequence[Cell]
@@ -58,6 +61,7 @@ class Forecast:
     detections: Sequence[Detection]
     disk: Disk
     title: str = ""
+    start_seconds: float | None = None
 
     @property
     def runs(self) -> int:
@@ -90,10 +94,14 @@ class Forecast:
 
     @property
     def finish_seconds(self) -> float:
-        """Seconds until the last run ends on all devices, longest runs first."""
-        return finish_seconds(
+        """Seconds until the last run ends on all devices, longest runs first.
+
+        With the start of the workers, where that was measured.
+        """
+        last = finish_seconds(
             (seconds for cell in self.cells for seconds in cell.seconds_left), self.devices
         )
+        return last + (self.start_seconds or 0.0) if last else last
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as strict JSON values."""
@@ -109,6 +117,7 @@ class Forecast:
             "not_probed": self.not_probed,
             "device_seconds": self.device_seconds,
             "finish_seconds": self.finish_seconds,
+            "start_seconds": self.start_seconds,
             "disk": vars(self.disk),
             "cells": [_cell_record(cell) for cell in self.cells],
             "detection": [_detection_record(each) for each in self.detections],
@@ -178,8 +187,14 @@ def _probed(cell: Cell, probe: Probe) -> Cell:
     return cell.with_cost(cost_of_probe(cell.spec, probe.measured))
 
 
-def disk_of(cells: Sequence[Cell], devices: int) -> Disk:
-    """Return the disk that the runs of *cells* which are left will take."""
+def disk_of(cells: Sequence[Cell], devices: int, store: Path | None = None) -> Disk:
+    """Return the disk that the runs of *cells* which are left will take.
+
+    Args:
+        cells: The plan.
+        devices: Runs trained at once.
+        store: Folder of the store; None if there is none yet.
+    """
     finished = (
         run.run.path
         for cell in cells
@@ -197,10 +212,10 @@ def disk_of(cells: Sequence[Cell], devices: int) -> Disk:
         for cell in cells
         if cell.left and cell.cost is not None and cell.cost.checkpoint is not None
     ]
-    largest = (
-        max(checkpoints) * min(devices, sum(len(c.left) for c in cells)) if checkpoints else None
-    )
-    return Disk(runs=sum(sizes), checkpoints=largest, measured=measured is not None)
+    left = sum(len(cell.left) for cell in cells if cell.spec is not None)
+    largest = max(checkpoints) * min(devices, left) if checkpoints else None
+    around = around_bytes(left, devices, store) if left else 0
+    return Disk(runs=sum(sizes) + around, checkpoints=largest, measured=measured is not None)
 
 
 def _cell_record(cell: Cell) -> dict[str, Any]:
@@ -280,8 +295,9 @@ def forecast(
         hardware=prober.hardware,
         devices=devices,
         detections=detections([c for c in cells if not c.trials], catalogue, references),
-        disk=disk_of(cells, devices),
+        disk=disk_of(cells, devices, None if store is None else store.root),
         title=plan.title,
+        start_seconds=None if store is None else measured_start(store.root),
     )
 
 

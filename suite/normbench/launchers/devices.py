@@ -11,7 +11,7 @@ from normbench.launchers.base import Pack, Slots
 
 
 def devices(device: str, slots: Slots) -> list[str]:
-    """Return the device of each slot that a launcher begins with.
+    """Return the device of each slot that a launcher begins with, the devices in turn.
 
     Args:
         device: ``auto`` is every GPU if there is one, else the processor; ``cuda`` every GPU.
@@ -33,7 +33,7 @@ def devices(device: str, slots: Slots) -> list[str]:
     chosen = [int(number)] if number else list(range(len(gpus)))
     if not chosen or max(chosen) >= len(gpus):
         raise UsageError(f"--device {device}: this machine has {len(gpus)} GPUs. Use --device cpu.")
-    return [f"cuda:{gpu}" for gpu in chosen for _ in range(count or 1)]
+    return [f"cuda:{gpu}" for _ in range(count or 1) for gpu in chosen]
 
 
 def parse_slots(text: str) -> Slots:

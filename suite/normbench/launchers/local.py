@@ -3,22 +3,28 @@
 Every worker goes through the whole list and claims what is left of it, so nothing passes between
 driver and workers but the store; what workers report besides only tells the driver whom to watch.
 A worker that dies is replaced, and whatever it started is killed. Strikes are counted in the store
-(:mod:`normbench.store.queue`), so a driver may die and another begin without losing count.
+(:mod:`normbench.store.queue`), so a driver may die and another begin without losing count. Where
+several workers share a GPU, what is known of its memory is in a file of the launch
+(:mod:`normbench.launchers.gpu_book`), which the driver asks before it starts a worker, and a worker
+before it takes a run.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from normbench.errors import StoreError
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.deaths import Deaths
 from normbench.launchers.devices import check_pack, cores, devices
+from normbench.launchers.gpu_book import GpuBookFile
 from normbench.launchers.launches import LaunchFolder
-from normbench.launchers.packing import GpuSlots
 from normbench.launchers.pool import WorkerProcess, start_worker
+from normbench.launchers.seating import Needs, Seat, Seating
 from normbench.launchers.signals import interrupted_by_sigterm, shielded
 from normbench.launchers.tally import Tally
 from normbench.quantities import counted, show_bytes
@@ -32,6 +38,7 @@ LOOK_SECONDS = 0.5
 ELSEWHERE_SECONDS = 1.0
 GRACE_SECONDS = 10.0
 TIME_GRACE_SECONDS = 10.0
+GPU_BOOK = "gpus.json"
 _log = logging.getLogger(__name__)
 
 
@@ -74,14 +81,20 @@ class Scheduler:
         self._request, self._folder, self._tick, self._wait = request, folder, tick, wait
         self._since = folder.info()["since"] if since is None else since
         runs = None if request.drain else request.fingerprints
-        self._queue = Queue(RunStore.open(request.store), runs, since=self._since)
-        self._idle = devices(request.device, request.slots)
-        check_pack(request.pack, request.slots, self._idle[0])
-        gpus = {device for device in self._idle if device != "cpu"}
-        self._gpus = GpuSlots(sorted(gpus), most=max(1, len(cores()) // max(1, len(gpus))))
-        self._peers = max(1, len(gpus))
-        self._sizes = bool(gpus) and request.slots == "auto"
-        self._shared = _shares(self._idle, request)
+        store = RunStore.open(request.store)
+        self._queue, self._needs = Queue(store, runs, since=self._since), Needs(store)
+        slots = devices(request.device, request.slots)
+        check_pack(request.pack, request.slots, slots[0])
+        self._shared = _shares(slots, request)
+        self._slots, self._book = Counter(slots), None
+        on_gpus = slots[0] != "cpu"
+        self._peers = len(self._slots) if on_gpus else 1
+        if on_gpus and self._shared:
+            sized = request.slots == "auto"
+            self._book = GpuBookFile(folder.path / GPU_BOOK, sized=sized)
+            if sized:
+                most = max(1, len(cores()) // len(self._slots))
+                self._slots = Counter(dict.fromkeys(self._slots, most))
         self._until = None if request.wall_time is None else time.time() + request.wall_time
         self._workers: list[WorkerProcess] = []
         self._deaths = Deaths(self.tally)
@@ -121,32 +134,47 @@ class Scheduler:
     def _waits(self) -> bool:
         """Whether another process trains some of the runs, or left some that can be taken."""
         self._fill()
-        return bool(self._workers) or (
-            self._wait and not self._deaths.closed and self._queue.held > 0
-        )
+        if self._workers or self._deaths.closed:
+            return bool(self._workers)
+        return self._queue.waits_here or (self._wait and self._queue.held > 0)
 
     def _fill(self) -> None:
         """Start as many workers as there are free slots and runs to take."""
-        if self._deaths.closed or not self._idle:
+        seating = self._seating()
+        if self._deaths.closed or not seating.free:
             return
-        for _ in range(self._queue.ready(len(self._idle))):
-            device = self._idle.pop(0)
-            worker = start_worker(
-                self._request,
-                self._folder,
-                device,
-                since=self._since,
-                until=self._until,
-                shared=self._shared,
-                peers=self._peers,
-            )
-            self._workers.append(worker)
+        self._queue.ready(seating.free, seating.seat)
+        for seat in seating.chosen:
+            self._start(seat)
         self._count_struck()
 
+    def _seating(self) -> Seating:
+        busy = [worker.device for worker in self._workers]
+        book = None if self._book is None else self._book.read()
+        return Seating(self._slots, busy, book, self._needs)
+
+    def _start(self, seat: Seat) -> None:
+        worker = start_worker(
+            self._request,
+            self._folder,
+            seat.device,
+            since=self._since,
+            until=self._until,
+            shared=self._shared,
+            peers=self._peers,
+            book=self._book,
+        )
+        self._workers.append(worker)
+        if self._book is not None:
+            with self._book.changed() as book:
+                book.admit(seat.device, worker.process.pid, seat.need, alone=seat.alone)
+
     def _listen(self, worker: WorkerProcess) -> None:
-        for event in worker.news():
-            kind, peak = event["event"], event.get("peak_memory", 0)
-            self._gpus.saw(worker.device, free=event.get("device_free", 0), peak=peak)
+        self._hear(worker.news())
+
+    def _hear(self, events: Sequence[Mapping[str, Any]]) -> None:
+        for event in events:
+            kind = event["event"]
             if kind == "took":
                 self._deaths.saw_work()
             elif kind == "struck":
@@ -161,28 +189,22 @@ class Scheduler:
 
     def _bury(self, worker: WorkerProcess) -> None:
         """Clear away what a worker that ended left, judge why it did, and fill its slot."""
-        self._let_go(worker)
+        self._workers.remove(worker)
         left = worker.clear_away()
         if left:
             _log.info("killed what outlived a worker: %s", counted(left, "process", "processes"))
         self._deaths.judge(worker, worker.process.returncode)
         self._fill()
 
-    def _let_go(self, worker: WorkerProcess) -> None:
-        self._workers.remove(worker)
-        self._idle.append(worker.device)
-
     def _look(self) -> None:
-        """Hold workers to their limits, size the GPUs' slots, and see what others left."""
+        """Hold workers to their limits, and see what others left and where there is room now."""
         self._next_look = time.monotonic() + LOOK_SECONDS
         processes = Processes() if self._request.memory_limit is not None else None
         for worker in list(self._workers):
             self._check_time(worker)
             if processes is not None and worker in self._workers:
                 self._check_memory(worker, processes)
-        if self._sizes:
-            self._resize()
-        if self._idle and self._queue.held:
+        if self._queue.held or self._book is not None:
             self._fill()
 
     def _check_time(self, worker: WorkerProcess) -> None:
@@ -207,22 +229,21 @@ class Scheduler:
     def _kill(
         self, worker: WorkerProcess, outcome: RunState, message: str, runs: Sequence[str]
     ) -> None:
-        closed = worker.kill(outcome, message, runs=runs)
-        self._listen(worker)
-        for run in closed:
-            self.tally.count(run, outcome, message)
-        self._let_go(worker)
+        self._end(worker, outcome, message, runs)
+        self._workers.remove(worker)
         self._fill()
 
-    def _resize(self) -> None:
-        """Give each GPU as many slots as its memory allows."""
-        for worker in self._workers:
-            self._gpus.saw(worker.device, peak=worker.peak_memory())
-        idle = self._gpus.idle([worker.device for worker in self._workers])
-        more = len(idle) > len(self._idle)
-        self._idle = idle
-        if more:
-            self._fill()
+    def _end(
+        self,
+        worker: WorkerProcess,
+        outcome: RunState,
+        message: str,
+        runs: Sequence[str] | None = None,
+    ) -> None:
+        closed, news = worker.kill(outcome, message, runs=runs)
+        self._hear(news)
+        for run in closed:
+            self.tally.count(run, outcome, message)
 
     def _stop(self) -> None:
         """Ask all workers to stop, then kill the trees of those that do not, or of all at once."""
@@ -234,8 +255,9 @@ class Scheduler:
         with shielded():
             for worker in self._workers:
                 if worker.process.poll() is None:
-                    worker.kill(RunState.INTERRUPTED, message)
+                    self._end(worker, RunState.INTERRUPTED, message)
                 else:
+                    self._listen(worker)
                     worker.clear_away()
             self._workers.clear()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.devices import visible_gpus
+from normbench.launchers.gpu_book import GpuBookFile
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.words import worker_words
 from normbench.store import RunState
@@ -24,7 +24,7 @@ from normbench.store.strikes import close_for
 from normbench.worker.reports import ReportReader
 from normbench.worker.trees import MARK, find_tree, freeze_tree, kill_tree
 
-PROGRESS_FILE = "progress.json"
+_BESIDE = "its worker was killed for another run"
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,6 @@ class WorkerProcess:
                 self.held.pop(event["run"], None)
         return news
 
-    def peak_memory(self) -> int:
-        """Return the most bytes of its device that the runs at hand took so far; 0 if unknown."""
-        return max((_peak_memory(each.attempt) for each in self.held.values()), default=0)
-
     def ask_to_stop(self) -> None:
         """Ask it to stop at its last checkpoint."""
         with contextlib.suppress(ProcessLookupError):
@@ -91,7 +87,7 @@ class WorkerProcess:
 
     def kill(
         self, outcome: RunState, message: str, *, runs: Collection[str] | None = None
-    ) -> Sequence[str]:
+    ) -> tuple[Sequence[str], Sequence[dict[str, Any]]]:
         """Kill it and all it started; close its attempts in its name.
 
         All are frozen before, so that a result which it was about to publish counts or does not.
@@ -99,23 +95,26 @@ class WorkerProcess:
         Args:
             outcome: How its runs end.
             message: Why.
-            runs: Those that end so; the others of a pack are trained alone next. None for all.
+            runs: Those that end so; what else it holds is interrupted. If there are none, which run
+                of a pack is to blame is not known: each is trained alone next. None for all.
 
         Returns:
-            The runs whose attempts were closed so.
+            The runs whose attempts were closed so, and what it reported since it was last heard.
         """
         freeze_tree(self.process.pid, self.mark)
-        self.news()
+        news = self.news()
         closed: list[str] = []
         try:
             for run, held in self.held.items():
-                if (runs is None or run in runs) and close_for(held.attempt, outcome, message):
-                    closed.append(run)
+                if runs is None or run in runs:
+                    closed += [run] if close_for(held.attempt, outcome, message) else []
+                elif runs:
+                    close_for(held.attempt, RunState.INTERRUPTED, _BESIDE)
         finally:
             kill_tree(self.process.pid, self.mark)
             self.process.kill()
             self.process.wait()
-        return closed
+        return closed, news
 
     def clear_away(self) -> int:
         """Kill what it left behind; return how many processes that were."""
@@ -139,6 +138,7 @@ def start_worker(
     until: float | None,
     shared: bool,
     peers: int = 1,
+    book: GpuBookFile | None = None,
 ) -> WorkerProcess:
     """Start a worker on *device*.
 
@@ -150,6 +150,7 @@ def start_worker(
         until: Unix seconds at which the machine goes away; None if it stays.
         shared: Whether other runs share the device.
         peers: Workers of this launcher on GPUs, which share packs out.
+        book: What is known of GPUs that several workers share; None if none does.
     """
     mark = secrets.token_hex(8)
     log = folder.logs / f"worker-{time.strftime('%H%M%S')}-{mark[:6]}.log"
@@ -161,6 +162,9 @@ def start_worker(
     command += [] if until is None else ["--until", str(until)]
     command += ["--shared"] if shared else []
     command += ["--peers", str(peers)] if peers > 1 else []
+    if book is not None:
+        command += ["--gpu-book", str(book.path), "--gpu", device]
+        command += ["--sized"] if book.sized else []
     with log.open("wb") as stream:
         process = subprocess.Popen(
             command,
@@ -171,14 +175,6 @@ def start_worker(
             start_new_session=True,
         )
     return WorkerProcess(process, device, mark, log, ReportReader(report))
-
-
-def _peak_memory(attempt: Path) -> int:
-    try:
-        text = (attempt / PROGRESS_FILE).read_text(encoding="utf-8")
-        return int(json.loads(text).get("peak_memory", 0))
-    except (OSError, ValueError):
-        return 0
 
 
 def _variables(device: str, mark: str) -> Mapping[str, str]:

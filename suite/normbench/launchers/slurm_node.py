@@ -170,7 +170,8 @@ class NodeAgent:
         """Whether there are runs that this job could have gone on with."""
         launch = LaunchFolder(Path(self.launch))
         store = RunStore.open(Path(self.store))
-        return Queue(store, launch.runs(), since=launch.info().get("since")).ready(1) > 0
+        queue = Queue(store, launch.runs(), since=launch.info().get("since"))
+        return queue.ready(1) > 0 or queue.waits_here
 
     def _stop(self, number: int = 0, frame: FrameType | None = None) -> None:  # noqa: ARG002
         """Stop draining; SLURM sends SIGTERM before it takes the node away."""

@@ -172,7 +172,7 @@ def _tested(found: Ablation, correction_name: str) -> Iterator[str]:
             "same amount, so there is no spread to judge it by."
         )
     name = row_names(found.rows)
-    staged = [name(row) for row in found.rows if row.declared]
+    staged = [name(row) for row in found.rows if row.staged]
     if staged:
         yield (
             f"Seeds were added in declared stages to {len(staged)} of the rows "

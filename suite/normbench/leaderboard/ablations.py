@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from normbench.descriptions import Metric
 from normbench.errors import UsageError, unknown_name
+from normbench.leaderboard.ablation_notes import EXPLORATORY, about_choices, not_compared
 from normbench.leaderboard.choosing import no_setting, one_setting, row_label
-from normbench.leaderboard.factors import FactorTable, Scores, factor_table
+from normbench.leaderboard.factors import FactorTable, factor_table
 from normbench.leaderboard.families import correction
 from normbench.leaderboard.grouping import (
     Wanted,
@@ -24,13 +25,11 @@ from normbench.leaderboard.precision_notes import about_precision
 from normbench.leaderboard.reading import Reader, ReadRow
 from normbench.leaderboard.reference_notes import notes_about_pairs
 from normbench.leaderboard.references import Reference
-from normbench.leaderboard.settings_shown import unequal_tuning, which_setting
+from normbench.leaderboard.settings_shown import as_recorded, unequal_tuning, which_setting
 from normbench.leaderboard.values import metric_named, values_of
 from normbench.plugins import Catalogue
 
 NORM, OPTIMIZER = "norm", "optimizer"
-_CHOSEN = "The base was chosen when this table was asked for, perhaps after looking."
-_EXPLORATORY = "Its p are exploratory."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,8 @@ def make_ablations(
             level = base or _declared_level(title, references[title], factor)
             of_base = {r.row for r in members if r.row in others and _level(r, factor) == level}
             chosen = [row for row in members if row.row in kept | of_base]
-            own = _ablation(title, chosen, factor, level, reader, wanted, post_hoc=bool(base))
+            choices = about_choices(members, chosen, references[title], factor, wanted, base)
+            own = _ablation(title, chosen, factor, level, reader, wanted, choices)
         except _NoBaseError as error:
             without.append(error)
         else:
@@ -150,8 +150,7 @@ def _ablation(
     base: str,
     reader: Reader,
     wanted: Wanted,
-    *,
-    post_hoc: bool,
+    choices: Iterable[str],
 ) -> Ablation:
     cells, left_out = _cells(rows, factor)
     levels = list(dict.fromkeys(level for level, _ in cells))
@@ -170,7 +169,7 @@ def _ablation(
         [level for level in levels if level != base],
         list(dict.fromkeys(other for _, other in cells)),
         correction(wanted.terms.correction),
-        {cell: _looks(row, base=cell[0] == base) for cell, row in cells.items()},
+        {cell: Looks.of(row) for cell, row in cells.items()},
     )
     shown = {row.row for row in cells.values()}
     not_verified, verified = about_precision(rows, reader)
@@ -182,14 +181,15 @@ def _ablation(
         table=table,
         diverged={cell: len(row.diverged) for cell, row in cells.items() if row.diverged},
         left_out=(
-            *([_CHOSEN] if post_hoc else []),
-            *([] if metric == rows[0].metric else [f"{other_metric(metric.name)} {_EXPLORATORY}"]),
+            *choices,
+            *([] if metric == rows[0].metric else [f"{other_metric(metric.name)} {EXPLORATORY}"]),
             *which_setting(rows),
+            *as_recorded(rows),
             *verified,
             *about_damage(rows, row_label, reader.option),
             *about_unplaced(reader.unplaced(), reader.option),
             *left_out,
-            *_not_compared(table, scores, base),
+            *not_compared(table, scores, base),
             *notes_about_pairs(
                 ((cells[e.level, e.within], cells[base, e.within], e.n) for e in table.simple),
                 row_names(list(cells.values())),
@@ -219,47 +219,6 @@ def _no_base(
         f"{title}: {factor} {base} cannot be the base: with {within} it has {no_setting(cell)}"
         f"{more}. Other bases: {others}."
     )
-
-
-def _not_compared(table: FactorTable, scores: Scores, base: str) -> Iterator[str]:
-    """Yield which cells share no seed with the base, or none that counts."""
-    unpaired = [
-        f"{level} with {other}"
-        for level, other in scores
-        if level != base
-        and scores[level, other]
-        and scores.get((base, other))
-        and not scores[level, other].keys() & scores[base, other].keys()
-    ]
-    if unpaired:
-        yield (
-            f"Not compared with {base}, since they share no seed with it: {', '.join(unpaired)}. "
-            "Train the same seeds."
-        )
-    compared = {(effect.level, effect.within) for effect in table.simple}
-    lost = [
-        f"{level} with {other}"
-        for level, other in scores
-        if level != base
-        and (level, other) not in compared
-        and scores[level, other].keys() & scores.get((base, other), {}).keys()
-    ]
-    if lost:
-        yield (
-            f"Not compared with {base}, since no seed that both have counts at their declared "
-            f"looks: {', '.join(lost)}."
-        )
-    averaged = {effect.level for effect in table.main}
-    apart = dict.fromkeys(e.level for e in table.simple if e.level not in averaged)
-    if apart:
-        names = ", ".join(apart)
-        yield f"Without a main effect, since their cells share no seed that counts: {names}."
-
-
-def _looks(row: ReadRow, *, base: bool) -> Looks:
-    """Return when *row* may be looked at; what it got as a base is not what is tested."""
-    given = row.declared is not None and bool(row.declared.reference_of)
-    return Looks.of(None if base and given else row.declared, row.runs)
 
 
 def _cells(

@@ -160,6 +160,8 @@ class Board:
         digest: Of the rows and values that the table is made of.
         notes: What a reader must know, in sentences.
         head: What a reader must know before the numbers, in sentences.
+        apart: Its other rows, which were asked not to be shown: all were judged together.
+        dated: Comparable rows that a date leaves out, since all of their results are older.
     """
 
     title: str
@@ -173,6 +175,16 @@ class Board:
     digest: str = ""
     notes: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
+    apart: tuple[Entry, ...] = ()
+    dated: int = 0
+
+    @cached_property
+    def whole(self) -> tuple[Entry, ...]:
+        """All rows that p, ranks and letters are among, be they shown or not."""
+        if not self.apart:
+            return self.entries
+        found = (*self.entries, *self.apart)
+        return tuple(sorted(found, key=lambda e: (e.rank is None, e.rank or 0, e.row.row)))
 
     @cached_property
     def name_of(self) -> Callable[[ReadRow], str]:
@@ -196,27 +208,38 @@ class Board:
 
     @cached_property
     def _measured(self) -> dict[str, ReadRow]:
-        return {entry.row.row: entry.row for entry in self.entries if entry.values}
+        return {entry.row.row: entry.row for entry in self.whole if entry.values}
 
-    @property
+    @cached_property
     def exploratory(self) -> bool:
         """Whether something was chosen after looking, so that no verdict confirms anything."""
-        return self.reference.post_hoc or not self.primary or not self.terms.confirmatory
+        if self.reference.post_hoc or not self.primary or not self.terms.confirmatory or self.dated:
+            return True
+        return self.reference.first is not None and all(map(self.comes_second, self.whole))
+
+    def comes_second(self, entry: Entry) -> bool:
+        """Whether a row is compared with another reference than the one that was there first.
+
+        That is not so where its own stages were declared against this one.
+        """
+        compared = self.reference_of(entry.row)
+        bound = compared is not None and compared.row == entry.row.bound_to
+        return self.reference.first is not None and not bound
 
     @property
     def drawn(self) -> int:
         """Rows with a rank interval, which is a place among these rows alone."""
-        return sum(entry.rank_interval is not None for entry in self.entries)
+        return sum(entry.rank_interval is not None for entry in self.whole)
 
     @property
     def all_drawn(self) -> bool:
         """Whether every row that has a rank has a rank interval, so that these are of the table."""
-        return self.drawn == sum(entry.rank is not None for entry in self.entries)
+        return self.drawn == sum(entry.rank is not None for entry in self.whole)
 
     @property
     def family(self) -> int:
         """Comparisons in a family."""
-        found = (entry.comparison for entry in self.entries)
+        found = (entry.comparison for entry in self.whole)
         return sum(c is not None and not np.isnan(c.p_adjusted[0]) for c in found)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from normbench.comparable import comparable
 from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.edited_files import edited_files, how_to_leave_out
 from normbench.leaderboard.grouping import (
     Needed,
     Wanted,
@@ -28,7 +29,7 @@ from normbench.leaderboard.reference_notes import (
     notes_about_reference,
 )
 from normbench.leaderboard.references import Reference, of_its_cell
-from normbench.leaderboard.settings_shown import unequal_tuning
+from normbench.leaderboard.settings_shown import as_recorded, unequal_tuning
 from normbench.leaderboard.stage_notes import notes_about_stages
 from normbench.leaderboard.suites import left_suite
 from normbench.leaderboard.values import COSTS, metric_named, values_of
@@ -40,7 +41,8 @@ def make_boards(
 ) -> list[Board]:
     """Return the tables, one for each problem and set of rules.
 
-    Filters by norm and optimizer leave the reference in its table. For *needed* see
+    Rows are compared, ranked and corrected for among all rows of their table, or of the suite.
+    Filters choose which of these are shown, and leave the reference in its table. For *needed* see
     :func:`~normbench.leaderboard.grouping.comparable_rows`.
 
     Raises:
@@ -69,7 +71,7 @@ def _with_its_cell(board: Board, reader: Reader, catalogue: Catalogue, wanted: W
     outside = [row for row in reader.rows() if row.row not in wanted.suite.rows]
     alike = [row for row in outside if _table(row) == _table(taken)]
     beside = list(of_its_cell(as_known_now(alike, catalogue), taken))
-    return replace(board, notes=(*board.notes, *note_on_its_cell(board, beside)))
+    return replace(board, notes=(*board.notes, *note_on_its_cell(board, beside, reader.option)))
 
 
 def boards_to_note(
@@ -80,6 +82,8 @@ def boards_to_note(
     worth: Callable[[Sequence[ReadRow], Reference], bool],
 ) -> list[Board]:
     """Return the tables of :func:`make_boards` with their verdicts and nothing else.
+
+    They are made of the rows that would be shown: which verdicts there are depends on no other.
 
     Args:
         rows: The comparable rows.
@@ -93,7 +97,15 @@ def boards_to_note(
     tables = {title: own for title, own in grouped if any(row.row in kept for row in own)}
     references = references_of(tables, catalogue, wanted)
     return [
-        with_verdicts(_bare(title, members, references[title], kept, reader, wanted))
+        with_verdicts(
+            _bare(
+                title,
+                _shown(members, references[title], kept, wanted),
+                references[title],
+                reader,
+                wanted,
+            )
+        )
         for title, members in tables.items()
         if metric_named(wanted.metric, members[0].metric) == members[0].metric
         and worth(_shown(members, references[title], kept, wanted), references[title])
@@ -112,14 +124,12 @@ def _shown(
 
 def _bare(
     title: str,
-    members: Sequence[ReadRow],
+    chosen: Sequence[ReadRow],
     reference: Reference,
-    kept: Set[str],
     reader: Reader,
     wanted: Wanted,
 ) -> Board:
     """Return a table whose rows have their values, and nothing is said of them."""
-    chosen = _shown(members, reference, kept, wanted)
     own = chosen[0].metric
     metric = metric_named(wanted.metric, own)
     values = values_of(chosen, metric, reader)
@@ -142,25 +152,25 @@ def _board(
     reader: Reader,
     wanted: Wanted,
 ) -> Board:
-    bare = _bare(title, members, reference, kept, reader, wanted)
-    chosen = [entry.row for entry in bare.entries]
-    provenance, costs = look_up(bare.entries, reader)
+    everything = {row.row for row in members if row.runs}
+    whole = _shown(members, reference, everything, wanted)
+    chosen = _shown(members, reference, kept, wanted)
+    bare = _bare(title, whole, reference, reader, wanted)
     if bare.metric.name in COSTS:
-        refuse_mixed_hardware(title, bare.metric.name, provenance)
-    board = judged(
-        replace(
-            bare,
-            entries=tuple(replace(e, costs=c) for e, c in zip(bare.entries, costs, strict=True)),
-            provenance=provenance,
-            digest=input_hash(bare.entries),
-        )
-    )
-    head, below = about_precision(chosen, reader, provenance)
+        refuse_mixed_hardware(title, bare.metric.name, look_up(bare.entries, reader)[0])
+    there = {row.row for row in whole}
+    dated = sum(bool(row.dated) and row.row not in there for row in members)
+    table = replace(bare, digest=input_hash(bare.entries), dated=dated)
+    board = _showing(table, {row.row for row in chosen}, reader)
+    head, below = about_precision(chosen, reader, board.provenance)
     notes = (
         *notes_of(board, members, reader.option),
         *notes_about_reference(board),
         *notes_about_stages(board),
         *notes_about_looks(board),
+        *as_recorded(chosen),
+        *edited_files(chosen),
+        *filter(None, [how_to_leave_out(chosen)]),
         *about_unplaced(reader.unplaced(), reader.option),
         *below,
     )
@@ -170,13 +180,28 @@ def _board(
     )
 
 
+def _showing(table: Board, names: Set[str], reader: Reader) -> Board:
+    """Return the *table*, judged as a whole, with those rows shown that have these *names*."""
+    shown = [entry for entry in table.entries if entry.row.row in names]
+    provenance, found = look_up(shown, reader)
+    costs = dict(zip((entry.row.row for entry in shown), found, strict=True))
+    whole = judged(replace(table, provenance=provenance)).entries
+    return replace(
+        table,
+        provenance=provenance,
+        entries=tuple(replace(e, costs=costs[e.row.row]) for e in whole if e.row.row in names),
+        apart=tuple(entry for entry in whole if entry.row.row not in names),
+    )
+
+
 def _left(reader: Reader, member: ReadRow, wanted: Wanted) -> list[str]:
     """Return what to say of rows that left the suite and are comparable with its *member*."""
     if wanted.suite is None:
         return []
     shown = (row for row in reader.rows() if row.shown)
     table = _table(member)
-    return list(left_suite((row for row in shown if _table(row) == table), wanted.suite))
+    members = (row for row in shown if _table(row) == table)
+    return list(left_suite(members, wanted.suite, reader.option))
 
 
 def _table(row: ReadRow) -> str:

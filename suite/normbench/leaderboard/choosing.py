@@ -205,8 +205,10 @@ def one_setting(cell: Sequence[ReadRow]) -> ReadRow | None:
     """Return the row that stands for a cell, by where its setting comes from, never by its scores.
 
     That is the one that is known now of this cell, else the published one, else the optimizer's
-    defaults, else the only one; None if several are left.
+    defaults, else the only one; None if several are left. Rows of a one-off file as it was before
+    stand for a cell only where it has no others.
     """
+    cell = [row for row in cell if not row.edited] or cell
     for origin in _ORIGINS:
         found = [row for row in cell if stands_for(row.setting_origin, origin)]
         if len(found) == 1:

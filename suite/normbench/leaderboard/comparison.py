@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from statistics import stdev
 
 import numpy as np
 
@@ -29,6 +30,8 @@ from normbench.leaderboard.precision_notes import about_precision
 from normbench.leaderboard.provenance import target_times
 from normbench.leaderboard.reading import Reader, ReadRow
 from normbench.leaderboard.values import metric_named, values_of
+from normbench.power import detectable_effect, pairs_needed
+from normbench.quantities import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,9 @@ class Duel:
         base: What it is compared with.
         metric: What they are judged by.
         values: Values of both by seed.
-        comparison: All statistics, positive where *new* is better.
+        comparison: All statistics, positive where *new* is better; what is detectable there is so
+            by a one-sided test.
+        alpha: Probability of telling two apart that are alike.
         target: Share of seeds in which *new* reaches the target sooner, two-sided p of the sign
             test, and pairs; None without a target.
         precision: What a reader must know of the precision of both, in sentences.
@@ -51,6 +56,7 @@ class Duel:
     metric: Metric
     values: tuple[dict[int, float], dict[int, float]]
     comparison: Comparison
+    alpha: float = 0.05
     target: tuple[float, float, int] | None = None
     precision: tuple[str, ...] = ()
 
@@ -69,6 +75,23 @@ class Duel:
     def p(self) -> float:
         """Two-sided p of the paired t-test; nan if there is none."""
         return min(2 * min(self.comparison.p), 1.0)
+
+    @property
+    def detectable(self) -> float:
+        """Difference that the two-sided test finds with probability 0.8 at the spread seen here."""
+        if math.isnan(self.comparison.detectable):
+            return math.nan
+        return detectable_effect(self.comparison.n, alpha=self.alpha / 2) * self.spread
+
+    @property
+    def needed(self) -> int | None:
+        """Pairs that find the smallest difference of interest so; None if they are too many."""
+        return pairs_needed(self.metric.smallest_difference / self.spread, alpha=self.alpha / 2)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the differences."""
+        return stdev(self.differences.values())
 
     @property
     def flip(self) -> float:
@@ -99,19 +122,17 @@ def duel(new: ReadRow, base: ReadRow, reader: Reader, metric: str | None, alpha:
     sign = 1 if chosen.direction == "max" else -1
     oriented = [{seed: sign * value for seed, value in each.items()} for each in values]
     rule = Rule(alpha=alpha, adjust=unadjusted, smallest=chosen.smallest_difference)
+    looks = looks_together((Looks.of(new), Looks.of(base)))
     return Duel(
         new=new,
         base=base,
         metric=chosen,
         values=(values[0], values[1]),
-        comparison=compare_all(oriented[:1], oriented[1], rule, [_looks(new, base)])[0],
+        comparison=compare_all(oriented[:1], oriented[1], rule, [looks])[0],
+        alpha=alpha,
         target=sooner(_times(new, reader), _times(base, reader)),
         precision=tuple(chain.from_iterable(about_precision([new, base], reader))),
     )
-
-
-def _looks(*rows: ReadRow) -> Looks:
-    return looks_together(Looks.of(row.declared, row.runs) for row in rows)
 
 
 def _times(row: ReadRow, reader: Reader) -> dict[int, float | None]:
@@ -171,7 +192,9 @@ def seeds_missing(found: Duel) -> Iterator[str]:
     """Yield what is to be said of too few pairs, missing seeds and seeds that diverged."""
     n = found.comparison.n
     if n < LEAST_FOR_VERDICT:
-        yield f"{n} pairs are {'too few' if n < 3 else 'enough for a look only'}: train more seeds."
+        verb = "is" if n == 1 else "are"
+        enough = "too few" if n < LEAST_FOR_INTERVAL else "enough for a look only"
+        yield f"{counted(n, 'pair')} {verb} {enough}: train more seeds."
     for row in (found.new, found.base):
         if row.missing:
             yield f"{row_label(row)} lacks results of seeds {', '.join(map(str, row.missing))}."

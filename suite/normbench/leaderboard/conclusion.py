@@ -16,6 +16,16 @@ _SHOWN = 3
 
 def conclusion(board: Board) -> str:
     """Return who wins and how sure that is; the words claim no more than the verdicts do."""
+    if not board.apart:
+        return _of_those_shown(board)
+    return (
+        f"{_of_those_shown(board)} That is said of the rows shown: "
+        f"{counted(len(board.apart), 'row')} more of this table, with which they are ranked and "
+        "corrected for, are not."
+    )
+
+
+def _of_those_shown(board: Board) -> str:
     measured = [entry for entry in board.entries if entry.mean is not None]
     if not measured:
         return "No row has a result yet."
@@ -38,9 +48,10 @@ def _winner(
 ) -> Iterator[str]:
     first, count, beaten = better[0], len(better), _name(board, reference)
     if count == 1:
+        alone = f", the only one of {len(others)} rows that is" if len(others) > 1 else ""
         yield (
-            f"{_name(board, first)} is better than the reference, {beaten}, the only one of "
-            f"{len(others)} rows that is: it differs by {_difference(board, first)}."
+            f"{_name(board, first)} is better than the reference, {beaten}{alone}: it differs by "
+            f"{_difference(board, first)}."
         )
     else:
         yield (
@@ -61,7 +72,8 @@ def _winner(
 
 def _none(board: Board, others: Sequence[Entry], reference: Entry) -> Iterator[str]:
     worse = _with(Verdict.WORSE, others)
-    beaten = f"; {len(worse)} of {len(others)} are worse" if worse else ""
+    verb = "is" if len(worse) == 1 else "are"
+    beaten = f"; {len(worse)} of {len(others)} {verb} worse" if worse else ""
     yield f"No row is shown to be better than the reference, {_name(board, reference)}{beaten}."
     if board.exploratory:
         yield "Nothing in this table is confirmed: its verdicts are exploratory, see the notes."

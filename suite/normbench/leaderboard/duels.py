@@ -6,26 +6,34 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from statistics import stdev
 from typing import Any
 
 from normbench.leaderboard.against import LEAST_FOR_VERDICT, Comparison
 from normbench.leaderboard.choosing import row_label
 from normbench.leaderboard.comparison import Assumptions, Duel, assumptions_of, seeds_missing
+from normbench.leaderboard.edited_files import edited_files
 from normbench.leaderboard.formats import Lines, Section
 from normbench.leaderboard.looks import Looks
 from normbench.leaderboard.notes import seed_list
 from normbench.leaderboard.reading import ReadRow
 from normbench.leaderboard.reference_notes import notes_about_pairs
+from normbench.leaderboard.settings_shown import as_recorded
 from normbench.leaderboard.sheets import Numbers, Sheet, p_text
-from normbench.power import pairs_needed
+from normbench.quantities import counted
 
 
 def duel_section(found: Duel) -> Section:
     """Return every seed, what the test assumes, and what it comes to."""
     title = f"{row_label(found.new)} against {row_label(found.base)}"
     lines = {
-        "In words": [in_words(found), *found.precision, *seeds_missing(found), *_more(found)],
+        "In words": [
+            in_words(found),
+            *found.precision,
+            *as_recorded([found.new, found.base]),
+            *edited_files([found.new, found.base]),
+            *seeds_missing(found),
+            *_more(found),
+        ],
         "Notes": list(_notes(found)),
         "What the test assumes": list(_assumed(found, assumptions_of(found))),
         "What was tested": list(_tested(found)),
@@ -82,12 +90,13 @@ def in_words(found: Duel) -> str:
     start = (
         f"The {found.metric.name.replace('_', ' ')} of {_short(found, found.new)} is "
         f"{numbers.value(abs(difference))}{numbers.points} {higher} ({better}) on average over "
-        f"{comparison.n} seeds"
+        f"{counted(comparison.n, 'seed')}"
     )
     if comparison.deterministic:
+        every = "The one seed" if comparison.n == 1 else f"Every one of {comparison.n} seeds"
         return (
-            f"Every one of {comparison.n} seeds differs by {numbers.value(difference, signed=True)}"
-            f"{numbers.points}: there is no spread to judge that by."
+            f"{every} differs by {numbers.value(difference, signed=True)}{numbers.points}: there "
+            "is no spread to judge that by."
         )
     if math.isnan(found.p):
         return f"{start}; so few seeds allow no interval."
@@ -114,7 +123,7 @@ def _judgement(found: Duel) -> str:
         return f"fewer than {LEAST_FOR_VERDICT} pairs, too few for a verdict."
     if _early(found.comparison):
         return "no declared look has come yet, so that this is not to be judged."
-    if found.p < 0.05:
+    if found.p < found.alpha:
         return "hard to put down to chance."
     if found.comparison.equivalent:
         return "what difference there is, is too small to matter."
@@ -132,13 +141,12 @@ def _more(found: Duel) -> Iterator[str]:
         yield (
             f"The first wins {comparison.win_rate * comparison.n:g} of {comparison.n} seeds, ties "
             f"a half. {comparison.n} seeds find a difference of "
-            f"{numbers.value(comparison.detectable)}{numbers.points} with probability 0.8 at this "
-            "spread."
+            f"{numbers.value(found.detectable)}{numbers.points} with probability 0.8 at this "
+            "spread, by the two-sided test."
         )
     if smallest and not math.isnan(comparison.detectable):
-        needed = pairs_needed(smallest / stdev(found.differences.values()))
         shown = f"{numbers.value(smallest)}{numbers.points}"
-        count = f"{needed} seeds" if needed else "more seeds than can be trained"
+        count = f"{found.needed} seeds" if found.needed else "more seeds than can be trained"
         yield f"To find the smallest difference of interest, {shown}, takes {count}."
     if found.target is not None:
         wins, p, pairs = found.target
@@ -212,7 +220,7 @@ def _uncounted(comparison: Comparison) -> Iterator[str]:
     if comparison.uncounted:
         yield (
             f"Seeds {seed_list(comparison.uncounted)} do not count: no declared look has come to "
-            "them, or they were there before."
+            "them, they were there before, or they count for one of the two alone."
         )
 
 
@@ -228,6 +236,7 @@ def _record(found: Duel) -> dict[str, Any]:
         ],
         "comparison": asdict(found.comparison),
         "p_two_sided": found.p,
+        "detectable_two_sided": found.detectable,
         "sign_flip_two_sided": found.flip,
         "assumptions": asdict(seen) if seen else None,
         "target": found.target,

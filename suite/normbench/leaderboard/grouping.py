@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,6 +11,7 @@ from normbench.comparable import comparable, titles
 from normbench.errors import DamagedFileError, UsageError
 from normbench.leaderboard.board import Terms
 from normbench.leaderboard.choosing import choose, find_row, of_settings
+from normbench.leaderboard.edited_files import edited_since
 from normbench.leaderboard.reading import Reader, ReadRow
 from normbench.leaderboard.references import Reference, declared_reference, post_hoc_reference
 from normbench.leaderboard.suites import SuiteRows, left_suite
@@ -32,6 +34,7 @@ class Wanted:
         suite: Only the rows of a suite, which may declare references.
         rows: Only these rows by fingerprint, beside their reference; empty for all.
         since: Leave out runs that finished before, in Unix seconds.
+        current: Show no rows of one-off files that were edited since.
         terms: How to compare.
     """
 
@@ -45,6 +48,7 @@ class Wanted:
     suite: SuiteRows | None = None
     rows: frozenset[str] = frozenset()
     since: float | None = None
+    current: bool = False
     terms: Terms = field(default_factory=Terms)
 
 
@@ -84,7 +88,7 @@ def comparable_rows(
     filters = {"problem": wanted.problems, "protocol": wanted.protocols}
     everything = _of_suite(reader.rows(), reader, wanted.suite)
     chosen = with_damaged_settings(
-        choose(everything, filters, catalogue, _among(wanted)), catalogue
+        choose(everything, filters, catalogue, _among(wanted)), catalogue, wanted.settings
     )
     refuse_damaged(chosen if needed is None else needed(chosen))
     rows = as_known_now(chosen, catalogue)
@@ -122,10 +126,29 @@ def _among(wanted: Wanted) -> str:
     return f"among the rows of suite {wanted.suite.title}"
 
 
-def with_damaged_settings(rows: Sequence[ReadRow], catalogue: Catalogue) -> list[ReadRow]:
-    """Return *rows*, those marked whose cells have a setting in the store that cannot be read."""
-    found = ((row, damaged_setting_of(row, catalogue)) for row in rows)
-    return [replace(row, damaged=row.damaged or error) if error else row for row, error in found]
+def with_damaged_settings(
+    rows: Sequence[ReadRow], catalogue: Catalogue, settings: Sequence[str] = ()
+) -> list[ReadRow]:
+    """Return *rows*, those marked whose cells have a setting in the store that cannot be read.
+
+    Where one of several rows of such a cell may have it, or rows are chosen by *settings*, they are
+    damaged; a row that is alone needs it only to say where its setting comes from.
+    """
+    found = [(row, damaged_setting_of(row, catalogue)) for row in rows]
+    seen = Counter(_cell(row) for row, error in found if error and row.runs)
+    return [
+        _with(row, error, needed=bool(settings) or seen[_cell(row)] > 1) for row, error in found
+    ]
+
+
+def _with(row: ReadRow, error: DamagedFileError | None, *, needed: bool) -> ReadRow:
+    if error is None:
+        return row
+    return replace(row, damaged=row.damaged or error) if needed else replace(row, recorded=error)
+
+
+def _cell(row: ReadRow) -> tuple[str, ...]:
+    return (row.problem, row.norm_label, row.optimizer, row.protocol, *row.deviations)
 
 
 def damaged_setting_of(row: ReadRow, catalogue: Catalogue) -> DamagedFileError | None:
@@ -138,7 +161,9 @@ def as_known_now(rows: Sequence[ReadRow], catalogue: Catalogue) -> list[ReadRow]
 
     Where that cannot be read, the origin stays as it was recorded.
     """
-    return [_as_known_now(row, catalogue) for row in rows]
+    known = (_as_known_now(row, catalogue) for row in rows)
+    found = ((row, edited_since(row, catalogue)) for row in known)
+    return [row if is_so is row.edited else replace(row, edited=is_so) for row, is_so in found]
 
 
 def _as_known_now(row: ReadRow, catalogue: Catalogue) -> ReadRow:
@@ -157,7 +182,7 @@ def _of_suite(
         return rows
     found = [row for row in rows if row.row in suite.rows]
     if not found:
-        left = "".join(f" {sentence}" for sentence in left_suite(rows, suite))
+        left = "".join(f" {sentence}" for sentence in left_suite(rows, suite, reader.option))
         raise UsageError(
             f"{reader.place} has none of the {len(suite.rows)} rows of suite {suite.title}. Train "
             f"them: {suite.training}{reader.option}. Rows that were trained with other words are "
@@ -180,6 +205,7 @@ def narrowed(rows: Sequence[ReadRow], catalogue: Catalogue, wanted: Wanted) -> l
         UsageError: If there are none; with what there is.
     """
     there = recent(rows, wanted)
+    there = [row for row in there if not (wanted.current and row.edited)]
     run = [row for row in there if row.runs and (not wanted.rows or row.row in wanted.rows)]
     own = {"norm": wanted.norms, "optimizer": wanted.optimizers, "setting": wanted.settings}
     return choose(run, own, catalogue, _among(wanted))
@@ -188,17 +214,35 @@ def narrowed(rows: Sequence[ReadRow], catalogue: Catalogue, wanted: Wanted) -> l
 def references_of(tables: Tables, catalogue: Catalogue, wanted: Wanted) -> dict[str, Reference]:
     """Return the reference of each table; one asked for must be found in at least one of them.
 
-    Where settings were asked for it is chosen among their rows, by the same rule. A date has no
-    part in the choice: one without results since then is none, and no other takes its place.
+    Where settings were asked for it is chosen among their rows, by the same rule; it is post hoc
+    where that is another row. A date has no part in the choice: one without results since then is
+    none, and no other takes its place.
     """
     declared = {
-        key: declared_reference(
-            of_settings(rows, wanted.settings) or rows, catalogue, wanted.problems, wanted.suite
+        key: _of_settings(
+            rows,
+            declared_reference(rows, catalogue, wanted.problems, wanted.suite),
+            catalogue,
+            wanted,
         )
         for key, rows in tables.items()
     }
     chosen = declared if wanted.reference is None else _asked_for(tables, declared, wanted)
     return {key: _since(found, wanted.since) for key, found in chosen.items()}
+
+
+def _of_settings(
+    rows: Sequence[ReadRow], usual: Reference, catalogue: Catalogue, wanted: Wanted
+) -> Reference:
+    """Return the reference among the rows of the settings wanted, for the *usual* one of all."""
+    asked = of_settings(rows, wanted.settings)
+    if not wanted.settings or not asked:
+        return usual
+    found = declared_reference(asked, catalogue, wanted.problems, wanted.suite)
+    if found.row is None or (usual.row is not None and usual.row.row == found.row.row):
+        return found
+    words = f"{found.why}, since --setting {' '.join(wanted.settings)} was asked for"
+    return replace(found, why=words, post_hoc=True)
 
 
 def _since(found: Reference, since: float | None) -> Reference:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from normbench.leaderboard.against import LEAST_FOR_INTERVAL, LEAST_FOR_VERDICT
 from normbench.leaderboard.board import Board
+from normbench.leaderboard.making import share_too_few
 from normbench.leaderboard.sheets import Numbers, Sheet, smallest_difference
 from normbench.leaderboard.verdicts import Verdict
 
@@ -28,7 +29,8 @@ def _columns(board: Board) -> Iterator[tuple[str, str]]:
     interest = smallest_difference(board.metric)
     yield "n", "seeds with a result, out of those that were asked for."
     yield "div", "seeds that diverged."
-    yield "=", "rows that share a letter are not told apart."
+    few = ", or share too few seeds that count" if share_too_few(board.entries) else ""
+    yield "=", f"rows that share a letter are not told apart{few}."
     yield "wins", "pairs in which the row does better than the reference, a tie counting a half."
     yield "sign flip", "exact p of the sign-flip test on the side of the difference, uncorrected."
     yield (

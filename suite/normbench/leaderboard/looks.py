@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from normbench.store import Declaration
+    from normbench.leaderboard.reading import ReadRow
 
 LEAST_STAGE = 2
 
@@ -22,35 +22,33 @@ class Looks:
             was fixed.
         seeds: The seeds that count, in the order in which they are trained; empty if none does,
             None for all of them in the order of their numbers.
+        row: The row that they are of; empty for several.
+        against: The row that the stages were declared against, which gets the same seeds; empty if
+            none was named, None without stages of its own.
     """
 
     stages: tuple[int, ...] = ()
     seeds: tuple[int, ...] | None = None
+    row: str = ""
+    against: str | None = None
 
     @classmethod
-    def of(
-        cls,
-        declared: Declaration | None,
-        runs: Iterable[int] = (),
-        otherwise: tuple[int, ...] = (),
-    ) -> Looks:
-        """Return the looks of a row with these *declared* stages.
+    def of(cls, row: ReadRow, otherwise: tuple[int, ...] = ()) -> Looks:
+        """Return the looks of a row.
 
-        A row that was given seeds as the reference of another one may have got more since, for
-        reasons of its own: all of them together are one more look.
+        A row that was given seeds as the reference of another one has a fixed number of them: it
+        was not looked at to choose that.
 
         Args:
-            declared: What the store has of it.
-            runs: Seeds that it has runs of.
-            otherwise: Stages that somebody says a row without a declaration has.
+            row: The row.
+            otherwise: Stages that somebody says a row without stages of its own has.
         """
-        if declared is None:
-            return cls(otherwise) if otherwise else cls((), tuple(sorted(runs)))
-        if not declared.reference_of:
-            return cls(declared.stages, declared.seeds)
-        more = tuple(sorted(set(runs) - set(declared.seeds)))
-        last = (declared.stages[-1] + len(more),) if more else ()
-        return cls(declared.stages + last, declared.seeds + more)
+        if (own := row.staged) is not None:
+            return cls(own.stages, own.seeds, row.row, own.reference)
+        if otherwise:
+            return cls(otherwise, row=row.row)
+        given = row.declared.seeds if row.declared is not None else ()
+        return cls((), tuple(sorted({*row.runs, *given})), row.row)
 
     def available(self, shared: Collection[int]) -> tuple[int, ...]:
         """Return those of the *shared* seeds that may count at any look, in their order."""
@@ -78,20 +76,35 @@ class Looks:
 def looks_together(members: Iterable[Looks]) -> Looks:
     """Return the looks at what is computed of several rows with the same seeds.
 
-    Whatever stage each of them stopped at, the number of seeds that all of them have is among the
-    stages returned. Where no seed counts for all of them, none does for what is computed of them.
+    This is the one rule for every table, letter and comparison. A seed counts if it counts for each
+    row. Whatever stage each of them stopped at, the number of seeds that all of them have is among
+    the stages returned, so that a p over these holds wherever they stopped. Where no seed counts
+    for all of them, none does for what is computed of them.
     """
     together = list(members)
     declared = [looks for looks in together if looks.stages]
-    if not declared or len(set(together)) == 1:
-        return declared[0] if declared else Looks()
-    lists = [set(looks.seeds) for looks in together if looks.seeds is not None]
+    if not declared:
+        return Looks()
+    lists = [
+        set(looks.seeds) | _added(looks, declared) for looks in together if looks.seeds is not None
+    ]
     if not lists:
         return Looks(tuple(sorted({stage for looks in declared for stage in looks.stages})))
     shared = set.intersection(*lists)
     first = next((looks.seeds for looks in declared if looks.seeds), sorted(shared))
     order = tuple(seed for seed in first if seed in shared)
     return Looks(_stages(declared, order), order)
+
+
+def _added(looks: Looks, declared: Sequence[Looks]) -> set[int]:
+    """Return the seeds that a row of a fixed number gets where others are declared against it.
+
+    How many it has at this moment depends on where they stopped, so that is no bound.
+    """
+    if looks.against is not None:
+        return set()
+    bound = (each for each in declared if each.against in ("", looks.row))
+    return {seed for each in bound for seed in each.seeds or ()}
 
 
 def _stages(members: Sequence[Looks], order: Sequence[int]) -> tuple[int, ...]:

@@ -62,7 +62,7 @@ def _oriented(board: Board) -> Oriented:
 def looks_of(board: Board) -> list[Looks]:
     """Return when each row of *board* may be looked at."""
     stages = board.terms.stages
-    return [Looks.of(entry.row.declared, entry.row.runs, stages) for entry in board.entries]
+    return [Looks.of(entry.row, stages) for entry in board.entries]
 
 
 def _ordered(board: Board) -> tuple[Entry, ...]:
@@ -86,34 +86,22 @@ def _comparisons(board: Board, oriented: Oriented) -> dict[int, Comparison]:
     place = {entry.row.row: i for i, entry in enumerate(board.entries)}
     at = place[chosen.row]
     others = [i for i in range(len(oriented)) if i != at]
-    against = ((i, board.reference_of(board.entries[k].row)) for i, k in enumerate(others))
-    own = {i: oriented[place[row.row]] for i, row in against if row is not None}
+    bases = [_place_of_reference(board, board.entries[i], place, at) for i in others]
+    own = {k: oriented[base] for k, base in enumerate(bases) if base != at}
     rule = Rule(
         alpha=board.terms.alpha,
         adjust=correction(board.terms.correction),
         smallest=board.metric.smallest_difference,
     )
-    looks = _looks_against(board, at)
-    found = compare_all(
-        [oriented[i] for i in others], oriented[at], rule, [looks[i] for i in others], own
-    )
+    looks = looks_of(board)
+    when = [looks_together((looks[i], looks[b])) for i, b in zip(others, bases, strict=True)]
+    found = compare_all([oriented[i] for i in others], oriented[at], rule, when, own)
     return dict(zip(others, found, strict=True))
 
 
-def _looks_against(board: Board, at: int) -> list[Looks]:
-    """Return when each row may be looked at beside the reference, which stands at place *at*.
-
-    Where the reference itself got its seeds in stages, how many it shares with a row of a fixed
-    number depends on where it stopped.
-    """
-    looks = looks_of(board)
-    declared = board.entries[at].row.declared
-    if declared is None or declared.reference_of:
-        return looks
-    return [
-        own if entry.row.declared is not None else looks_together((own, looks[at]))
-        for entry, own in zip(board.entries, looks, strict=True)
-    ]
+def _place_of_reference(board: Board, entry: Entry, place: Mapping[str, int], at: int) -> int:
+    reference = board.reference_of(entry.row)
+    return at if reference is None else place[reference.row]
 
 
 def _verdict(board: Board, entry: Entry, compared: Comparison | None) -> Verdict | None:
@@ -130,7 +118,10 @@ def _verdict(board: Board, entry: Entry, compared: Comparison | None) -> Verdict
         diverged=bool(entry.row.diverged),
         reference_diverged=bool(reference.diverged),
         exploratory=(
-            board.exploratory or missing or unplanned or unbound or _by_date(entry.row, reference)
+            board.exploratory
+            or board.comes_second(entry)
+            or (missing or unplanned or unbound)
+            or _by_date(entry.row, reference)
         ),
     )
     return verdict_of(compared, given)
@@ -144,11 +135,14 @@ def _by_date(row: ReadRow, reference: ReadRow) -> bool:
 def lacks_results(row: ReadRow, reference: ReadRow, compared: Comparison) -> bool:
     """Whether results are missing that the comparison should be made of.
 
-    Of a row with declared stages, what comes after the seeds of the last look is not among them.
+    Where one of them has declared stages, what comes after the seeds of the last look is not among
+    them.
     """
-    if row.declared is None or row.declared.reference_of:
+    looks = looks_together((Looks.of(row), Looks.of(reference)))
+    if not looks.stages or looks.seeds is None:
         return bool(row.missing or reference.missing)
-    return compared.seeds != row.declared.seeds[: compared.n]
+    hole = compared.seeds != looks.seeds[: compared.n]
+    return hole or (bool(row.missing) and not row.staged)
 
 
 def at_declared_look(row: ReadRow, compared: Comparison, stages: Sequence[int]) -> bool:
@@ -159,8 +153,8 @@ def at_declared_look(row: ReadRow, compared: Comparison, stages: Sequence[int]) 
         compared: Its comparison.
         stages: Those that it is said to have been trained in, if the store has none of it.
     """
-    if row.declared is not None:
-        return compared.n in compared.stages and not row.declared.late
+    if row.staged is not None:
+        return compared.n in compared.stages and not row.staged.late
     if stages:
         return compared.n + len(compared.uncounted) in stages
     return not Looks(compared.stages).before_first(compared.n)
@@ -208,9 +202,27 @@ def pairwise_p(
     return table
 
 
-def _two_sided(first: Mapping[int, float], second: Mapping[int, float], looks: Looks) -> float:
+def share_too_few(entries: Sequence[Entry]) -> bool:
+    """Whether two rows share a letter since too few seeds count for both of them to be tested."""
+    lettered = [(entry.values, Looks.of(entry.row)) for entry in entries if entry.letters]
+    return any(
+        not _testable(first, second, looks_together((own, other)))
+        for (first, own), (second, other) in combinations(lettered, 2)
+    )
+
+
+def _testable(
+    first: Mapping[int, float], second: Mapping[int, float], looks: Looks
+) -> tuple[int, ...]:
+    """Return the seeds that two rows are tested at; none before their first look."""
     seeds = looks.counted(first.keys() & second.keys())
-    if len(seeds) < LEAST_FOR_VERDICT or looks.before_first(len(seeds)):
+    few = len(seeds) < LEAST_FOR_VERDICT or looks.before_first(len(seeds))
+    return () if few else seeds
+
+
+def _two_sided(first: Mapping[int, float], second: Mapping[int, float], looks: Looks) -> float:
+    seeds = _testable(first, second, looks)
+    if not seeds:
         return np.nan
     new, base = (np.array([scores[seed] for seed in seeds]) for scores in (first, second))
     if all_equal(new - base, float(max(np.abs(new).max(), np.abs(base).max()))):

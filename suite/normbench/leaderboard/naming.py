@@ -37,7 +37,7 @@ def setting_words(rows: Sequence[ReadRow]) -> Callable[[ReadRow], list[str]]:
     def told(row: ReadRow) -> list[str]:
         found = words(row)
         same = alike[row.norm_label, row.optimizer, *found] > 1
-        return [*found, f"({row.row[:_DIGITS]})"] if same else found
+        return [*found, f"({row_digits(row)})"] if same else found
 
     return told
 
@@ -62,6 +62,11 @@ def setting_text(row: ReadRow) -> str:
     """Return the hyper-parameters that differ from their defaults, and where they come from."""
     origin = UNTUNED if is_untuned(row) else f"({row.setting_origin})"
     return " ".join([*values_text(row), origin])
+
+
+def row_digits(row: ReadRow) -> str:
+    """Return the digits that tell a row from others where its name does not."""
+    return row.row[:_DIGITS]
 
 
 def is_untuned(row: ReadRow) -> bool:

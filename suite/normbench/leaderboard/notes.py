@@ -22,13 +22,13 @@ def notes_of(board: Board, members: Sequence[ReadRow], option: str = "") -> Iter
         members: The rows that are comparable with those in it.
         option: What names the store to commands, such as `` --store DIR``; empty for the default.
     """
-    yield from _about_choices(board, members)
+    yield from _about_choices(board)
     yield from _about_seeds(board, members, option)
     yield from _about_divergence(board)
     yield from _about_machines(board)
 
 
-def _about_choices(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
+def _about_choices(board: Board) -> Iterator[str]:
     reference = board.reference
     if reference.row is None:
         yield (
@@ -50,10 +50,15 @@ def _about_choices(board: Board, members: Sequence[ReadRow]) -> Iterator[str]:
             f"--correction {board.terms.correction} does not bound the probability of a false "
             "`better`: verdicts are exploratory."
         )
-    hidden = sum(bool(row.runs or row.dated) for row in members) - len(board.entries)
-    if hidden:
+    if board.dated:
         yield (
-            f"Not shown: {counted(hidden, 'comparable row')}; p is corrected for those shown only."
+            f"Left out: {counted(board.dated, 'comparable row')} without results since the date "
+            "asked for. It may have been chosen after looking: verdicts are exploratory."
+        )
+    if board.apart:
+        yield (
+            f"Not shown: {counted(len(board.apart), 'comparable row')}; p, ranks and letters are "
+            "those of the whole table."
         )
 
 

@@ -18,10 +18,12 @@ from normbench.leaderboard.across import (
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.choosing import one_setting
 from normbench.leaderboard.families import holm
+from normbench.leaderboard.naming import setting_text
 from normbench.leaderboard.new_problems import LEAST_TO_TEST, Friedman, friedman
 from normbench.leaderboard.paired import Floats, sign_flip, signed_ranks
 from normbench.leaderboard.ranks import average_ranks
 from normbench.leaderboard.settings_shown import which_setting
+from normbench.quantities import counted
 
 # Close to the reference's mean they lie closer together: that is where methods differ.
 LEVELS = (
@@ -72,6 +74,7 @@ class Overall:
         test: Friedman's test; None where the number of problems or methods allows none.
         tested: The methods that were run on every problem, in the order of the test's.
         left_out: What was left out, and which settings stand for their cells, in sentences.
+        references: What each problem's rows are compared with, in words.
     """
 
     protocol: str
@@ -80,13 +83,15 @@ class Overall:
     test: Friedman | None
     tested: tuple[Method, ...]
     left_out: tuple[str, ...]
+    references: tuple[str, ...] = ()
 
 
 def overall_of(boards: Sequence[Board]) -> list[Overall]:
     """Return methods over problems for each protocol that has at least two problems.
 
     Only boards with a reference count, judged by their problem's own metric; of several boards of a
-    problem under one protocol none does, since any choice among them would be arbitrary.
+    problem under one protocol none does, since any choice among them would be arbitrary. Methods
+    are ranked, and corrected for, among all that the boards have, be they shown or not.
     """
     by_protocol: dict[str, list[Board]] = {}
     for board in boards:
@@ -115,17 +120,39 @@ def _overall(protocol: str, boards: Sequence[Board]) -> Overall | None:
         for method, scores in methods.items()
         if len(scores) > 1
     ]
+    shown = {_method(entry) for board in single for entry in board.entries}
+    hidden = sum((each.norm, each.optimizer) not in shown for each in standings)
+    if hidden:
+        left_out.append(
+            f"Not shown: {counted(hidden, 'method')}; p and ranks are those of the whole table."
+        )
     several = sorted({name for name in names if names.count(name) > 1})
     if several:
         left_out.append(f"Left out, with several tables of one problem: {', '.join(several)}.")
     return Overall(
         protocol=protocol,
         problems=tuple(board.problem for board in single),
-        standings=tuple(sorted(standings, key=lambda standing: -standing.mean)),
+        standings=tuple(
+            sorted(
+                (each for each in standings if (each.norm, each.optimizer) in shown),
+                key=lambda standing: -standing.mean,
+            )
+        ),
         test=friedman(table) if len(shared) > 2 else None,
         tested=tuple(shared),
         left_out=tuple(left_out),
+        references=tuple(map(_reference_words, single)),
     )
+
+
+def _method(entry: Entry) -> Method:
+    return entry.row.norm_label, entry.row.optimizer
+
+
+def _reference_words(board: Board) -> str:
+    row = board.reference.row
+    assert row is not None  # noqa: S101 - such boards were left out before
+    return f"{board.problem} {row.norm_label} {row.optimizer} {setting_text(row)}"
 
 
 def _against_reference(methods: Sequence[Method], table: Floats) -> dict[Method, float]:
@@ -146,13 +173,13 @@ def _methods(boards: Sequence[Board]) -> tuple[dict[Method, dict[str, Floats]], 
     methods: dict[Method, dict[str, Floats]] = {}
     left_out = []
     for board in boards:
-        told = which_setting([entry.row for entry in board.entries])
+        told = which_setting([entry.row for entry in board.whole])
         left_out += [f"{board.title}: {sentence}" for sentence in told]
         base = float(_reference_scores(board, raw=True).mean())
         cells: dict[Method, list[Entry]] = {}
-        for entry in board.entries:
+        for entry in board.whole:
             if entry.values:
-                cells.setdefault((entry.row.norm_label, entry.row.optimizer), []).append(entry)
+                cells.setdefault(_method(entry), []).append(entry)
         for method, entries in cells.items():
             row = one_setting([entry.row for entry in entries])
             if row is None:
@@ -166,7 +193,7 @@ def _methods(boards: Sequence[Board]) -> tuple[dict[Method, dict[str, Floats]], 
 def _reference_scores(board: Board, *, raw: bool = False) -> Floats:
     assert board.reference.row is not None  # noqa: S101 - such boards were left out before
     name = board.reference.row.row
-    values = next(entry.values for entry in board.entries if entry.row.row == name)
+    values = next(entry.values for entry in board.whole if entry.row.row == name)
     scores = np.array(list(values.values()))
     return scores if raw else normalised(scores, board.metric.worst, float(scores.mean()))
 

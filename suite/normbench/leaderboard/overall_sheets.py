@@ -12,8 +12,8 @@ from normbench.leaderboard.overall import LEVELS, Overall, Standing
 from normbench.leaderboard.sheets import Sheet, p_text
 
 _IMPROVEMENT = (
-    "P(improvement): how often a seed beats a seed of the reference, averaged over problems; 0.5 "
-    "is neither."
+    "P(improvement): how often a seed beats a seed of its problem's reference, averaged over "
+    "problems; 0.5 is neither."
 )
 
 
@@ -80,6 +80,7 @@ def _tested(found: Overall) -> Iterator[str]:
         "from 0, the worst score, to 1, the reference's mean; their interquartile mean over all "
         "runs with a bootstrap interval over seeds within problems."
     )
+    yield f"The reference is each problem's own: {'; '.join(found.references)}."
     test = found.test
     if count < LEAST_TO_TEST:
         yield (

@@ -31,11 +31,11 @@ def about_precision(
     found = [test for test in tests or () if test.table == table]
     passed = [test for test in found if test.passed]
     if not passed:
-        return [f"Not verified: {_why(rows[0], found, known=tests is not None)}"], []
+        return [f"Not verified: {_why(rows[0], found, reader.option, known=tests is not None)}"], []
     return [], [_told(passed[-1]), *_elsewhere(passed, provenance or Provenance())]
 
 
-def _why(row: ReadRow, found: Sequence[Verification], *, known: bool) -> str:
+def _why(row: ReadRow, found: Sequence[Verification], option: str, *, known: bool) -> str:
     command = " ".join(
         [f"normbench verify precision {row.problem} --norm {row.norm}", *_others(row.deviations)]
         + ([] if row.protocol == "standard" else ["--protocol", row.protocol])
@@ -48,7 +48,7 @@ def _why(row: ReadRow, found: Sequence[Verification], *, known: bool) -> str:
         return f"{said}, as far as is known here: tests are in the run store, not in MLflow."
     words = sorted({f"{t.verdict}{', small' if t.small else ''}" for t in found})
     tested = f" (tested so far: {'; '.join(words)})" if words else ""
-    return f"{said}{tested}. Test it: {command}"
+    return f"{said}{tested}. Test it: {command}{option}"
 
 
 def _told(test: Verification) -> str:

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from normbench.descriptions import Metric
-from normbench.errors import StoreError
+from normbench.errors import DamagedFileError, StoreError
 from normbench.parameters import Value
 from normbench.specs import FIRST_TUNING_SEED
 from normbench.store import (
@@ -70,6 +70,10 @@ class ReadRow:
         shown: The tables that first gave it verdicts, as far as that is known.
         damaged: Why it is not known whether its stages were declared, or which setting its cell
             has; no table is made of it.
+        recorded: Why where its setting comes from is what was recorded, not what is known now: the
+            file of its cell's setting cannot be read.
+        edited: Whether a one-off file that it was trained with was edited since; None where there
+            is none, or it is not loaded.
         table: What rows of one table share, see :func:`normbench.comparable.comparable`; empty
             where that is still to be read from the spec.
     """
@@ -90,6 +94,8 @@ class ReadRow:
     declared: Declaration | None = None
     shown: tuple[Shown, ...] = ()
     damaged: StoreError | None = None
+    recorded: DamagedFileError | None = None
+    edited: bool | None = None
     table: str = field(default="", repr=False)
 
     @cached_property
@@ -149,6 +155,11 @@ class ReadRow:
     def bound_to(self) -> str:
         """The row that its stages were declared against; empty if none was named."""
         return self.declared.reference if self.declared is not None else ""
+
+    @property
+    def staged(self) -> Declaration | None:
+        """The stages that it was looked at in itself, if any were declared."""
+        return self.declared if self.declared is not None and self.declared.own else None
 
     def _seeds(self, state: RunState) -> tuple[int, ...]:
         return tuple(seed for seed, run in self.runs.items() if run.state is state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from normbench.leaderboard.board import Board, Entry
@@ -25,6 +25,13 @@ def notes_about_reference(board: Board) -> Iterator[str]:
             f"The reference is {_full(reference.row)} ({reference.why}). It might also be "
             f"{', '.join(others[:_SHOWN])}{more}: asked for so, verdicts are exploratory."
         )
+    first = reference.first
+    if first is not None and first.row is not None:
+        yield (
+            f"Before, by another name of this problem, the reference was {first.why} (row "
+            f"{first.row.row[:_DIGITS]}). That one stands: verdicts against another are "
+            "exploratory, but for rows whose stages were declared against it."
+        )
     apart = [text for entry in board.entries if (text := _apart(board, entry))]
     if apart:
         yield (
@@ -40,12 +47,13 @@ def notes_about_reference(board: Board) -> Iterator[str]:
         )
 
 
-def note_on_its_cell(board: Board, beside: Sequence[ReadRow]) -> Iterator[str]:
+def note_on_its_cell(board: Board, beside: Sequence[ReadRow], option: str = "") -> Iterator[str]:
     """Yield which row of the reference's norm and optimizer a suite's reference is, and why.
 
     Args:
         board: The table of a suite.
         beside: The store's rows of that norm and optimizer that the suite does not have.
+        option: What names the store to commands, a space before; empty for the default.
     """
     reference = board.reference.row
     if reference is None or board.reference.post_hoc or not beside:
@@ -57,7 +65,7 @@ def note_on_its_cell(board: Board, beside: Sequence[ReadRow]) -> Iterator[str]:
         "else at the setting that is known now. Of the same norm and optimizer the store also has "
         f"{others}{more}, which this suite leaves out. To compare with it: normbench leaderboard "
         f"--problem {board.problem} --protocol {reference.protocol} --reference "
-        f"{beside[0].row[:_DIGITS]}"
+        f"{beside[0].row[:_DIGITS]}{option}"
     )
 
 
@@ -77,22 +85,32 @@ def notes_about_pairs(
 
     What counts is the first table that compared a row with the other one, else with any.
     """
+    given = list(pairs)
+    names = {row.row: name_of(row) for new, base, _ in given for row in (new, base)}
     told = {
         text: None
-        for new, base, n in pairs
+        for new, base, n in given
         for row, other in ((new, base), (base, new))
-        if (text := _grown(row, other, n, name_of))
+        if (text := _grown(row, other, n, names))
     }
     yield from _more_pairs(list(told))
 
 
-def _grown(row: ReadRow, other: ReadRow, n: int, name_of: Callable[[ReadRow], str]) -> str:
+def _grown(row: ReadRow, other: ReadRow, n: int, names: Mapping[str, str]) -> str:
     # A line of a reference about itself tells its own seeds, which are no pairs.
     tables = [each for each in row.shown if each.reference != row.row]
     of_both = [each for each in tables if each.reference == other.row]
-    if row.declared is not None or not tables:
+    staged = row.staged is not None or (row.declared is not None and other.staged is not None)
+    if staged or not tables:
         return ""
-    return _since(name_of(row), (of_both or tables)[0], n)
+    first = (of_both or tables)[0]
+    if first.reference == other.row or n <= first.pairs:
+        return _since(names[row.row], first, n)
+    then = names.get(first.reference, f"row {first.reference[:_DIGITS]}")
+    return (
+        f"{names[row.row]} has {n} with {names[other.row]}, on {day_of(first.at)} {first.pairs} "
+        f"with {then}"
+    )
 
 
 def _more_pairs(found: Sequence[str]) -> Iterator[str]:
@@ -123,7 +141,7 @@ def _apart(board: Board, entry: Entry) -> str:
 
 def _added(board: Board, entry: Entry) -> str:
     found, reference = entry.comparison, board.reference.row
-    if found is None or reference is None or entry.row.declared is not None:
+    if found is None or reference is None or entry.row.staged is not None:
         return ""
     first = next((each for each in entry.row.shown if each.reference == reference.row), None)
     return _since(board.name_of(entry.row), first, found.n) if first else ""

@@ -9,7 +9,9 @@ The rule, told before anything is looked at:
    and ``compare`` of a row with its reference tell of the same pairs and fix what their leaderboard
    would. Figures fix nothing. Tables asked for by another name, such as a suite's or ``X_bn``
    instead of ``X`` or of none, fix nothing here; nor do those of a date, of chosen settings, by
-   another metric or with another correction.
+   another metric or with another correction. But of a problem's names the one comes first by which
+   a reference was shown or declared first: where that is another row, the table has verdicts
+   against the second one, which are exploratory.
 3. Else it is the problem's default norm with ``momentum``, or with ``sgd`` where that has no
    results. Of a problem by two names, such as ``X`` and ``X_bn``, it is the default norm of the
    one asked for, else of ``X``, else of the other.
@@ -18,8 +20,10 @@ The rule, told before anything is looked at:
 
 Where settings were asked for, the rule is applied to rows of these. Neither scores nor ``--since``
 play a part in it. Another row is taken where ``--reference`` asks for it; that may have
-been chosen after looking, so verdicts are exploratory. A row with declared stages is compared with
-the row that they were declared against, in every table that has it.
+been chosen after looking, so verdicts are exploratory. So are those against a row that is the
+reference only since settings were asked for: ``--setting`` chooses it as ``--reference`` does. A
+row with declared stages is compared with the row that they were declared against, in every table
+that has it.
 """
 
 from __future__ import annotations
@@ -49,6 +53,8 @@ class Reference:
         post_hoc: Whether it was chosen when the table was asked for.
         name: What the table was asked for by: a suite, or a problem; empty if by neither.
         others: Rows that the rule might be thought to choose, too.
+        first: The other row that was the reference before, in tables by another name of the
+            problem; None if none was.
     """
 
     row: ReadRow | None
@@ -56,6 +62,7 @@ class Reference:
     post_hoc: bool = False
     name: str = ""
     others: tuple[ReadRow, ...] = ()
+    first: Reference | None = None
 
 
 def declared_reference(
@@ -80,7 +87,10 @@ def declared_reference(
     norms = default_norms(problem, catalogue, asked)
     by_rule = _by_rule(rows, norms)
     found = _fixed(rows, norms, name, by_rule)
-    return replace(found, name=name, others=tuple(_others(rows, norms, found.row, by_rule.row)))
+    others = tuple(_others(rows, norms, found.row, by_rule.row))
+    # What a suite compares with was declared, whatever tables of its problems were compared with.
+    first = _first(rows, problem, catalogue, found.row) if suite is None else None
+    return replace(found, name=name, others=others, first=first)
 
 
 def post_hoc_reference(rows: Sequence[ReadRow], text: str, declared: Reference) -> Reference:
@@ -123,11 +133,28 @@ def _fixed(
             continue
         if by_rule.row is not None and by_rule.row.row == row:
             return by_rule
-        kind = in_words(kind_of(found.setting_origin))
-        words = f"{found.norm_label} with {found.optimizer}, {kind}"
-        day = datetime.fromtimestamp(at, tz=UTC).date().isoformat()
-        return Reference(row=found, why=f"declared: {words} setting, {how} on {day}")
+        return Reference(row=found, why=f"declared: {_told(found, how, at)}")
     return by_rule
+
+
+def _first(
+    rows: Sequence[ReadRow], problem: str, catalogue: Catalogue, taken: ReadRow | None
+) -> Reference | None:
+    """Return which row was shown or declared first as the reference, if another is *taken*."""
+    there = {row.row: row for row in rows if row.has_results}
+    names = ["", *_names(problem, catalogue)]
+    events = (each for name in names for each in _events(rows, name))
+    first = min((each for each in events if each[1] in there), default=None)
+    if first is None or taken is None or first[1] == taken.row:
+        return None
+    row = there[first[1]]
+    return Reference(row=row, why=_told(row, first[2], first[0]))
+
+
+def _told(row: ReadRow, how: str, at: float) -> str:
+    kind = in_words(kind_of(row.setting_origin))
+    day = datetime.fromtimestamp(at, tz=UTC).date().isoformat()
+    return f"{row.norm_label} with {row.optimizer}, {kind} setting, {how} on {day}"
 
 
 _STAGES = "by stages declared"
@@ -190,8 +217,16 @@ def _named(problem: str, catalogue: Catalogue, asked: Sequence[str]) -> list[Pro
     """Return the twins ``X_bn`` of the *problem* among the names *asked*."""
     if problem not in catalogue.names(Problem):
         return []
-    described = (catalogue.get(Problem, name) for name in catalogue.names(Problem))
-    return [other for other in described if other.name in asked and other.base == problem]
+    twins = (catalogue.get(Problem, name) for name in _names(problem, catalogue) if name in asked)
+    return [other for other in twins if other.base == problem]
+
+
+def _names(problem: str, catalogue: Catalogue) -> list[str]:
+    """Return the names of the *problem*: its own, and those of its twins such as ``X_bn``."""
+    if problem not in catalogue.names(Problem):
+        return [problem]
+    known = (catalogue.get(Problem, name) for name in catalogue.names(Problem))
+    return [other.name for other in known if problem in (other.name, other.base)]
 
 
 def default_norms(problem: str, catalogue: Catalogue, asked: Sequence[str] = ()) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from normbench.leaderboard.choosing import one_setting
-from normbench.leaderboard.naming import setting_text
+from normbench.leaderboard.naming import row_digits, setting_text
 from normbench.leaderboard.reading import ReadRow
 from normbench.origins import UNTUNED, in_words
 from normbench.quantities import counted
@@ -42,11 +42,16 @@ class Shared:
     @property
     def words(self) -> str:
         """Which setting is shown and which are not."""
-        rest = ", ".join(map(setting_text, self.others))
+        rest = ", ".join(map(_text, self.others))
         name = f"{self.norm} {self.optimizer}"
         if self.shown is None:
             return f"{name}: none of {rest}"
-        return f"{name}: {setting_text(self.shown)}, not {rest}"
+        return f"{name}: {_text(self.shown)}, not {rest}"
+
+
+def _text(row: ReadRow) -> str:
+    earlier = f" of a plugin file as it was before ({row_digits(row)})" if row.edited else ""
+    return f"{setting_text(row)}{earlier}"
 
 
 def shared_cells(rows: Sequence[ReadRow]) -> list[Shared]:
@@ -123,3 +128,16 @@ def _few(item: tuple[str, Sequence[ReadRow]]) -> int:
 
 def _counted(kind: str, rows: Sequence[ReadRow]) -> str:
     return f"{counted(len(rows), 'row')} {_IN_WORDS.get(kind, kind)}"
+
+
+def as_recorded(rows: Sequence[ReadRow]) -> Iterator[str]:
+    """Yield of which *rows* it is told as recorded where their settings come from, and why."""
+    found = [row for row in rows if row.recorded is not None]
+    files = dict.fromkeys(str(row.recorded.file) for row in rows if row.recorded is not None)
+    if found:
+        names = ", ".join(f"{row.norm_label} {row.optimizer}" for row in found[:_SHOWN])
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        yield (
+            f"Where the setting of {names}{more} comes from is told as it was recorded, since what "
+            f"is known now cannot be read: {', '.join(files)}"
+        )

@@ -97,8 +97,8 @@ def _may_be_judged(row: ReadRow, base: ReadRow, wanted: Wanted) -> bool:
     """Whether a row has enough results for a verdict, or none of its seeds differs from others."""
     if len(row.scores) < LEAST_FOR_INTERVAL:
         return False
-    fixed = row.declared is None or bool(row.declared.reference_of)
-    lacking = fixed and (row.missing or base.missing) and not wanted.terms.allow_incomplete
+    lacks = bool(row.missing) or (bool(base.missing) and base.staged is None)
+    lacking = row.staged is None and lacks and not wanted.terms.allow_incomplete
     return not lacking or _alike(row, base)
 
 

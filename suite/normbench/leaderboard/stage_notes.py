@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from normbench.leaderboard.against import LEAST_FOR_VERDICT
 from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.looks import Looks
 from normbench.leaderboard.notes import seed_list
 from normbench.leaderboard.reference_notes import day_of
 from normbench.leaderboard.sheets import p_text
@@ -20,6 +22,7 @@ def notes_about_stages(board: Board) -> Iterator[str]:
     for words, what in (
         ("has seeds from before its stages were declared", _before),
         ("has seeds that no declared look has come to", _after),
+        ("is compared with one of which others count", _its_own_alone),
     ):
         if found := [text for entry, own in staged if (text := what(board, entry, own))]:
             yield (
@@ -31,10 +34,16 @@ def notes_about_stages(board: Board) -> Iterator[str]:
             f"Rows before their first declared look are exploratory: {_some(early)}. Go on with "
             "normbench run PROBLEM OPTIMIZER --until-decided."
         )
+    if apart := [text for entry, own in staged if (text := _too_few_in_common(board, entry, own))]:
+        yield (
+            "Rows that were declared with other seeds than those that count for the row they are "
+            f"compared with are exploratory: {_some(apart)}. In another store both can have the "
+            "same seeds."
+        )
     if changed := [text for entry, own in staged if (text := _changed(board, entry, own))]:
         yield (
             f"Decided at a declared look, and otherwise in this table: {_some(changed)}. The "
-            "decision holds for the rows that were there then, the table for all of its rows."
+            "decision holds for the rows and pairs of that day, the table for those of today."
         )
     if late := [board.name_of(entry.row) for entry, own in staged if own.late]:
         yield (
@@ -59,9 +68,9 @@ def tested_in_stages(board: Board) -> Iterator[str]:
     if of_reference := _stages_of_reference(board):
         at = ", ".join(map(str, of_reference))
         yield (
-            f"The reference's own seeds were added in declared stages of {at}: rows with a fixed "
-            "number of seeds are compared with it at seeds that its looks have come to, not at "
-            "older ones, and each p holds whichever stage it stopped at."
+            f"The reference's own seeds were added in declared stages of {at}: other rows are "
+            "compared with it at seeds that its looks have come to, not at older ones, and each p "
+            "holds whichever stage it stopped at."
         )
     if staged or stages or of_reference:
         yield (
@@ -77,14 +86,13 @@ def tested_in_stages(board: Board) -> Iterator[str]:
 
 def _stages_of_reference(board: Board) -> tuple[int, ...]:
     row = board.reference.row
-    declared = row.declared if row else None
-    return declared.stages if declared and not declared.reference_of else ()
+    return row.staged.stages if row is not None and row.staged is not None else ()
 
 
 def _declared(board: Board) -> Iterator[tuple[Entry, Declaration]]:
     for entry in board.entries:
-        if entry.row.declared is not None and entry.comparison is not None:
-            yield entry, entry.row.declared
+        if entry.row.staged is not None and entry.comparison is not None:
+            yield entry, entry.row.staged
 
 
 def _before(board: Board, entry: Entry, declared: Declaration) -> str:
@@ -93,15 +101,40 @@ def _before(board: Board, entry: Entry, declared: Declaration) -> str:
 
 
 def _after(board: Board, entry: Entry, declared: Declaration) -> str:
-    seeds = set(entry.comparison.uncounted if entry.comparison else ()) - set(declared.before)
+    alone = _seeds_alone(board, entry, declared)
+    seeds = _uncounted(entry) - set(declared.before) - alone
     return f"{board.name_of(entry.row)} {seed_list(sorted(seeds))}" if seeds else ""
 
 
-def _early(board: Board, entry: Entry, declared: Declaration) -> str:
-    n = entry.comparison.n if entry.comparison else 0
-    if n >= declared.stages[0]:
+def _its_own_alone(board: Board, entry: Entry, declared: Declaration) -> str:
+    seeds = _uncounted(entry) & _seeds_alone(board, entry, declared)
+    return f"{board.name_of(entry.row)} {seed_list(sorted(seeds))}" if seeds else ""
+
+
+def _uncounted(entry: Entry) -> set[int]:
+    return set(entry.comparison.uncounted if entry.comparison else ())
+
+
+def _seeds_alone(board: Board, entry: Entry, declared: Declaration) -> set[int]:
+    """Return the declared seeds that do not count for what the row is compared with."""
+    reference = board.reference_of(entry.row)
+    if reference is None or reference.staged is None:
+        return set()
+    return set(declared.seeds) - set(reference.staged.seeds)
+
+
+def _too_few_in_common(board: Board, entry: Entry, declared: Declaration) -> str:
+    left = len(declared.seeds) - len(_seeds_alone(board, entry, declared))
+    if left >= LEAST_FOR_VERDICT:
         return ""
-    return f"{board.name_of(entry.row)} has {n} of {declared.stages[0]} pairs"
+    return f"{board.name_of(entry.row)} shares {left} of {counted(len(declared.seeds), 'seed')}"
+
+
+def _early(board: Board, entry: Entry, declared: Declaration) -> str:
+    n, stages = (entry.comparison.n, entry.comparison.stages) if entry.comparison else (0, ())
+    if not Looks(stages).before_first(n) or _too_few_in_common(board, entry, declared):
+        return ""
+    return f"{board.name_of(entry.row)} has {n} of {stages[0]} pairs"
 
 
 def _changed(board: Board, entry: Entry, declared: Declaration) -> str:
@@ -109,10 +142,12 @@ def _changed(board: Board, entry: Entry, declared: Declaration) -> str:
     if then is None or now is None or board.exploratory or now.value == then.verdict:
         return ""
     p = f", p {p_text(then.p)}" if then.p is not None else ""
+    n = entry.comparison.n if entry.comparison else 0
+    before, here = (f", {counted(k, 'pair')}" if n != then.n else "" for k in (then.n, n))
     return (
         f"{board.name_of(entry.row)} was `{then.verdict}` on {day_of(then.decided_at)} at stage "
-        f"{then.stage}{p} ({counted(len(then.family), 'row')} in the family) and is `{now}` here "
-        f"({board.family})"
+        f"{then.stage}{p} ({counted(len(then.family), 'row')} in the family{before}) and is "
+        f"`{now}` here ({board.family}{here})"
     )
 
 

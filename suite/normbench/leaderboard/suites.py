@@ -47,7 +47,7 @@ class SuiteRows:
         return f"suite {self.title}"
 
 
-def left_suite(rows: Iterable[ReadRow], suite: SuiteRows) -> Iterator[str]:
+def left_suite(rows: Iterable[ReadRow], suite: SuiteRows, option: str = "") -> Iterator[str]:
     """Yield that some of *rows* were shown in a table of the suite and are not among its rows now.
 
     That is so once settings of its cells were tuned, since a suite trains what is known now.
@@ -63,7 +63,7 @@ def left_suite(rows: Iterable[ReadRow], suite: SuiteRows) -> Iterator[str]:
         f"{'are' if many else 'is'} not among its rows now, since settings were tuned or the suite "
         f"was changed. To see {'them' if many else 'it'} against the reference of that table: "
         f"normbench leaderboard --problem {first.problem} --protocol {first.protocol} --reference "
-        f"{table.reference[:8]}"
+        f"{table.reference[:8]}{option}"
     )
 
 

@@ -102,7 +102,7 @@ def _about_pairs(board: Board, found: list[Entry]) -> Iterator[str]:
 
 
 def _ordered(board: Board) -> Iterator[str]:
-    rows = len(board.entries)
+    rows = len(board.whole)
     if rows > MOST_FOR_RANKS:
         yield f"Above {MOST_FOR_RANKS} rows there are no rank intervals."
     elif any(entry.rank_interval for entry in board.entries):

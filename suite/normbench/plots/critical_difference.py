@@ -36,7 +36,10 @@ def critical_difference(overall: Overall) -> Figure:
             f"{len(overall.tested)} such methods. Mean ranks are in the table: normbench "
             "leaderboard"
         )
-    named = sorted(zip(test.mean_ranks, overall.tested, strict=True))
+    # Ranks are those among all methods; filters choose which of them are shown.
+    shown = {(each.norm, each.optimizer) for each in overall.standings}
+    ranked = sorted(zip(test.mean_ranks, overall.tested, strict=True))
+    named = [(rank, method) for rank, method in ranked if method in shown]
     ranks = [rank for rank, _ in named]
     labels = [f"{' '.join(map(shortened, method))} {rank:.2f}" for rank, method in named]
     bars = _groups(ranks, test.critical_difference)
@@ -46,7 +49,7 @@ def critical_difference(overall: Overall) -> Figure:
     figure = new_figure(1, 1, (), panel=(7.8, height + 1.2))
     axis = figure.subplots()
     axis.set_ylim(height, -0.62)
-    _draw_scale(axis, len(ranks), test.critical_difference)
+    _draw_scale(axis, len(ranked), test.critical_difference)
     for level, (first, last) in enumerate(bars):
         y = _GAP * (level + 1)
         axis.plot([ranks[first] - 0.04, ranks[last] + 0.04], [y, y], color="#000000", linewidth=3)

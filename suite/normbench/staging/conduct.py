@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.notes import seed_list
 from normbench.leaderboard.reading import StoreReader
 from normbench.leaderboard.reference_notes import day_of
 from normbench.leaderboard.verdicts import Verdict
@@ -72,6 +73,7 @@ class _Conduct:
         self.catalogue, self.launching, self.say = catalogue, launching, say
         self.looks: list[Look] = []
         self.trained = self.observed = 0
+        self.behind = ""
 
     def run(self) -> Report:
         """Train and look until decided, out of seeds, or out of results."""
@@ -157,11 +159,19 @@ class _Conduct:
         last = stage == self.planned.declaration.stages[-1]
         if look.decided or (last and look.verdict is not Verdict.EXPLORATORY):
             record_decision(self.store.root, entry.row.row, look.record(board, opponent))
+            self._send()
         if look.decided:
             return self._decided(look)
         if look.verdict is Verdict.EXPLORATORY:
             return f"Stopped at stage {stage}: the row stays exploratory. {' '.join(board.notes)}"
         return ""
+
+    def _send(self) -> None:
+        """Copy to MLflow what was decided: the launch before the look has copied all else."""
+        if self.launching.track:
+            from normbench.tracking import Collector
+
+            self.behind = Collector(self.store).start().stop().behind
 
     def _table(self) -> tuple[Board, Entry]:
         """Return the row and its table as they are now."""
@@ -199,7 +209,13 @@ class _Conduct:
             today=today,
             decided=bool(self.looks) and self.looks[-1].decided,
         )
-        return replace(report, decision=decision, trained=self.trained, observed=self.observed)
+        return replace(
+            report,
+            decision=decision,
+            trained=self.trained,
+            observed=self.observed,
+            behind=report.behind or self.behind,
+        )
 
 
 def introduction(planned: StagePlan) -> list[str]:
@@ -216,8 +232,13 @@ def introduction(planned: StagePlan) -> list[str]:
     ]
     if declaration.before:
         sentences.append(
-            f"{len(declaration.before)} seeds had results before these stages were declared. They "
-            "may have been looked at, so they do not count, and others are trained."
+            f"{counted(len(declaration.before), 'seed')} had results before these stages were "
+            "declared. They may have been looked at, so they do not count, and others are trained."
+        )
+    if opponent.counting is not None:
+        sentences.append(
+            f"{opponent.label} has declared stages of its own, in which its seeds "
+            f"{seed_list(opponent.counting)} count: only these are compared."
         )
     return sentences
 

@@ -10,6 +10,7 @@ from typing import Any
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.sheets import Numbers, p_text
 from normbench.leaderboard.verdicts import Verdict
+from normbench.quantities import counted
 from normbench.store import RecordedDecision
 
 DECISIVE = (Verdict.BETTER, Verdict.WORSE, Verdict.EQUIVALENT)
@@ -82,6 +83,7 @@ class Look:
     def record(self, board: Board, reference: str) -> RecordedDecision:
         """Return what is to be recorded of this look at *board*."""
         compared = ((e.row.row, e.comparison) for e in board.entries)
+        declared = {entry.row.row for entry in board.entries if entry.row.declared is not None}
         return RecordedDecision(
             reference=reference,
             stage=self.stage,
@@ -94,6 +96,7 @@ class Look:
             metric=self.metric,
             alpha=board.terms.alpha,
             decided_at=time.time(),
+            reference_declared=reference in declared,
         )
 
     @property
@@ -119,7 +122,7 @@ class Look:
         else:
             rows = "one row" if self.family == 1 else f"{self.family} rows"
             chance = f"p {p} (Holm over {rows})"
-        return f"{chance}, difference {shown}{numbers.points}, {self.n} pairs"
+        return f"{chance}, difference {shown}{numbers.points}, {counted(self.n, 'pair')}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 
 from normbench.errors import UsageError
+from normbench.leaderboard.against import LEAST_FOR_VERDICT
+from normbench.leaderboard.notes import seed_list
 from normbench.overrides import read_overrides
 from normbench.planning import check_resumable, plan
 from normbench.plugins import Catalogue
@@ -79,11 +81,16 @@ def plan_stages(
     opponent = find_opponent(asked.request, spec, store, catalogue, bound)
     check_resumable([opponent.spec], catalogue, data_dir)
     if there is not None:
+        _refuse_given(there, short_label(spec))
         _refuse_another(there, asked, stages, short_label(spec))
+    if store is not None:
+        theirs = read_declaration(store.root, opponent.spec.row)
+        counting = theirs.seeds if theirs is not None and theirs.own else None
+        opponent = replace(opponent, counting=counting)
     return StagePlan(
         spec=spec,
         opponent=opponent,
-        declaration=there or _new_declaration(spec, stages, store, opponent),
+        declaration=there or _new_declaration(spec, asked, store, opponent),
         declared=there is not None,
     )
 
@@ -114,7 +121,7 @@ def write_declarations(store: RunStore, planned: StagePlan) -> StagePlan:
 def _given_to_reference(planned: StagePlan, now: float) -> Declaration | None:
     """Return the stages of the reference: how many seeds it may have, wherever the row stops.
 
-    It needs them where it is compared itself, such as in the table of a twin problem. None if the
+    They say where its seeds come from: it can have no stages of its own any more. None if the
     stages give it no seeds.
     """
     has, new = planned.opponent.seeds, planned.declaration.seeds
@@ -132,10 +139,17 @@ def _given_to_reference(planned: StagePlan, now: float) -> Declaration | None:
 
 
 def _new_declaration(
-    spec: RunSpec, stages: tuple[int, ...], store: RunStore | None, opponent: Opponent
+    spec: RunSpec, asked: Staging, store: RunStore | None, opponent: Opponent
 ) -> Declaration:
+    """Return stages of seeds that count for both: new ones of the row, in the reference's order."""
     before = _with_result(spec, store)
-    seeds = islice(_unseen(spec.protocol.rules.first_seed, before), stages[-1])
+    stages = chosen_stages(asked.stages, asked.max_seeds)
+    unseen = _unseen(count(spec.protocol.rules.first_seed), before)
+    if opponent.counting is not None:
+        left = list(_unseen(opponent.counting, before))
+        stages = _within(stages, len(left), asked, opponent, short_label(spec))
+        unseen = iter(left)
+    seeds = islice(unseen, stages[-1])
     return Declaration(
         row=spec.row,
         stages=stages,
@@ -153,8 +167,41 @@ def _with_result(spec: RunSpec, store: RunStore | None) -> set[int]:
     return {run.seed for run in runs if run.row == spec.row and run.done}
 
 
-def _unseen(first: int, seen: Collection[int]) -> Iterator[int]:
-    return (seed for seed in count(first) if seed not in seen)
+def _unseen(seeds: Iterable[int], seen: Collection[int]) -> Iterator[int]:
+    return (seed for seed in seeds if seed not in seen)
+
+
+def _within(
+    stages: tuple[int, ...], left: int, asked: Staging, opponent: Opponent, label: str
+) -> tuple[int, ...]:
+    """Return the *stages*, those by default up to the seeds that are *left*.
+
+    Raises:
+        UsageError: If the stages asked for, or a first one, take more.
+    """
+    if stages[-1] <= left:
+        return stages
+    if asked.stages is None and asked.max_seeds is None and left >= LEAST_FOR_VERDICT:
+        return chosen_stages(None, left)
+    advice = "Use another store."
+    if left >= LEAST_FOR_VERDICT:
+        advice = f"Give --max-seeds {left} alone, or use another store."
+    raise UsageError(
+        f"{label} is compared with {opponent.label}, whose own stages were declared before: only "
+        f"its seeds {seed_list(opponent.counting or ())} count, and {left} of them have no result "
+        f"of {label} yet. The stages {_listed(stages)} take {stages[-1]}. {advice}"
+    )
+
+
+def _refuse_given(there: Declaration, label: str) -> None:
+    """Raise :class:`UsageError` if the row was given its seeds as the reference of another one."""
+    if not there.own:
+        raise UsageError(
+            f"{label} got seeds as the reference of another row that was added to until decided "
+            f"(row {there.reference_of[:8]}). Its results may have been looked at, so it can have "
+            "no stages of its own in this store any more. Train a fixed number with --seeds N, or "
+            "use another store."
+        )
 
 
 def _refuse_seeds(request: Request) -> None:

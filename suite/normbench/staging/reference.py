@@ -30,12 +30,15 @@ class Opponent:
         why: Why it is the reference.
         seeds: Seeds that the store has runs of.
         stored: Whether it has results in the store.
+        counting: The seeds that count, in their order, where it has declared stages of its own;
+            else None, for all of them.
     """
 
     spec: RunSpec
     why: str
     seeds: tuple[int, ...] = ()
     stored: bool = False
+    counting: tuple[int, ...] | None = None
 
     @property
     def label(self) -> str:

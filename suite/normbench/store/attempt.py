@@ -152,16 +152,21 @@ class Attempt:
                 "its last checkpoint is dropped; nothing else is to be done."
             )
 
-    def note_pack(self, size: int, *, broken: bool = False) -> None:
-        """Note that the run is trained in one process with others, so that a death is no strike.
+    def note_pack(
+        self, size: int, *, broken: bool = False, alone: bool = False, crowded: bool = False
+    ) -> None:
+        """Note in what company the run is trained, which says what its worker's death means.
 
         Args:
-            size: How many they are together.
+            size: How many runs its process trains.
             broken: Whether the run is to be trained alone next; if it was alone, capturing broke
                 its process, and no other is to capture for it.
+            alone: Whether nothing else trains on its machine, so that a death is a strike.
+            crowded: Whether it lacked memory on a GPU that it shared.
         """
+        content = {"size": size, "broken": broken, "alone": alone, "crowded": crowded}
         with self._writing(PACK_FILE):
-            write_whole(PACK_FILE, to_json({"size": size, "broken": broken}), folder=self._folder)
+            write_whole(PACK_FILE, to_json(content), folder=self._folder)
 
     def append(self, point: Mapping[str, Any]) -> None:
         """Append a curve point to the journal."""

@@ -17,22 +17,24 @@ first decision stands: whoever could look again until the family is small would 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import normbench
-from normbench.errors import DamagedFileError
+from normbench.errors import DamagedFileError, StoreError
 from normbench.store.fields import (
     count_in,
     ends_in,
+    flag_in,
     moment_in,
     number_in,
     text_in,
     texts_in,
 )
 from normbench.store.files import explained, open_folder, read_versioned, to_json, write_once
-from normbench.store.layout import STAGES_FOLDER
+from normbench.store.layout import FINGERPRINT, STAGES_FOLDER, list_names
 
 SCHEMA = 1
 DECISION_ENDING = ".decision.json"
@@ -60,6 +62,8 @@ class RecordedDecision:
         metric: What rows are judged by.
         alpha: Probability of any false claim of a family.
         decided_at: When, in Unix seconds.
+        reference_declared: Whether a declaration of the reference was there as well, so that it is
+            noticed if that is lost.
     """
 
     reference: str
@@ -73,6 +77,7 @@ class RecordedDecision:
     metric: str
     alpha: float
     decided_at: float
+    reference_declared: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as values of JSON."""
@@ -100,6 +105,7 @@ class RecordedDecision:
             metric=text_in(content, "metric"),
             alpha=number_in(content, "alpha", 0.0, 1.0),
             decided_at=moment_in(content, "decided_at"),
+            reference_declared=flag_in(content, "reference_declared", default=False),
         )
         if found.verdict not in VERDICTS:
             raise ValueError(f"verdict is {found.verdict!r:.80}, expected {', '.join(VERDICTS)}")
@@ -140,6 +146,21 @@ def read_decision(root: Path, row: str) -> RecordedDecision | None:
             f"{path} tells what was decided about row {of[:80]}. {_ADVICE}", path
         )
     return found
+
+
+def references_told(root: Path) -> dict[str, str]:
+    """Return the references whose declarations were there at a decision, with its file's name."""
+    found: dict[str, str] = {}
+    for name in list_names(root / STAGES_FOLDER):
+        row = name.removesuffix(DECISION_ENDING)
+        if row == name or not FINGERPRINT.fullmatch(row):
+            continue
+        # Whatever is wrong with that file is said where its own row is read.
+        with suppress(StoreError):
+            decision = read_decision(root, row)
+            if decision is not None and decision.reference_declared:
+                found.setdefault(decision.reference, name)
+    return {row: name for row, name in found.items() if FINGERPRINT.fullmatch(row)}
 
 
 def decision_path(root: Path, row: str) -> Path:

@@ -18,6 +18,7 @@ from normbench.store.decisions import (
     RecordedDecision,
     decision_path,
     read_decision,
+    references_told,
 )
 from normbench.store.fields import counts_in, flag_in, moment_in, text_in
 from normbench.store.files import explained, open_folder, read_versioned, to_json, write_once
@@ -62,6 +63,16 @@ class Declaration:
     late: bool = False
     reference: str = ""
     decision: RecordedDecision | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether the row itself was looked at in these stages.
+
+        What it got as the reference of another row was not chosen by its own looks. An older
+        normbench also looked at such a row in the stages that it was given: then there is a
+        decision.
+        """
+        return not self.reference_of or self.decision is not None
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as values of JSON."""
@@ -134,15 +145,11 @@ def read_declaration(root: Path, row: str) -> Declaration | None:
     """
     path = _path(root, row)
     content = read_versioned(path, SCHEMA, _ADVICE)
-    if content is None and decision_path(root, row).exists():
+    if content is None and (beside := _told_by(root, row)):
         # Both may have come between the two looks.
         content = read_versioned(path, SCHEMA, _ADVICE)
         if content is None:
-            raise DamagedFileError(
-                f"{path} is missing, and {decision_path(root, row).name} beside it tells what the "
-                f"looks that it declared came to. {_ADVICE}",
-                path,
-            )
+            raise DamagedFileError(f"{path} is missing, and {beside}. {_ADVICE}", path)
     if content is None:
         return None
     try:
@@ -179,11 +186,21 @@ def readable_declarations(root: Path) -> tuple[dict[str, Declaration], dict[str,
     return found, damaged
 
 
+def _told_by(root: Path, row: str) -> str:
+    """Return which file beside a declaration tells that it was there, if any does."""
+    own = decision_path(root, row)
+    if own.exists():
+        return f"{own.name} beside it tells what the looks that it declared came to"
+    if name := references_told(root).get(row):
+        return f"{name} beside it tells of another row that was compared with it then"
+    return ""
+
+
 def _declared(root: Path) -> Iterable[str]:
     """Return the rows that a file tells of, be it what was decided alone."""
     names = list_names(root / STAGES_FOLDER)
     rows = {name.removesuffix(DECISION_ENDING).removesuffix(_ENDING) for name in names}
-    return (row for row in rows if FINGERPRINT.fullmatch(row))
+    return {*(row for row in rows if FINGERPRINT.fullmatch(row)), *references_told(root)}
 
 
 def _decision(content: dict[str, Any] | None) -> RecordedDecision | None:

@@ -20,6 +20,7 @@ from normbench.store.files import explain, is_gone, read_bytes, read_json
 from normbench.store.leases import Lease, last_beat
 
 ATTEMPTS_FOLDER = "attempts"
+SPEC_FILE = "spec.json"
 RESULT_FILE = "result.json"
 OUTCOME_FILE = "outcome.json"
 PACK_FILE = "pack.json"

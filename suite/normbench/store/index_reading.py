@@ -32,6 +32,7 @@ from normbench.store.index_stamps import Stamps, changed
 from normbench.store.indexed_run import IndexedRun
 from normbench.store.journal import JOURNAL_FILE, last_point
 from normbench.store.leases import HEARTBEAT_FILE, Lease, last_beat
+from normbench.store.proofs import Scoring, read_result
 from normbench.store.run import StoredRun
 from normbench.store.series import lacking
 from normbench.store.strikes import count_strikes
@@ -47,10 +48,12 @@ def index_run(run: StoredRun) -> IndexedRun:
     """
     spec = run.spec
     known = IndexedRun(run.fingerprint, spec.row, "", spec.seed)
-    return read_run(known, run.path, run.clock.now)[0].run
+    return read_run(known, run.path, run.clock.now, Scoring.of(spec))[0].run
 
 
-def read_run(run: IndexedRun, path: Path, now: Callable[[], float]) -> tuple[Kept, bool]:
+def read_run(
+    run: IndexedRun, path: Path, now: Callable[[], float], scoring: Scoring
+) -> tuple[Kept, bool]:
     """Return *run* as the folder *path* tells, what that rests on, and whether it lasts.
 
     What lasts holds until one of these changes; the rest depends on the time.
@@ -59,6 +62,7 @@ def read_run(run: IndexedRun, path: Path, now: Callable[[], float]) -> tuple[Kep
         run: What its spec says; the rest is filled in.
         path: Folder of the run.
         now: Gives the Unix seconds by the file system's clock; asked only where time tells.
+        scoring: How it is scored.
 
     Raises:
         StoreError: If a file is damaged or cannot be read.
@@ -66,7 +70,7 @@ def read_run(run: IndexedRun, path: Path, now: Callable[[], float]) -> tuple[Kep
     folder = str(path)
     for _ in range(_TRIES):
         stamps = Stamps.read(folder)
-        found, lasting = _read(run, path, stamps, now)
+        found, lasting = _read(run, path, stamps, now, scoring)
         if found.run.complete:
             return found._replace(stamps=stamps._replace(attempts=0)), True
         # What a worker changed meanwhile may have been seen by halves.
@@ -77,10 +81,10 @@ def read_run(run: IndexedRun, path: Path, now: Callable[[], float]) -> tuple[Kep
 
 
 def _read(
-    run: IndexedRun, path: Path, stamps: Stamps, now: Callable[[], float]
+    run: IndexedRun, path: Path, stamps: Stamps, now: Callable[[], float], scoring: Scoring
 ) -> tuple[Kept, bool]:
     cancelled = os.path.lexists(f"{path}/{CANCEL_FILE}")
-    result = read_json(f"{path}/{RESULT_FILE}")
+    result = read_result(path, scoring)
     outcome = None
     if result is None:
         run = run._replace(cancelled=cancelled)

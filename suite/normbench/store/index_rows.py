@@ -72,7 +72,11 @@ class IndexedRow:
         Raises:
             AttributeError, KeyError, TypeError, ValueError: If it is not the spec of a run.
         """
-        spec = RunSpec.from_content(json.loads(text))
+        return cls.of_spec(RunSpec.from_content(json.loads(text)), text)
+
+    @classmethod
+    def of_spec(cls, spec: RunSpec, text: bytes) -> IndexedRow:
+        """Return what *spec*, which is *text* as JSON, says of its row."""
         return cls(
             row=spec.row,
             cell=spec.cell,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from normbench.errors import StoreError
-from normbench.specs import FIRST_TUNING_SEED
+from normbench.specs import FIRST_TUNING_SEED, RunSpec
 from normbench.store import index_files
 from normbench.store.files import read_bytes
+from normbench.store.folders import SPEC_FILE
 from normbench.store.index_files import DIGITS
 from normbench.store.index_rows import IndexedRow
-from normbench.store.run import SPEC_FILE, read_spec
+from normbench.store.proofs import Proof
+from normbench.store.run import read_spec
 
 _SEED = re.compile(rb'\n "seed": (\d+),\n')
 
@@ -58,6 +61,7 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[str, IndexedRow] = {}
+        self._proofs: dict[str, Proof] = {}
         self._read: set[str] = set()
         self._derived: set[str] = set()
         self._written: set[str] = set()
@@ -95,13 +99,26 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
         row = self._known.get(spec.digest)
         if row is None:
             try:
-                row = IndexedRow.of(spec.text)
+                read = RunSpec.from_content(json.loads(spec.text))
+                row = IndexedRow.of_spec(read, spec.text)
+                self._proofs[spec.digest] = Proof.of(read)
             except (AttributeError, KeyError, TypeError, ValueError):
                 read_spec(path)  # says what is wrong with it
                 raise
             self._known[spec.digest] = row
             self._derived.add(spec.digest)
         return row
+
+    def proof(self, digest: str) -> Proof:
+        """Return what the specs with this *digest*, at any seed, must agree with.
+
+        Raises:
+            KeyError: If no file of the index has it.
+        """
+        proof = self._proofs.get(digest)
+        if proof is None:
+            proof = self._proofs[digest] = Proof.of(self[digest].spec)
+        return proof
 
     def need(self, digest: str) -> None:
         """Have the spec with this *digest* written, for a run that is."""

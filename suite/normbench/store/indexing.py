@@ -176,7 +176,8 @@ class Indexer:
     def _read(self, path: Path, now: int | None) -> _Found:
         self._reads += 1
         run = self._describe(path)
-        kept, lasting = read_run(run, path, self._clock.now)
+        proof = self._specs.proof(run.description)
+        kept, lasting = read_run(run, path, self._clock.now, proof.scoring)
         lasting = lasting and self._is_settled((*kept.stamps, *kept.watched.values()), now)
         if lasting:
             self._specs.need(run.description)
@@ -185,7 +186,9 @@ class Indexer:
     def _describe(self, path: Path) -> IndexedRun:
         """Return what the spec says of the run in the folder *path*."""
         spec, seed = read_seedless(path)
-        return IndexedRun(path.name, self._specs.of(spec, path).row, spec.digest, seed)
+        row = self._specs.of(spec, path).row
+        self._specs.proof(spec.digest).check(seed, path)
+        return IndexedRun(path.name, row, spec.digest, seed)
 
     def _is_settled(self, stamps: Iterable[int], now: int | None) -> bool:
         if now is not None and max(stamps) > now:

@@ -23,8 +23,7 @@ from normbench.store.files import (
     write_once,
     write_whole,
 )
-from normbench.store.folders import ATTEMPTS_FOLDER
-from normbench.store.run import SPEC_FILE
+from normbench.store.folders import ATTEMPTS_FOLDER, SPEC_FILE
 
 STORE_SCHEMA = 1
 STORE_FILE = "store.json"
@@ -33,13 +32,15 @@ LOCKS_FOLDER = "locks"
 TUNING_FOLDER = "tuning"
 STAGES_FOLDER = "stages"
 VERIFIED_FOLDER = "verified"
+PLUGIN_FILES = "plugin_files.json"
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
 _MAY_BE_THERE = {RUNS_FOLDER, LOCKS_FOLDER, "lost+found"}
 # What else lies in stores: a folder with only these, too, is one that has lost its file.
 _OF_STORES = _MAY_BE_THERE | {
     *(TUNING_FOLDER, STAGES_FOLDER, VERIFIED_FOLDER, "settings", "launches", "index", "probes"),
-    *("shown.jsonl", "mlflow-artifacts", "mlflow.db", "mlflow.db-wal", "mlflow.db-shm"),
+    *(PLUGIN_FILES, "shown.jsonl"),
+    *("mlflow-artifacts", "mlflow.db", "mlflow.db-wal", "mlflow.db-shm"),
 }
 _OTHER = "Choose another folder with --store DIR or $NORMBENCH_STORE"
 

@@ -47,7 +47,6 @@ from normbench.store.folders import (
     AttemptFolder,
     list_attempts,
     merged_path,
-    read_outcome,
 )
 from normbench.store.journal import JOURNAL_FILE
 from normbench.store.layout import (
@@ -198,12 +197,7 @@ def _try_run(
 
 
 def _merge_run(run: StoredRun, root: Path, work: Path) -> str:
-    if run.spec.fingerprint != run.fingerprint:
-        raise DamagedFileError(
-            f"{run.path} holds the spec of run {run.spec.fingerprint}. Delete that folder.",
-            run.path,
-        )
-    read_outcome(run.path / RESULT_FILE)
+    run.result()
     path = run_path(root, run.fingerprint)
     added = False
     if not path.exists():

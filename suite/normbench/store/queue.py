@@ -5,9 +5,10 @@ the store. Each run of the list is looked at once as the list is gone through. O
 held by others are looked at again, and only when the list is at its end, so a process spends a time
 proportional to its list on it, however many others share it.
 
-Runs that have killed workers come last, one at a time on each machine, so that the run that kills
-is told from those that died beside it. At three strikes (:mod:`normbench.store.strikes`) whoever
-meets a run sets it aside as ``killed``.
+Runs whose workers died come last, one at a time and with the machine to themselves, so that the run
+that kills is told from those that died beside it: while one of them trains, no worker of this store
+takes another run there. At three strikes (:mod:`normbench.store.strikes`) whoever meets a run sets
+it aside as ``killed``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import os
 import re
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -26,6 +27,7 @@ from typing import Any
 from normbench.errors import StoreError
 from normbench.store.attempt import Attempt
 from normbench.store.claims import is_held
+from normbench.store.company import Company
 from normbench.store.folders import (
     FINAL,
     OUTCOME_FILE,
@@ -36,15 +38,27 @@ from normbench.store.folders import (
     list_attempts,
     newest_own,
 )
+from normbench.store.layout import LOCKS_FOLDER
 from normbench.store.leases import LEASE_SECONDS
 from normbench.store.run import StoredRun
 from normbench.store.store import RunStore
-from normbench.store.strikes import STRIKES, count_strikes, must_be_alone, noted_death
+from normbench.store.strikes import (
+    STRIKES,
+    count_deaths,
+    must_be_alone,
+    must_have_gpu_alone,
+    noted_death,
+)
 
 _SHORT_LIST = 1000
 _LOOK_AHEAD = 256
+# A driver that only looks holds the lock for a moment.
+_JOIN_SECONDS = 1.0
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _log = logging.getLogger(__name__)
+
+# Whether there is room for a run now; the second value: whether it must have its GPU to itself.
+Room = Callable[[StoredRun, bool], bool]
 
 
 class _Standing(Enum):
@@ -62,16 +76,18 @@ class _Look:
     Attributes:
         standing: Whether it can be taken.
         newest: Number of its newest attempt, 0 for none: what a claim rests on.
-        strikes: Its strikes.
+        deaths: How many of its workers died in a row.
         for_series: Whether it has its result and lacks series.
         alone: Whether it must not share its process with other runs.
+        crowded: Whether it must not share its GPU with other runs.
     """
 
     standing: _Standing
     newest: int = 0
-    strikes: int = 0
+    deaths: int = 0
     for_series: bool = False
     alone: bool = False
+    crowded: bool = False
 
 
 class Queue:
@@ -105,7 +121,9 @@ class Queue:
         self._seen = set() if self._named else set(self._fresh)
         self._held: deque[str] = deque()
         self._suspects: dict[str, int] = {}
-        self._alone = ExitStack()
+        host = _NOT_IN_A_NAME.sub("-", socket.gethostname())
+        self._company = Company(store.root / LOCKS_FOLDER / f"training-{host}.lock")
+        self._shut_out = False
         self.declined = 0
         self.struck: list[str] = []
         self.alone = False
@@ -115,12 +133,27 @@ class Queue:
         """Number of runs that may be taken later: held by others, or waiting to run alone."""
         return len(self._held) + len(self._suspects)
 
+    @property
+    def waits_here(self) -> bool:
+        """Whether a run waits only until others on this machine have ended theirs."""
+        return self._shut_out or bool(self._suspects)
+
+    @property
+    def secluded(self) -> bool:
+        """Whether the run taken last has this machine to itself."""
+        return self._company.alone
+
+    def admit_others(self) -> None:
+        """Let others train beside the run taken last, which is no suspect any more."""
+        self._company.admit_others()
+
     def take(
         self,
         environment: Mapping[str, Any],
         *,
         lease_seconds: float = LEASE_SECONDS,
         accept: Callable[[StoredRun], bool] | None = None,
+        room: Room | None = None,
     ) -> tuple[StoredRun, Attempt] | None:
         """Claim the next run; enter the attempt's ``with`` block at once.
 
@@ -128,6 +161,7 @@ class Queue:
             environment: Recorded with the attempt.
             lease_seconds: Others may take the run over after so long without a heartbeat.
             accept: Whether to take a run that could be taken; what it refuses is not offered again.
+            room: Asked last, right before the claim; what it refuses waits.
 
         Returns:
             The run and its attempt; None if there is none now that could be taken.
@@ -135,27 +169,50 @@ class Queue:
         Raises:
             StoreError: If the store cannot be read or written, or lacks a run of the list.
         """
-        self._alone.close()
-        while (found := self._next()) is not None:
-            run, look = found
-            if look.strikes and not self._be_alone():
-                self._suspects[run.fingerprint] = look.strikes
-                return None
-            if accept is not None and not accept(run):
-                self.declined += 1
-                continue
-            attempt = run.claim(
-                environment,
-                lease_seconds=lease_seconds,
-                for_series=look.for_series,
-                newest=look.newest,
-            )
-            if attempt is not None:
-                self.alone = look.alone
-                return run, attempt
-            self._held.append(run.fingerprint)
-            self._alone.close()
+        self._company.leave()
+        self._shut_out = False
+        with closing(self._joined(room, accept)) as joined:
+            for run, look in joined:
+                attempt = run.claim(
+                    environment,
+                    lease_seconds=lease_seconds,
+                    for_series=look.for_series,
+                    newest=look.newest,
+                )
+                if attempt is not None:
+                    self.alone = look.alone
+                    return run, attempt
+                self._held.append(run.fingerprint)
+        self._company.leave()
         return None
+
+    def _joined(
+        self, room: Room | None, accept: Callable[[StoredRun], bool] | None
+    ) -> Generator[tuple[StoredRun, _Look]]:
+        """Yield the runs that could be taken now, each in the company that it may have."""
+        passed: list[str] = []
+        try:
+            while len(passed) < _LOOK_AHEAD and (found := self._next()) is not None:
+                run, look = found
+                if not self._company.join(alone=look.deaths > 0, wait=_JOIN_SECONDS):
+                    self._wait_with(run, look)
+                    return
+                if accept is not None and not accept(run):
+                    self.declined += 1
+                elif room is not None and not room(run, look.crowded):
+                    passed.append(run.fingerprint)
+                else:
+                    yield run, look
+        finally:
+            self._fresh.extendleft(reversed(passed))
+
+    def _wait_with(self, run: StoredRun, look: _Look) -> None:
+        """Put by a run that cannot have the company it needs."""
+        if look.deaths:
+            self._suspects[run.fingerprint] = look.deaths
+        else:
+            self._held.append(run.fingerprint)
+            self._shut_out = True
 
     def take_beside(
         self,
@@ -205,25 +262,29 @@ class Queue:
         """Offer a run again that was let go of."""
         self._held.append(run.fingerprint)
 
-    def ready(self, most: int) -> int:
-        """Return how many runs could be taken now, without taking them; *most* is enough."""
-        found: list[str] = []
-        while len(found) < most and (following := self._next()) is not None:
-            run, look = following
-            if look.strikes and not self._be_alone():
-                self._suspects[run.fingerprint] = look.strikes
-                break
-            found.append(run.fingerprint)
-            if look.strikes:
-                break
-        self._alone.close()
-        self._fresh.extendleft(reversed(found))
-        return len(found)
+    def ready(self, most: int, room: Room | None = None) -> int:
+        """Return how many runs could be taken now, without taking them; *most* is enough.
 
-    def _be_alone(self) -> bool:
-        """Whether no other worker of this machine trains a run with strikes; it waits from now."""
-        host = _NOT_IN_A_NAME.sub("-", socket.gethostname())
-        return self._alone.enter_context(self._store.lock(f"suspect-{host}", wait=0.0))
+        Args:
+            most: When to stop.
+            room: Whether there is room for a run beside those that it was asked about before.
+        """
+        found: list[str] = []
+        passed: list[str] = []
+        self._shut_out = False
+        while len(found) < most and len(passed) < _LOOK_AHEAD:
+            if (following := self._next()) is None:
+                break
+            run, look = following
+            # A suspect waits for what is found before it as well.
+            if (look.deaths and found) or not self._company.join(alone=look.deaths > 0):
+                self._wait_with(run, look)
+                break
+            fits = room is None or room(run, look.crowded)
+            (found if fits else passed).append(run.fingerprint)
+        self._company.leave()
+        self._fresh.extendleft(reversed(found + passed))
+        return len(found)
 
     def _next(self) -> tuple[StoredRun, _Look] | None:
         """Return the next run that could be taken and what it was found to be."""
@@ -239,7 +300,7 @@ class Queue:
                 return self._next_suspect()
 
     def _next_suspect(self) -> tuple[StoredRun, _Look] | None:
-        """Return the run with the fewest strikes of those that have some."""
+        """Return the suspect with the fewest deaths."""
         while self._suspects:
             fingerprint = min(self._suspects, key=self._suspects.__getitem__)
             del self._suspects[fingerprint]
@@ -252,7 +313,7 @@ class Queue:
     def _put_by(self, fingerprint: str, look: _Look) -> None:
         """Remember a run that cannot be taken now and may be later."""
         if look.standing is _Standing.SUSPECT:
-            self._suspects[fingerprint] = look.strikes
+            self._suspects[fingerprint] = look.deaths
         elif look.standing is _Standing.HELD:
             self._held.append(fingerprint)
 
@@ -305,12 +366,19 @@ class Queue:
             return _Look(_Standing.HELD)
         if self._is_spent(newest):
             return _Look(_Standing.OVER)
-        strikes = count_strikes(attempts, now)
-        alone = bool(strikes) or done or must_be_alone(attempts, now)
-        standing = _Standing.SUSPECT if strikes else _Standing.READY
-        if strikes >= STRIKES:
+        deaths = count_deaths(attempts, now)
+        alone = bool(deaths.total) or done or must_be_alone(attempts, now)
+        standing = _Standing.SUSPECT if deaths.total else _Standing.READY
+        if deaths.alone >= STRIKES:
             standing = _Standing.STRUCK
-        return _Look(standing, newest.number, strikes, for_series=done, alone=alone)
+        return _Look(
+            standing,
+            newest.number,
+            deaths.total,
+            for_series=done,
+            alone=alone,
+            crowded=must_have_gpu_alone(attempts),
+        )
 
     def _is_spent(self, newest: AttemptFolder) -> bool:
         """Whether the run ended badly, and is not to be tried again by this queue."""
@@ -348,7 +416,10 @@ def set_aside(run: StoredRun, newest: int) -> None:
     if attempt is None:
         return
     death = noted_death(list_attempts(run.path))
-    message = f"its worker {death or 'died'}, {STRIKES} times over without a newer checkpoint"
+    message = (
+        f"its worker {death or 'died'}, {STRIKES} times over while nothing else trained on its "
+        "machine, without a newer checkpoint"
+    )
     with attempt:
         attempt.close(RunState.KILLED, message)
     _log.warning("run %s is set aside: %s", run.fingerprint[:8], message)

@@ -28,20 +28,21 @@ from normbench.store.folders import (
     ENVIRONMENT_FILE,
     FINAL,
     RESULT_FILE,
+    SPEC_FILE,
     AttemptFolder,
     AttemptInfo,
     RunState,
     is_cancelled,
     list_attempts,
-    read_outcome,
+    outcome_in,
 )
 from normbench.store.journal import Point, read_points
 from normbench.store.leases import LEASE_SECONDS, FileClock
+from normbench.store.proofs import Proof, Scoring, read_result
 
 if TYPE_CHECKING:
     from normbench.series import Series
 
-SPEC_FILE = "spec.json"
 _TRIES = 5
 
 
@@ -49,20 +50,23 @@ def read_spec(path: Path) -> RunSpec:
     """Read the spec of the run in the folder *path*.
 
     Raises:
-        StoreError: If the file is missing or damaged.
+        StoreError: If the file is missing or damaged, or another run's.
     """
     file = path / SPEC_FILE
     data = read_bytes(file)
     if data is None:
         raise DamagedFileError(f"{file} is missing. Add the run again, or delete {path}.", file)
     try:
-        return RunSpec.from_json(data.decode())
+        spec = RunSpec.from_json(data.decode())
+        proof = Proof.of(spec)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedFileError(
             f"{file} is not a run spec that this version reads ({type(error).__name__}: {error}). "
             f"Restore it from a backup, or delete {path} and add the run again.",
             file,
         ) from error
+    proof.check(spec.seed, path)
+    return spec
 
 
 class StoredRun:
@@ -112,9 +116,9 @@ class StoredRun:
         """Return the state, leaving the mark of a cancelled run aside."""
         state = RunState.PENDING
         for _ in range(_TRIES):
-            published = read_outcome(self.path / RESULT_FILE)
-            if published:
-                return published
+            published = read_result(self.path)
+            if published is not None:
+                return outcome_in(published, self.path / RESULT_FILE)
             attempts = list_attempts(self.path)
             if not attempts:
                 return RunState.PENDING
@@ -124,8 +128,14 @@ class StoredRun:
         return state
 
     def result(self) -> dict[str, Any] | None:
-        """Return the published result, or None."""
-        return read_json(self.path / RESULT_FILE)
+        """Return the published result, or None.
+
+        Raises:
+            StoreError: If it is damaged, another run's, or has a score that contradicts its own
+                numbers.
+        """
+        there = (self.path / RESULT_FILE).exists()
+        return read_result(self.path, Scoring.of(self.spec)) if there else None
 
     def points(self) -> list[Point]:
         """Return the curve of the published attempt, else of the newest one."""

@@ -14,6 +14,7 @@ from typing import Self
 from normbench.errors import UsageError
 from normbench.specs import RunSpec
 from normbench.store.files import explained, read_json, remove_tree
+from normbench.store.folders import SPEC_FILE
 from normbench.store.index import Index
 from normbench.store.indexed_run import IndexedRun
 from normbench.store.indexing import Indexer
@@ -33,7 +34,7 @@ from normbench.store.layout import (
 )
 from normbench.store.leases import FileClock
 from normbench.store.locks import hold
-from normbench.store.run import SPEC_FILE, StoredRun
+from normbench.store.run import StoredRun
 
 _PREPARED = ".add-"
 _ABANDONED_SECONDS = 3600.0

@@ -1,12 +1,15 @@
 """Strikes: how often in a row a run's worker died on it, counted from what its attempts left.
 
 Since they are counted from the store, the death of a launcher, a restart or another machine change
-nothing. A worker that died counts one. A newer checkpoint sets the count back to 0, for a run that
-gets on is not what kills workers; so does an outcome other than ``interrupted``, since whoever asks
-for such a run again wants it tried anew. At :data:`STRIKES` the run is set aside as ``killed``.
+nothing. Only the death of a worker while nothing else trained on its machine counts one, and its
+attempt says so. A worker that died while others could train beside it makes its run a suspect,
+which is no strike: the run is trained next with the machine to itself. A newer checkpoint clears a
+run of both, for a run that gets on is not what kills workers; so does an outcome other than
+``interrupted``, since whoever asks for such a run again wants it tried anew. At :data:`STRIKES` the
+run is set aside as ``killed``.
 
-The death of a worker that trained several runs at once says nothing of any of them: it counts for
-none, and each of them is trained alone next.
+The death of a worker that trained several runs in its process says nothing of any of them: it makes
+none of them a suspect, and each of them has a process to itself next.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from normbench.errors import StoreError
@@ -36,23 +40,49 @@ STRIKES = 3
 _DEATH_FILE = "death.txt"
 
 
-def count_strikes(attempts: Iterable[AttemptFolder], now: float) -> int:
-    """Return the strikes of a run with these *attempts*, the newest last.
+@dataclass(frozen=True)
+class Deaths:
+    """Deaths of a run's workers in a row.
+
+    Attributes:
+        alone: Those with the machine to themselves: its strikes.
+        beside: Those while others could train beside it.
+    """
+
+    alone: int = 0
+    beside: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them; a run with any is a suspect."""
+        return self.alone + self.beside
+
+
+def count_deaths(attempts: Iterable[AttemptFolder], now: float) -> Deaths:
+    """Return the deaths of the workers of a run with these *attempts*, the newest last.
 
     Args:
         attempts: As listed by :func:`normbench.store.folders.list_attempts`.
         now: Unix seconds by the file system's clock.
     """
-    strikes = newest_epoch = 0
+    newest_epoch, deaths = 0, Deaths()
     for attempt in attempts:
         checkpoint = find_checkpoint(attempt.path)
         if checkpoint is not None and checkpoint.epoch > newest_epoch:
-            newest_epoch, strikes = checkpoint.epoch, 0
+            newest_epoch, deaths = checkpoint.epoch, Deaths()
         elif _died(attempt, now):
-            strikes += not read_json(attempt.path / PACK_FILE)
+            company = read_json(attempt.path / PACK_FILE) or {"size": 1}
+            alone = bool(company.get("alone"))
+            beside = not alone and company["size"] == 1
+            deaths = Deaths(deaths.alone + alone, deaths.beside + beside)
         elif (attempt.ended() or RunState.INTERRUPTED) is not RunState.INTERRUPTED:
-            strikes = 0
-    return strikes
+            deaths = Deaths()
+    return deaths
+
+
+def count_strikes(attempts: Iterable[AttemptFolder], now: float) -> int:
+    """Return the strikes of a run with these *attempts*; see :func:`count_deaths`."""
+    return count_deaths(attempts, now).alone
 
 
 def must_be_alone(attempts: Iterable[AttemptFolder], now: float) -> bool:
@@ -66,6 +96,13 @@ def must_be_alone(attempts: Iterable[AttemptFolder], now: float) -> bool:
     if newest is None or not (pack := read_json(newest.path / PACK_FILE)):
         return False
     return bool(pack["broken"]) or _died(newest, now)
+
+
+def must_have_gpu_alone(attempts: Iterable[AttemptFolder]) -> bool:
+    """Whether the newest of *attempts* lacked memory on a GPU that it shared."""
+    newest = newest_own(list(attempts))
+    company = None if newest is None else read_json(newest.path / PACK_FILE)
+    return bool(company and company.get("crowded"))
 
 
 def captures_broke(run: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 
 import normbench
-from normbench.errors import NormbenchError, unknown_name
+from normbench.errors import NormbenchError, PluginError, unknown_name
 
 T = TypeVar("T")
 Outcome = Literal["passed", "failed", "does not apply", "skipped"]
@@ -175,6 +175,8 @@ def _change(error: Exception) -> str:
         names = [*getattr(asked, "__annotations__", ()), *vars(asked)]
         public = sorted({name for name in names if not name.startswith("_")})
         return f"use what a {asked.__name__} has: {', '.join(public)}."
+    if isinstance(error, PluginError):
+        return "do what that says."
     return (
         "let it compute that, or refuse with a normbench.UsageError that says what to give instead."
     )

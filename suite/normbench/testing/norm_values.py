@@ -109,8 +109,10 @@ def gradients_are_right(norm: Norm) -> None:
             raise ContractError(
                 f"at a {placed.kind} site gradcheck finds: {str(error).strip().splitlines()[0]}",
                 "analytical gradients that agree with finite differences.",
-                "let autograd differentiate the statistics too: no detach(), .data or no_grad in "
-                "forward; if backward is your own, check its formula.",
+                "keep float64 inputs as they are, since .float() rounds them: take statistics of "
+                "inputs.float() of float16 and bfloat16 alone. Let autograd differentiate the "
+                "statistics too: no detach(), .data or no_grad in forward; if backward is your "
+                "own, check its formula.",
             ) from error
 
 

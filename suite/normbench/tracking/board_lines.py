@@ -1,13 +1,15 @@
 """The rows of a published leaderboard: ``lb/*`` metrics and ``lb.*`` tags on their runs in MLflow.
 
-MLflow cannot delete a metric. What a row no longer has keeps the value of an older revision, its
-step says of which; views therefore choose and show rows by tags, which are deleted.
+MLflow cannot delete a metric. What a row no longer has becomes no number, which its pages leave out
+and sort last; the values of older revisions stay in its history, by their steps. Tags are deleted.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from normbench.errors import BusyError, StoreError
 from normbench.tracking import names
@@ -15,6 +17,9 @@ from normbench.tracking.backend import Backend
 from normbench.tracking.experiments import Experiment, MlflowRun, search
 from normbench.tracking.publications import Line, Publication
 from normbench.tracking.revisions import Revision
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
 
 _PREFIX = "lb."
 _PAUSE = 0.5
@@ -82,7 +87,7 @@ def line_runs(experiment: Experiment, given: Publication, notes: Mapping[str, st
 def write_lines(backend: Backend, revision: Revision, lines: Sequence[Line], held: Runs) -> bool:
     """Bring the runs of *lines* to what *revision* shows; return whether anything was written.
 
-    Rows that the leaderboard no longer holds lose their tags.
+    Rows that the leaderboard no longer holds lose their tags, and their metrics are no numbers.
     """
     changed = False
     for line in lines:
@@ -92,8 +97,20 @@ def write_lines(backend: Backend, revision: Revision, lines: Sequence[Line], hel
     kept = {line.key for line in lines}
     for key, run in held.items():
         if key not in kept and run.tags.get(names.BOARD) == revision.board:
+            # The tags last: they say that there is something to take back.
+            if void := _void(run, (), revision):
+                backend.client.log_batch(run.run_id, metrics=void, synchronous=True)
             changed |= _drop(backend, run, [name for name in run.tags if name.startswith(_PREFIX)])
     return changed
+
+
+def _void(run: MlflowRun, kept: Collection[str], revision: Revision) -> list[Metric]:
+    """Return what takes metrics of a leaderboard back that *run* has and that are not *kept*."""
+    from mlflow.entities import Metric
+
+    given = (name for name, value in run.metrics.items() if not math.isnan(value))
+    stale = (name for name in given if name.startswith(names.LB) and name not in kept)
+    return [Metric(name, math.nan, revision.run.start, revision.number) for name in stale]
 
 
 def _write(backend: Backend, revision: Revision, line: Line, run: MlflowRun) -> bool:
@@ -113,6 +130,7 @@ def _write(backend: Backend, revision: Revision, line: Line, run: MlflowRun) -> 
         Metric(key, value, revision.run.start, revision.number)
         for key, value in line.metrics.items()
     ]
+    metrics += _void(run, line.metrics, revision)
     labels = [RunTag(name, value) for name, value in tags.items()]
     backend.client.log_batch(run.run_id, metrics=metrics, tags=labels, synchronous=True)
     run.tags.update(tags)

@@ -15,6 +15,7 @@ from normbench.tracking.sync import LOCK
 
 _LONGEST_PAUSE = 60.0
 _LEAST_REST = 20.0
+_SILENT_SECONDS = 0.5
 _log = logging.getLogger("normbench.tracking")
 
 
@@ -50,6 +51,23 @@ class Collector:
             self._thread.join()
         return self._tally.report()
 
+    def stop_or_leave(self) -> None:
+        """Copy what is new a last time, unless Ctrl-C says to leave it.
+
+        What is left then is what a killed process leaves: the next one sends it.
+        """
+        self._stop.set()
+        try:
+            self._thread.join(_SILENT_SECONDS)
+            if self._thread.is_alive():
+                _log.warning(
+                    "sending what is finished to MLflow; interrupt again to leave it for "
+                    "`normbench sync`"
+                )
+            self._thread.join()
+        except KeyboardInterrupt:
+            _log.warning("left the rest for `normbench sync`")
+
     def __enter__(self) -> Collector:
         return self.start()
 
@@ -59,7 +77,10 @@ class Collector:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        if isinstance(error, KeyboardInterrupt):
+            self.stop_or_leave()
+        else:
+            self.stop()
 
     def _work(self) -> None:
         try:

@@ -6,7 +6,8 @@ are found ten times as fast as in runs of their own. Seeds share the texts of th
 environment that they were trained in; both are named by their digests.
 
 Several stores may feed one row. Each entry stands by itself, so none of them needs to know of the
-others: a result outlasts an entry without one, and a later result an earlier one.
+others: a result outlasts an entry without one, and a later result an earlier one. Only where the
+run itself was compared with what MLflow holds of it, the store's entry stands whatever is there.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from normbench.errors import StoreError
@@ -83,13 +84,19 @@ class Entry:
         try:
             content = json.loads(text)
             _check_schema(content.pop("schema"), ENTRY_SCHEMA)
-            return cls(**{**content, "state": RunState(content["state"])})
+            return cls(**{**content, "state": RunState(content["state"])})._believed()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"an entry is damaged ({type(error).__name__}: {error})") from error
 
     def outlasts(self, other: Entry) -> bool:
         """Whether this stands where *other*, of the same run, tells something else."""
         return self._age > other._age
+
+    def _believed(self) -> Entry:
+        """Return the entry without a result that is another run's, copied by an older version."""
+        if (self.result or {}).get("fingerprint", self.fingerprint) == self.fingerprint:
+            return self
+        return replace(self, score=None, seconds=None, result=None, damaged=True)
 
     @property
     def _age(self) -> tuple[bool, float, int]:
@@ -118,8 +125,15 @@ class Known:
     damaged: bool
 
 
-def entry_tags(runs: Iterable[Known], held: Mapping[str, str]) -> dict[str, str]:
+def entry_tags(
+    runs: Iterable[Known], held: Mapping[str, str], ours: Collection[str]
+) -> dict[str, str]:
     """Return the tags by which a row that carries *held* tells of *runs*, too.
+
+    Args:
+        runs: The runs.
+        held: Tags of the row.
+        ours: Fingerprints of those that MLflow holds as the store does.
 
     Raises:
         StoreError: If a run cannot be read, or a newer normbench wrote what is held.
@@ -128,7 +142,7 @@ def entry_tags(runs: Iterable[Known], held: Mapping[str, str]) -> dict[str, str]
     for known in runs:
         entry, texts = _entry_of(known)
         theirs = _held(held, entry.seed)
-        if theirs is None or not theirs.outlasts(entry):
+        if entry.fingerprint in ours or theirs is None or not theirs.outlasts(entry):
             for kind, text in (texts | {f"seed.{entry.seed}": entry.text()}).items():
                 tags |= spread(_PREFIX + kind, text)
     return tags

@@ -67,8 +67,12 @@ class Row:
         """Return the fingerprints of the runs that are to be copied and have begun."""
         return [run.fingerprint for run, _ in self.begun]
 
-    def told(self, held: Mapping[str, str]) -> dict[str, str]:
+    def told(self, held: Mapping[str, str], ours: Collection[str] = ()) -> dict[str, str]:
         """Return the tags by which a row that carries the tags *held* tells of this one, too.
+
+        Args:
+            held: Tags.
+            ours: Fingerprints of the runs that MLflow holds as the store does.
 
         Raises:
             StoreError: If a run cannot be read, or a newer normbench wrote what is held.
@@ -77,7 +81,7 @@ class Row:
         return {
             **declaration_tags(self.declared, held),
             **shown_tags(self.shown, held),
-            **entry_tags(runs, held),
+            **entry_tags(runs, held, ours),
         }
 
     def _known(self, run: IndexedRun) -> Known:

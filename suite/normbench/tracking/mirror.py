@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from normbench.errors import StoreError
-from normbench.store import RunState, RunStore, StoredRun, read_shown, readable_declarations
+from normbench.store import (
+    IndexedRun,
+    RunState,
+    RunStore,
+    StoredRun,
+    read_shown,
+    readable_declarations,
+)
 from normbench.tracking import faults, names, writer
 from normbench.tracking.backend import Backend, open_backend
 from normbench.tracking.experiments import Experiment, MlflowRun, open_experiment
@@ -33,7 +40,7 @@ class Mirror:
         self._backend: Backend | None = None
         self._experiments: dict[str, Experiment] = {}
         self._runs: dict[str, StoredRun] = {}
-        self._complete: set[str] = set()
+        self._complete: dict[str, IndexedRun] = {}
         self._progress: dict[str, dict[str, Progress]] = {}
         self._told: dict[Place, object] = {}
 
@@ -76,7 +83,9 @@ class Mirror:
             if wanted is None or fingerprint in wanted:
                 tally.fail([fingerprint], problem)
         chosen = index.runs.keys() if wanted is None else index.runs.keys() & wanted
-        for fingerprint in chosen & self._complete:
+        # A result that was wrong is put right under the same name.
+        same = {name for name in chosen if self._complete.get(name) == index.runs[name]}
+        for fingerprint in same:
             tally.count(fingerprint, "unchanged")
         declared, damaged = readable_declarations(self._store.root)
         for error in damaged.values():
@@ -86,7 +95,7 @@ class Mirror:
         except StoreError as error:
             tally.fail([], str(error))
             shown = {}
-        rows = gather(index, chosen - self._complete, self._runs, declared, shown)
+        rows = gather(index, chosen - same, self._runs, declared, shown)
         self._runs |= {run.fingerprint: run for row in rows.values() for run, _ in row.begun}
         return rows
 
@@ -113,7 +122,10 @@ class Mirror:
         else:
             self._told[place] = told
             # A run is trained again for series that it lacks; they are copied when they are there.
-            self._complete |= {f for f in update.complete if not self._runs[f].lacking()}
+            done = (run for run in row.runs if run.fingerprint in update.complete)
+            self._complete |= {
+                run.fingerprint: run for run in done if not self._runs[run.fingerprint].lacking()
+            }
         return away
 
 
@@ -129,6 +141,7 @@ class _RowUpdate:
     Attributes:
         left: Fingerprints of the runs that nothing has been counted for yet.
         complete: Fingerprints of the runs that never need another look.
+        ours: Fingerprints of the runs that MLflow holds as the store does.
         broken: Whether something failed.
         progress: How far the row is; None before that was found out.
     """
@@ -137,6 +150,7 @@ class _RowUpdate:
         self._backend, self._row, self._tally, self._tell = backend, row, tally, tell
         self.left = row.fingerprints()
         self.complete: set[str] = set()
+        self.ours: set[str] = set()
         self.broken = False
         self.progress: Progress | None = None
 
@@ -158,7 +172,7 @@ class _RowUpdate:
         with self._tolerated([]):
             summary = row_content(experiment.of_row(row), self._row.waiting, self._row.trained)
             self.progress = summary.progress
-            entries = self._row.told(parent.tags) if self._tell else {}
+            entries = self._row.told(parent.tags, self.ours) if self._tell else {}
             writer.update_row(self._backend, parent, summary, entries)
 
     def _contents(self, experiment: Experiment) -> list[SeedContent]:
@@ -168,6 +182,7 @@ class _RowUpdate:
             with self._tolerated([run.fingerprint]):
                 held = experiment.seeds.get(run.fingerprint)
                 if held is not None and self._is_synced(experiment, held, run, state):
+                    self.ours.add(run.fingerprint)
                     self._count(run.fingerprint, state, "unchanged")
                     continue
                 content = seed_content(run, state)
@@ -216,6 +231,7 @@ class _RowUpdate:
             if seed is None:
                 raise StoreError(_LOST.format(uri=self._backend.uri))
             changed = writer.update_seed(self._backend, seed, content, parent)
+            self.ours.add(content.fingerprint)
             self._count(
                 content.fingerprint,
                 content.state,

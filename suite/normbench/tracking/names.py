@@ -65,6 +65,7 @@ OF_EXPERIMENT = {
 SOURCE = {"mlflow.source.name": "normbench", "mlflow.source.type": "LOCAL"}
 
 FINAL_SCORE = "final/score"
+RESULTS = "row/n"
 _LONGEST_TEXT = 500
 _NOT_IN_A_KEY = re.compile(r"[^\w\-. :/]")
 

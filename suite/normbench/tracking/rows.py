@@ -95,7 +95,11 @@ def _points(scores: Sequence[float], diverged: int, time: int) -> list[Point]:
     n = len(scores)
     if not n:
         return []
-    values = {"row/n": float(n), "row/mean": statistics.fmean(scores), "row/diverged": diverged}
+    values = {
+        names.RESULTS: float(n),
+        "row/mean": statistics.fmean(scores),
+        "row/diverged": diverged,
+    }
     if n > 1:
         values["row/sd"] = statistics.stdev(scores)
     return [

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from normbench.errors import StoreError
+from normbench.errors import StoreError, UsageError
 from normbench.store import RunStore
 from normbench.tracking import names, views
 from normbench.tracking.backend import Backend, is_server, open_backend
@@ -30,6 +30,7 @@ def serve(
     *,
     host: str = HOST,
     port: int = PORT,
+    only: bool = False,
     open_browser: bool = False,
     say: Callable[[str], object] | None = None,
 ) -> None:
@@ -42,15 +43,22 @@ def serve(
         store: The run store.
         host: Address to listen on; any but this machine's own lets the network in.
         port: First port to try, 0 for any; where it is taken, the next free one is used and said.
+        only: Refuse a *port* that is taken instead.
         open_browser: Whether to open the first link.
         say: Receives lines for the user; by default they go to standard output.
 
     Raises:
+        UsageError: If there is no other *port* than one that is taken.
         StoreError: If MLflow's database cannot be used, or its server does not start or ends by
             itself.
     """
     say = say or _print
     backend = open_backend(store)
+    if only and port and not is_server(backend.uri) and free_port(host, port) != port:
+        raise UsageError(
+            f"port {port} is taken, or refused by browsers. Give another one with --port, or leave "
+            f"--port out: then the first free one from {PORT} on is used."
+        )
     _copy_first(store, say)
     if is_server(backend.uri):
         _show_links(backend, backend.uri.rstrip("/") + "/", open_browser, say)

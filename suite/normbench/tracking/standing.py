@@ -2,7 +2,9 @@
 
 They differ when a run was repeated: after a crash, on another machine, or in another store that
 feeds the same server. A result outlasts any curve without one, a later result an earlier one, and
-of two unfinished attempts the later one; so every store arrives at the same version.
+of two unfinished attempts the later one; so every store arrives at the same version. An attempt has
+one result: where MLflow holds another one of the same attempt, a file was wrong when it was copied,
+and the store's stands.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ def judge(backend: Backend, held: MlflowRun, content: SeedContent) -> Verdict:
         which adds what is missing. ``replace``: it is of an earlier attempt that went another way.
     """
     theirs, ours = _time(held.tags, names.FINISHED_AT), _time(content.tags, names.FINISHED_AT)
-    if theirs:
-        if theirs == ours:
-            return "fill"
-        return "replace" if ours > theirs else "keep"
+    begun = _time(held.tags, names.STARTED), _time(content.tags, names.STARTED)
+    if theirs and theirs != ours:
+        wrong = bool(ours) and begun[0] == begun[1]
+        return "replace" if wrong or ours > theirs else "keep"
     steps = steps_of(backend, held)
     points = {(point.key, point.step): point.value for point in content.points}
-    newer = bool(ours) or (_time(content.tags, names.STARTED) > _time(held.tags, names.STARTED))
+    newer = bool(ours) or begun[1] > begun[0]
     if any(points.get(place, value) != value for place, value in steps.items()):
         return "replace" if newer else "keep"
     if steps.keys() <= points.keys():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -64,8 +65,20 @@ def update_row(
 ) -> None:
     """Bring the run of a row up to date; *entries* are the tags that tell of its runs."""
     newer = [point for point in content.points if row.metrics.get(point.key) != point.value]
-    _log(backend, row, newer, {}, {**content.tags, **entries})
+    corrected = [_outdating(point, row) for point in newer]
+    _log(backend, row, corrected, {}, {**content.tags, **entries})
     _set_status(backend, row, content.status, content.end)
+
+
+def _outdating(point: Point, row: MlflowRun) -> Point:
+    """Return *point* so that MLflow shows it rather than what *row* holds.
+
+    Of the values at one step the latest is shown, and of equally late ones the largest.
+    """
+    if point.key not in row.metrics:
+        return point
+    step = max(point.step, int(row.metrics.get(names.RESULTS, 0)))
+    return point._replace(step=step, time=max(point.time, round(time.time() * 1000)))
 
 
 def update_seed(backend: Backend, seed: MlflowRun, content: SeedContent, parent: MlflowRun) -> bool:

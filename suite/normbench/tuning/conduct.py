@@ -16,6 +16,7 @@ from normbench.plugins import Catalogue
 from normbench.report import Row
 from normbench.specs import RunSpec
 from normbench.store import RunState, RunStore, store_path
+from normbench.store.plugin_files import note_plugin_files
 from normbench.tuning.choice import Choice, choice_of
 from normbench.tuning.commands import cell_words, trial_words
 from normbench.tuning.edges import Edge
@@ -212,6 +213,7 @@ class Conduct:
             StoreError: If the store cannot be written.
         """
         store = RunStore.open(store_path(self._launching.store), create=True)
+        note_plugin_files(store.root, self._catalogue.offered_by_files())
         default, *trials = drawn.trials
         write_drawn(store, self.plan, trials, default)
         for spec in drawn.runs:

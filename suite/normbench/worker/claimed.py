@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from normbench.engine.loop import Loop
@@ -23,6 +24,8 @@ class Training:
         outcome: How it ended; None if it was let go of, or trains.
         alone_next: Whether it left its pack to be trained alone.
         plainly: Whether it captures nothing, since that has left a process of no use before.
+        got_on: Called after each evaluation of what was trained.
+        kept: Called after each checkpoint.
     """
 
     run: StoredRun
@@ -32,6 +35,8 @@ class Training:
     outcome: RunState | None = None
     alone_next: bool = False
     plainly: bool = False
+    got_on: Callable[[], None] | None = None
+    kept: Callable[[], None] | None = None
 
     def find_loop(self) -> Loop:
         """Return what takes its steps, once it has asked for an epoch."""
@@ -47,9 +52,15 @@ class Training:
         """Let go of the run, so that a new process trains it; return what to say of it."""
         return self._let_go(f"{reason} A new process trains it next.")
 
-    def _let_go(self, message: str) -> str:
+    def leave_gpu(self, reason: str) -> str:
+        """Let go of the run, so that it has its GPU to itself next; return what to say of it."""
+        return self._let_go(
+            f"{reason}; it shared its GPU and is trained alone there next", crowded=True
+        )
+
+    def _let_go(self, message: str, *, crowded: bool = False) -> str:
         _log.warning("%s: %s", self.run.fingerprint[:8], message)
-        self.attempt.note_pack(self.pack, broken=True)
+        self.attempt.note_pack(self.pack, broken=not crowded, crowded=crowded)
         self.attempt.close(RunState.INTERRUPTED, message)
         self.alone_next = True
         return message

@@ -164,6 +164,9 @@ def _add_internal(parsed: argparse.ArgumentParser) -> None:
     add("--report", type=Path, help=argparse.SUPPRESS)
     add("--peers", type=int, default=1, help=argparse.SUPPRESS)
     add("--shared", action="store_true", help=argparse.SUPPRESS)
+    add("--gpu-book", type=Path, help=argparse.SUPPRESS)
+    add("--gpu", help=argparse.SUPPRESS)
+    add("--sized", action="store_true", help=argparse.SUPPRESS)
 
 
 def _checked(parse: Callable[[str], _T]) -> Callable[[str], _T]:

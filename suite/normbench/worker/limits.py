@@ -9,6 +9,7 @@ and where a GPU is used the driver's mappings would count, so there the launcher
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import sys
 import time
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import torch
 
-from normbench.errors import NormbenchError
-from normbench.quantities import show_bytes
+from normbench.errors import NormbenchError, UsageError
+from normbench.quantities import show_bytes, typed_bytes
 from normbench.tables import duration
+from normbench.worker.trees import Processes
 
 # What torch raises as a plain RuntimeError, by its allocator, its CUDA libraries and C++ itself.
 _WORDS = (
@@ -88,6 +90,20 @@ def limit_memory(limit: int | None, device: torch.device) -> None:
     resource.setrlimit(
         resource.RLIMIT_DATA, (bound if hard == resource.RLIM_INFINITY else min(bound, hard), hard)
     )
+
+
+def check_memory_limit(limit: int | None) -> None:
+    """Refuse a *limit* below what this worker holds before it trains anything.
+
+    Raises:
+        UsageError: With both numbers.
+    """
+    held = 0 if limit is None else Processes().memory(os.getpid())
+    if limit is not None and held > limit:
+        raise UsageError(
+            f"--memory-limit {typed_bytes(limit)}: a worker holds {show_bytes(held)} once it has "
+            "imported what it needs, before it takes a run. Give what a run needs on top of that."
+        )
 
 
 def lift_memory_limit() -> None:

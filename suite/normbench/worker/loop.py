@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import time
 
 import torch
@@ -12,6 +13,8 @@ from normbench.engine.precision import configure
 from normbench.engine.trainer import CHECKPOINT_SECONDS
 from normbench.errors import UsageError
 from normbench.garbage import uncollected
+from normbench.launchers.gpu_book import GpuBookFile
+from normbench.launchers.seating import GpuRoom, Needs
 from normbench.places import data_folder
 from normbench.plugins import load_catalogue
 from normbench.rungs import check_engine
@@ -19,12 +22,14 @@ from normbench.store import RunState, RunStore, store_path
 from normbench.store.queue import Queue
 from normbench.worker.choice import chosen_runs
 from normbench.worker.command import FAILED, OUT_OF_TIME, UNABLE, UNCLEAN
+from normbench.worker.limits import check_memory_limit
 from normbench.worker.orphans import watch_parent
 from normbench.worker.packing import Packing
 from normbench.worker.reports import Reporter
 from normbench.worker.training import LEASE_SECONDS, Worker, WorkerOptions
 
 _log = logging.getLogger("normbench.worker")
+_WAIT_SECONDS = 1.0
 _GOOD = (RunState.FINISHED, RunState.DIVERGED, RunState.INTERRUPTED)
 
 
@@ -48,6 +53,10 @@ def work(options: argparse.Namespace) -> int:
             reporter.tell("struck", run=struck)
             code = FAILED
         queue.struck.clear()
+        if not outcomes and options.report is None and queue.waits_here:
+            # A launcher starts another worker later; this one has none.
+            time.sleep(_WAIT_SECONDS)
+            continue
         if not outcomes:
             break
         code = code if all(outcome in _GOOD for outcome in outcomes) else FAILED
@@ -67,6 +76,7 @@ def _open_worker(store: RunStore, options: argparse.Namespace, reporter: Reporte
     # Imports most of what torch imports late, so that it is no part of the first run's time.
     configure("fp32", deterministic=True, device=device)
     catalogue = load_catalogue(options.plugin)
+    check_memory_limit(options.memory_limit)
     treated = WorkerOptions(
         checkpoint_seconds=_given(options.checkpoint_seconds, CHECKPOINT_SECONDS),
         lease_seconds=_given(options.lease_seconds, LEASE_SECONDS),
@@ -80,10 +90,27 @@ def _open_worker(store: RunStore, options: argparse.Namespace, reporter: Reporte
     folder = data_folder(options.data_dir)
     free, total = torch.cuda.mem_get_info(device) if device.type == "cuda" else (0, 0)
     packing = Packing(options.pack, device, free=free, peers=options.peers)
-    worker = Worker(store, catalogue, device, folder, treated, reporter, packing)
+    room = open_room(store, options, free)
+    worker = Worker(store, catalogue, device, folder, treated, reporter, packing, room)
     seconds = None if options.started is None else time.monotonic() - options.started
     reporter.tell("ready", device_free=free, device_memory=total, start_seconds=seconds)
     return worker
+
+
+def open_room(store: RunStore, options: argparse.Namespace, free: int) -> GpuRoom | None:
+    """Return this worker's part of a GPU that others share; None if it has its device alone.
+
+    Args:
+        store: Where earlier runs are.
+        options: The words of the command.
+        free: Bytes of the GPU that are free now.
+    """
+    if options.gpu_book is None:
+        return None
+    file = GpuBookFile(options.gpu_book, sized=options.sized)
+    room = GpuRoom(file, options.gpu, os.getpid(), Needs(store))
+    room.saw_free(free)
+    return room
 
 
 def _device(words: str) -> torch.device:

@@ -1,9 +1,13 @@
-"""How long a run will take, so that none is begun that cannot end before the machine goes away."""
+"""What a run will take, as far as earlier runs tell: time, and memory of a GPU.
+
+None is begun that cannot end before the machine goes away, or does not fit beside others.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from normbench.store import RunState, RunStore, StoredRun
 from normbench.store.checkpoints import newest_checkpoint
@@ -11,6 +15,8 @@ from normbench.store.folders import list_attempts
 
 _REFRESH_SECONDS = 60.0
 _ENOUGH = 3
+# torch keeps more of a GPU than its tensors hold, which is what results tell.
+_KEPT = 1.2
 
 
 class Predictor:
@@ -24,6 +30,7 @@ class Predictor:
         self._store = store
         self._of_row: dict[str, float] = {}
         self._of_problem: dict[str, float] = {}
+        self._peaks: dict[str, int | None] = {}
         self._finished: Mapping[str, Sequence[str]] = {}
         self._looked = float("-inf")
 
@@ -46,12 +53,26 @@ class Predictor:
 
     def _of_finished(self, row: str) -> float | None:
         """Return the mean seconds per epoch, evaluation included, of finished runs of a row."""
+        found = [_seconds_per_epoch(result) for result in self._results(row)]
+        found = [seconds for seconds in found if seconds]
+        return sum(found) / len(found) if found else None
+
+    def peak_memory(self, row: str) -> int | None:
+        """Return the bytes of a GPU that finished runs of a row took; None if none is known."""
+        results = self._results(row)
+        if row not in self._peaks:
+            peaks = [each["peak_memory_mb"] for each in results if _on_gpu(each)]
+            self._peaks[row] = round(max(peaks) * 2**20 * _KEPT) if peaks else None
+        return self._peaks[row]
+
+    def _results(self, row: str) -> list[Mapping[str, Any]]:
+        """Return the results of a few finished runs of a row."""
         if time.monotonic() - self._looked > _REFRESH_SECONDS:
             self._finished = _finished(self._store)
+            self._peaks.clear()
             self._looked = time.monotonic()
         runs = [self._store.get(fingerprint) for fingerprint in self._finished.get(row, ())]
-        found = [seconds for run in runs if run and (seconds := _seconds_per_epoch(run))]
-        return sum(found) / len(found) if found else None
+        return [result for run in runs if run and (result := run.result())]
 
 
 def epochs_left(run: StoredRun) -> int:
@@ -69,8 +90,13 @@ def _finished(store: RunStore) -> Mapping[str, Sequence[str]]:
     return found
 
 
-def _seconds_per_epoch(run: StoredRun) -> float:
-    result = run.result()
-    if not result or not result["epochs"]:
+def _seconds_per_epoch(result: Mapping[str, Any]) -> float:
+    """Return what an epoch takes alone; a pack's runs share the device's time."""
+    if not result["epochs"]:
         return 0.0
-    return float(result["train_seconds"] + result["evaluation_seconds"]) / int(result["epochs"])
+    seconds = float(result["train_seconds"] + result["evaluation_seconds"])
+    return seconds / int(result["epochs"]) / int(result.get("pack", 1))
+
+
+def _on_gpu(result: Mapping[str, Any]) -> bool:
+    return str(result.get("device", "")).startswith("cuda") and bool(result.get("peak_memory_mb"))

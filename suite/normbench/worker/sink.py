@@ -25,17 +25,28 @@ class AttemptSink:
         limit: The time that it has.
         epochs: Epochs of the run; after the last one nothing ends it.
         device: Whose memory is reported.
+        got_on: Called after each evaluation of what was trained.
+        kept: Called after each checkpoint.
     """
 
     def __init__(
-        self, attempt: Attempt, limit: TimeLimit, epochs: int, device: torch.device
+        self,
+        attempt: Attempt,
+        limit: TimeLimit,
+        epochs: int,
+        device: torch.device,
+        *,
+        got_on: Callable[[], None] | None = None,
+        kept: Callable[[], None] | None = None,
     ) -> None:
         self._attempt, self._limit, self._epochs = attempt, limit, epochs
-        self._device = device
+        self._device, self._got_on, self._kept = device, got_on, kept
 
     def point(self, point: Mapping[str, Any]) -> None:
         """Append a curve point to the journal."""
         self._attempt.append(point)
+        if point["epoch"] and self._got_on is not None:
+            self._got_on()
         if point["epoch"] < self._epochs:
             self._check()
 
@@ -54,10 +65,19 @@ class AttemptSink:
     def checkpoint(self, write: Callable[[Path], None], epoch: int) -> None:
         """Replace the checkpoint."""
         self._attempt.save_checkpoint(write, epoch=epoch)
+        if self._kept is not None:
+            self._kept()
 
     def _check(self) -> None:
         self._attempt.check()
         self._limit.check(self._attempt.checkpoint_epoch)
+
+
+def forget_memory(device: torch.device) -> None:
+    """Give the GPU back what earlier runs of this process left, and measure the peak anew."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> int:

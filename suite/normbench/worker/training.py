@@ -20,6 +20,7 @@ from normbench.engine.sums import PendingSums
 from normbench.engine.trainer import CHECKPOINT_SECONDS, Epoch, Trainer
 from normbench.environment import environment
 from normbench.errors import LeaseLostError, NormbenchError, RunCancelledError, StoreError
+from normbench.launchers.seating import GpuRoom
 from normbench.observation import open_observing, publish_series
 from normbench.pack_key import pack_key
 from normbench.plugins import Catalogue
@@ -41,7 +42,7 @@ from normbench.worker.limits import (
 from normbench.worker.packing import Packing
 from normbench.worker.predictions import Predictor
 from normbench.worker.reports import Reporter
-from normbench.worker.sink import AttemptSink, peak_memory
+from normbench.worker.sink import AttemptSink, forget_memory, peak_memory
 
 _T = TypeVar("_T")
 Course = Generator[Epoch, PendingSums, _T]
@@ -86,6 +87,7 @@ class Worker:
         options: How to treat runs.
         reporter: Tells the launcher.
         packing: Says how many runs to train at once; one, by default.
+        room: Says which runs fit on a GPU that other workers share; None if none does.
         words: Single fields of *options*.
 
     Attributes:
@@ -103,6 +105,7 @@ class Worker:
         options: WorkerOptions | None = None,
         reporter: Reporter | None = None,
         packing: Packing | None = None,
+        room: GpuRoom | None = None,
         **words: Any,
     ) -> None:
         self._store, self._catalogue = store, catalogue
@@ -112,6 +115,7 @@ class Worker:
         self._environment = environment(device, catalogue)
         self._predictor = Predictor(store)
         self._packing = packing or Packing("off", device)
+        self._room = room
         self.unclean = self.broken = False
 
     def train(self, run: StoredRun) -> RunState | None:
@@ -135,6 +139,8 @@ class Worker:
                 Training(run, attempts.enter_context(attempt))
                 for run, attempt in self._claim(queue)
             ]
+            for each in training:
+                self._prepare(each, queue)
             self._train(training)
         for each in training:
             if each.alone_next:
@@ -143,14 +149,27 @@ class Worker:
             self._observe(each.run) or each.outcome or RunState.INTERRUPTED for each in training
         ]
 
+    def _prepare(self, training: Training, queue: Queue) -> None:
+        """Say in what company a run trains, and what its progress means for the others."""
+        if queue.secluded:
+            with suppress(LeaseLostError):
+                training.attempt.note_pack(1, alone=True)
+            training.kept = queue.admit_others
+        if (room := self._room) is not None:
+            forget_memory(self._device)
+            training.got_on = lambda: room.saw_peak(training.run, peak_memory(self._device))
+
     def _claim(self, queue: Queue) -> Iterator[tuple[StoredRun, Attempt]]:
         """Claim the next run, and then those that are to be trained beside it."""
         claims: dict[str, Any] = {
             "environment": self._environment,
             "lease_seconds": self._options.lease_seconds,
         }
-        first = queue.take(**claims, accept=self._fits)
+        room = self._room.enter if self._room else None
+        first = queue.take(**claims, accept=self._fits, room=room)
         if first is None:
+            if self._room is not None:
+                self._room.leave()
             return
         yield first
         spec = first[0].spec
@@ -282,6 +301,8 @@ class Worker:
         if training.pack > 1 and (memory or self.broken):
             # In a pack another run may be to blame; alone it counts.
             return None, training.leave_pack(in_a_line(error))
+        if memory and self._room is not None and self._room.lacked(training.run):
+            return None, training.leave_gpu(in_a_line(error))
         if memory:
             words = out_of_memory_message(error, self._options.memory_limit)
             return close(training.attempt, RunState.OUT_OF_MEMORY, words)
@@ -300,7 +321,14 @@ class Worker:
         observing = open_observing(run, attempt, session, self._catalogue)
         trainer = Trainer(
             session,
-            AttemptSink(attempt, limit, run.spec.epochs, self._device),
+            AttemptSink(
+                attempt,
+                limit,
+                run.spec.epochs,
+                self._device,
+                got_on=training.got_on,
+                kept=training.kept,
+            ),
             checkpoint_seconds=self._options.checkpoint_seconds,
             observing=observing,
             recorder=PlainRecorder() if training.plainly else None,

@@ -45,15 +45,15 @@ def _point(epoch: int, loss: float) -> dict[str, Any]:
 
 def result_of(spec: RunSpec, points: list[dict[str, Any]], outcome: str) -> dict[str, Any]:
     """Return what a worker would publish after *points*."""
-    last = points[-1]
-    worst = spec.problem.metric.worst
+    last, metric = points[-1], spec.problem.metric
+    part, _, quantity = metric.name.partition("_")
     return {
         "schema": 1,
         "fingerprint": spec.fingerprint,
         "outcome": outcome,
         "diverged_at_step": 25 if outcome == "diverged" else None,
-        "metric": spec.problem.metric.name,
-        "score": worst if outcome == "diverged" else last["test"]["accuracy"],
+        "metric": metric.name,
+        "score": metric.worst if outcome == "diverged" else last[part][quantity],
         "final": last,
         "best": last,
         "epochs": last["epoch"],

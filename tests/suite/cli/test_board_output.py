@@ -45,6 +45,23 @@ def test_the_ending_decides_the_format(invoke, trained, tmp_path, name, begin):
     assert out.read_text(encoding="utf-8").startswith(begin)
 
 
+def test_latex_has_two_names(invoke, trained):
+    """``--format tex`` is ``--format latex``, as the ending .tex is."""
+    words = ("norms", "--store", trained, "--format")
+    short, long = (invoke(*words, name) for name in ("tex", "latex"))
+
+    assert (0, long.stdout) == (short.exit_code, short.stdout)
+
+
+def test_a_row_alone_is_told_what_it_lacks(invoke, trained):
+    """``compare`` with one row says what the other one is, and which rows there are."""
+    done = invoke("compare", "none+sgd", "--store", trained)
+
+    assert 2 == done.exit_code
+    assert "B is missing, the row to compare with" in done.stderr
+    assert "(digits_cnn group_norm momentum standard" in done.stderr
+
+
 def test_a_file_holds_what_standard_output_would(invoke, trained, tmp_path):
     """``--format`` wins over the ending, and the words are the same to the last byte."""
     out = tmp_path / "board.html"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from normbench.store.untaken import untaken_studies
@@ -15,7 +17,7 @@ BOARD = ("leaderboard", "--problem")
     ("file", "stopped", "unhurt", "told"),
     [
         (SETTING, (*RUN, "sgd"), (*RUN, "adam"), True),
-        (SETTING, (*BOARD, "digits_cnn"), (*BOARD, "quadratic_deep"), True),
+        (SETTING, ("leaderboard", "--setting", "known"), (*BOARD, "quadratic_deep"), True),
         (SETTING, (), ("status",), True),
         (SETTING, (), ("list", "settings"), True),
         ("settings/mine.toml", (), (*RUN, "sgd"), True),
@@ -50,8 +52,8 @@ def test_a_damaged_file_stops_what_needs_it(invoke, filler, file, stopped, unhur
 def test_rows_that_a_damaged_file_does_not_concern_are_compared(invoke, filler, file):
     """Two other rows of the table are, with a warning; where it is needed only an error is said."""
     row = filler.ended(optimizer="sgd", norm="batch_norm", seeds=3)[0].spec.row
-    for optimizer in ("momentum", "adam"):
-        filler.ended(optimizer=optimizer, norm="batch_norm", seeds=3)
+    for optimizer, *words in (("momentum",), ("adam",), ("sgd", "lr=0.5")):
+        filler.ended(optimizer=optimizer, norm="batch_norm", seeds=3, words=tuple(words))
     path = filler.root / file.replace("ROW", row)
     path.parent.mkdir(exist_ok=True)
     path.write_text("[")
@@ -63,6 +65,20 @@ def test_rows_that_a_damaged_file_does_not_concern_are_compared(invoke, filler, 
     assert (0, 1) == (went.exit_code, went.stderr.count(str(path))), went.stderr
     for done in stopped:
         assert (2, 1) == (done.exit_code, done.stderr.count(str(path))), done.stderr
+
+
+def test_a_row_alone_needs_no_setting_but_for_its_origin(invoke, filler):
+    """Its table is made, with a warning and a note on where that is told from."""
+    filler.ended(seeds=3)
+    path = filler.root / SETTING
+    path.parent.mkdir()
+    path.write_text("[")
+    done = invoke("leaderboard", "--store", filler.root, "--format", "md")
+
+    assert (0, 1) == (done.exit_code, done.stderr.count(str(path))), done.stderr
+    assert (
+        "Where the setting of batch_norm sgd comes from is told as it was recorded" in done.stdout
+    )
 
 
 def test_a_damaged_run_stops_the_figure_that_needs_it(invoke, filler):
@@ -95,3 +111,26 @@ def test_a_damaged_record_hides_no_other_study(invoke, filler):
     assert f"{filler.root}/tuning/bad.json is damaged" in bad
     assert f"{filler.root}/settings/bad.toml holds no known settings" in setting
     assert waits.startswith("Tuning is not over: the trials of study ")
+
+
+def test_damaged_runs_are_counted_and_found(invoke, filler):
+    """Status counts them beside the others, with what trains them again; check names each file."""
+    place = ("--store", filler.root)
+    runs = filler.ended(seeds=3)
+    assert (0, 0) == (invoke("status", *place).exit_code, invoke("check", *place).exit_code)
+    (runs[0].path / "result.json").write_bytes((runs[1].path / "result.json").read_bytes())
+    status, table = invoke("status", *place), json.loads(invoke("status", *place, "--json").stdout)
+    check = invoke("check", *place)
+    found = json.loads(invoke("check", *place, "--json").stdout)
+
+    assert "2 finished, 1 damaged" in status.stdout
+    assert "runs: 2 done, 1 damaged\n1 damaged run left out" in status.stdout
+    assert f"normbench resume --store {filler.root}" == status.stdout.splitlines()[-1]
+    assert [{"fingerprint": runs[0].fingerprint, "seed": 0}] == table[0]["damaged"]
+    assert 1 == check.exit_code
+    assert check.stdout.startswith(f"run {runs[0].fingerprint[:8]}: {runs[0].path}/result.json is")
+    assert {str(runs[0].path / "result.json")} == {each["file"] for each in found["damaged"]}
+    assert 3 == found["runs"]
+    for run in runs:
+        (run.path / "spec.json").write_text("{")
+    assert "runs: 3 damaged" in invoke("status", *place).stdout

@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from normbench.cli import main
 from normbench.cli.group import COMMANDS, CommandGroup, cli
 from normbench.cli.options import Invocation
 from normbench.errors import NormbenchError, UsageError
@@ -125,6 +126,8 @@ def test_every_option_has_a_help_text():
         (("run", "digits_cnn_bn", "sdg"), 2, "Did you mean 'sgd'?"),
         (("run", "digits_cnn_bn", "sgd", "--norm", "batchnorm"), 2, "Did you mean 'batch_norm'?"),
         (("run", "digits_cnn_bn", "sgd", "--protocol", "quik"), 2, "Did you mean 'quick'?"),
+        (("run", "digits_cnn_bn", "sgd", "lr=1", "lr=2"), 2, "lr=1 and lr=2: lr is given twice"),
+        (("suite", "run", "x.yaml", "lr=1", "optimizer.lr=1"), 2, "lr is given twice. Leave one"),
         (("list", "--plugin", "/no/such/file.py"), 2, "/no/such/file.py does not exist"),
         (
             ("list", "--log-file", "/proc/nowhere/log"),
@@ -237,6 +240,19 @@ def test_closed_pipe_ends_quietly():
     assert (1, b"") == (process.returncode, errors)
 
 
+def test_interrupt_while_the_command_line_is_imported(monkeypatch, capsys):
+    """It ends in one line and exit code 130."""
+
+    def interrupt(**_words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("normbench.cli.group.cli", interrupt)
+    with pytest.raises(SystemExit, match="130"):
+        main()
+
+    assert "interrupted.\n" == capsys.readouterr().err
+
+
 def test_interrupt_while_watching(filler):
     """Ctrl-C ends a command that waits with exit code 130."""
     filler.pending()
@@ -318,14 +334,14 @@ def test_the_command_that_goes_on_does_the_same_in_another_folder(
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-def test_an_interrupted_run_prints_its_own_command(monkeypatch, tmp_path):
-    """What limits, launches and observes a run is in the command that goes on."""
-    from normbench import api
+@pytest.mark.parametrize("busy", ["normbench.api.launch", "normbench.planning.plan"])
+def test_an_interrupted_run_prints_its_own_command(monkeypatch, tmp_path, busy):
+    """What limits, launches and observes a run is in the command that goes on, from the start."""
 
-    def interrupt(*_arguments):
+    def interrupt(*_arguments, **_words):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "launch", interrupt)
+    monkeypatch.setattr(busy, interrupt)
     options = ["--memory-limit", "4G", "--time-limit", "2h", "--observe", "activations"]
     words = ["run", "digits_cnn_bn", "sgd", *options, "--store", str(tmp_path / "s")]
     done = CliRunner().invoke(cli, words)

@@ -162,6 +162,7 @@ def test_csv_can_be_read_back(invoke, root):
         (("--optimizer", "momentum", "--norm", "none"), 1),
         (("--problem", "digits_cnn_bn"), 4),
         (("--since", "2001-09-08"), 4),
+        (("--since", "30000d"), 4),
     ],
 )
 def test_filters_choose_rows(invoke, root, words, count):
@@ -177,8 +178,18 @@ def test_filters_choose_rows(invoke, root, words, count):
         (("--since", "2030-01-01"), "has no results since 2030-01-01 00:00"),
         (("--reference", "sgd"), "names 2 rows: expected one"),
         (("--metric", "tset_accuracy"), "unknown metric"),
+        (
+            ("--publish", "--norm", "none", "--since", "2001-01-01"),
+            "and --norm, --since would leave",
+        ),
+        (("--publish", "--setting", "known"), "and --setting would leave rows out"),
+        (("--publish", "--optimizer", "sgd"), "and --optimizer would leave rows out"),
         (("--stages", "10,5"), "expected growing numbers of seeds"),
         (("--alpha", "2"), "2.0 is not in the range"),
+        (("--since", "1h"), "to compare. Give --since an earlier date"),
+        (("--since", "1x"), "or how long ago, such as 2h or 1d"),
+        (("--correction", "bonferroni"), "holm bounds the same probability and finds at least as"),
+        (("--seeds", "3"), "--seeds 3: tables and figures take all seeds that their rows have"),
     ],
 )
 def test_wrong_input_says_how_to_mend_it(invoke, root, words, message):

@@ -59,7 +59,7 @@ def test_plan_of_a_suite_is_read_at_a_glance(suite_file, invoke, filler):
     assert "Not in it: 5 runs of unknown length" in lines
     said = " ".join(found.stdout.split())
     assert "13.2 s one after another, 6.6 s with 2 at a time" in said
-    assert "longest first; starting each worker takes a few seconds more" in said
+    assert "longest first; the start of the workers, some seconds, is not in it" in said
     assert "Not probed: 1 cell; whether they can be trained shows in run --dry-run" in said
     assert "digits_cnn standard protocol.epochs=3, test_accuracy: with 5 seeds a difference" in said
     assert all(len(line) <= 100 for line in lines)

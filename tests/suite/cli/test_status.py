@@ -81,10 +81,13 @@ def test_one_off_plugin_is_named_or_asked_for(invoke, filler, plugin_file):
     for run in filler.store.runs():
         filler.end(run, "failed")
     given = ("status", "--store", filler.root)
-    with_it, without = (invoke(*given, *more).stdout for more in (("--plugin", file), ()))
+    shown = [invoke(*given, *more).stdout for more in (("--plugin", file), ())]
+    file.unlink()
+    without = invoke(*given).stdout
 
-    assert f"--store {filler.root} --plugin {file}\n" in with_it
-    assert "Add the file of" not in with_it
+    for each in shown:
+        assert f"--store {filler.root} --plugin {file}\n" in each
+        assert "Add the file of" not in each
     words = "Add the file of optimizer mine, which no installed plugin has: --plugin FILE."
     assert words in " ".join(without.split())
 

@@ -17,6 +17,7 @@ from normbench.leaderboard.board import Provenance, Terms
 from normbench.leaderboard.boards import make_boards
 from normbench.leaderboard.choosing import choose, find_row
 from normbench.leaderboard.comparison import duel
+from normbench.leaderboard.conclusion import conclusion
 from normbench.leaderboard.duels import in_words
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.precision_notes import about_precision
@@ -129,7 +130,47 @@ def test_reference_of_the_first_table_with_verdicts_stays(boards, make_row, aske
     assert "as in the first table with verdicts on 2001-09-09" in notes(board)
     assert {row.row for row in later} == {row.row for row in board.reference.others}
     assert (True, later[0].row) == (asked_for.exploratory, asked_for.reference.row.row)
-    assert "batch_norm" == boards(*rows, *later, problems=["digits_cnn_bn"])[0].reference.row.norm
+    twin = boards(*rows, *later, problems=["digits_cnn_bn"])[0]
+    assert ("batch_norm", first.row) == (twin.reference.row.norm, twin.reference.first.row.row)
+    assert (True, False) == (twin.exploratory, board.exploratory)
+    assert "by another name of this problem, the reference was none with sgd, " in notes(twin)
+    assert f"first table with verdicts on 2001-09-09 (row {first.row[:8]}). That one" in notes(twin)
+    assert "by another name" not in notes(board)
+    assert "none with sgd" in board_record(twin)["reference"]["first"]
+    names = frozenset(row.row for row in (*rows, *later))
+    suite = SuiteRows(name="mine", rows=names, references=frozenset())
+    own = boards(*rows, *later, problems=asked, suite=suite)[0].reference
+    assert (later[0].row, None) == (own.row.row, own.first)
+
+
+def test_a_row_bound_to_the_second_reference_keeps_its_verdict(boards, make_row):
+    """Its stages were declared against it, whatever another name's table had shown before."""
+    first, own = make_row(scores=GOOD), make_row("batch_norm", scores=GOOD)
+    seen = Shown(1e9, "digits_cnn", first.row, 6)
+    new = [make_row(norm, scores=BETTER[:5]) for norm in ("group_norm", "layer_norm")]
+    declared = Declaration(row="", stages=(5,), seeds=tuple(range(5)), reference=own.row)
+    staged = replace(new[0], declared=replace(declared, row=new[0].row, declared_at=2e9))
+    rows = replace(first, shown=(seen,)), own, staged, new[1]
+    (board,) = boards(*rows, problems=["digits_cnn_bn"])
+
+    assert own.row == board.reference.row.row
+    assert ("better", "exploratory") == tuple(
+        verdicts(board)[norm] for norm in ("group_norm", "layer_norm")
+    )
+    assert not board.exploratory
+
+
+def test_what_was_shown_first_stays_whatever_the_names_own_norm_is_trained_later(boards, make_row):
+    """Unless it has no results any more: then the rule chooses anew."""
+    first, later = make_row(scores=GOOD), make_row("batch_norm", scores=BETTER)
+    seen = (Shown(1e9, "digits_cnn_bn", first.row, 6),)
+    failed = make_row(missing=range(6))
+    found = [
+        boards(replace(row, shown=seen), later, problems=["digits_cnn_bn"])[0].reference.row.norm
+        for row in (first, failed)
+    ]
+
+    assert ["none", "batch_norm"] == found
 
 
 def test_a_reference_is_known_by_its_own_line_alone(boards, make_row):
@@ -303,6 +344,12 @@ def test_a_precision_is_verified_by_a_test_of_the_same_table(make_row, reader):
         "That test was made with other versions than these rows: torch 2.14, not torch 2.15."
     )
     assert ([], [f"{said}sgd: x.", other_versions]) == found[row.row]
+    newer = reader([row])
+    again = replace(test, id="y", table=comparable(row.identity))
+    newer.verifications = lambda: [replace(again, id="x"), again]
+    assert f"{said}sgd: y." == about_precision([row], newer)[1][0]
+    quick = about_precision([replace(row, protocol="quick")], reader([row]))[0][0]
+    assert quick.endswith("verify precision digits_cnn --norm none --protocol quick")
     bare = about_precision([row], reader([row]))
     assert "https" not in bare[0][0]
     assert bare[0][0].endswith(f"Test it: normbench verify precision {row.problem} --norm none")
@@ -479,14 +526,30 @@ def test_times_of_different_hardware_are_left_out(boards, make_row, second, seco
     assert {"eager": 5, "graph": 1} in engines
 
 
-def test_filters_keep_the_reference_and_say_what_is_hidden(boards, make_row):
-    """Rows left out by norm, or by name, make the family smaller, which the table admits."""
-    rows = [make_row(norm, scores=BETTER) for norm in ("batch_norm", "group_norm", "layer_norm")]
-    board = boards(make_row(scores=GOOD), *rows, norms=["group_norm"])[0]
-    named = boards(make_row(scores=GOOD), *rows, rows=frozenset({rows[1].row}))[0]
+@pytest.mark.parametrize("filters", [{"norms": ["group_norm"]}, {"optimizers": ["adam"]}, {}])
+def test_filters_choose_what_is_shown_and_nothing_else(boards, make_row, filters):
+    """p, verdict, rank, interval and letters of a row are those of the whole table; so is more."""
+    noise = (0.004, -0.003, 0.004, 0.0, -0.002, 0.003)
+    close = [v + 0.003 + n for v, n in zip(GOOD, noise, strict=True)]
+    names = (("group_norm", "adam"), ("batch_norm", "momentum"), ("layer_norm", "momentum"))
+    rows = [make_row(*name, [v - i / 600 for v in close]) for i, name in enumerate(names)]
+    rows.append(make_row(scores=GOOD))
+    wanted = filters or {"rows": frozenset({rows[0].row})}
+    (whole,), (board,) = boards(*rows), boards(*rows, **wanted)
+    alone = boards(rows[0], rows[3])[0]
 
-    assert {"group_norm", "none"} == verdicts(board).keys() == verdicts(named).keys()
-    assert "Not shown: 2 comparable rows;" in notes(board)
+    assert {"group_norm", "none"} == verdicts(board).keys()
+    assert [e for e in whole.entries if e.row.norm in verdicts(board)] == list(board.entries)
+    of_three, of_one = (e.entries[0].comparison.p_adjusted[0] for e in (board, alone))
+    assert pytest.approx(of_three) == 3 * of_one
+    assert [1, 4] == [entry.rank for entry in board.entries]
+    for name in ("family", "drawn", "all_drawn", "digest", "exploratory"):
+        assert getattr(whole, name) == getattr(board, name), name
+    said = "Not shown: 2 comparable rows; p, ranks and letters are those of the whole table."
+    assert (False, True) == (said in notes(whole), said in notes(board))
+    assert 2 == board_record(board)["not_shown"]
+    assert "That is said of the rows shown: 2 rows more of this table" in conclusion(board)
+    assert "That is said" not in conclusion(whole)
 
 
 @pytest.mark.parametrize(("scores", "reference"), [(GOOD, "batch_norm"), ((), "none")])
@@ -564,7 +627,26 @@ def test_since_leaves_out_what_finished_before(boards, make_row):
     (late,) = boards(*rows, details=details, since=900.0)
     assert [("batch_norm", None)] == [(entry.row.norm, entry.verdict) for entry in late.entries]
     assert "the reference, none with momentum, has no results since 1970-01-0" in notes(late)
-    assert "Not shown: 1 comparable row;" in notes(late)
+    assert "Left out: 1 comparable row without results since the date" in notes(late)
+    old = [make_row(scores=GOOD, missing=()), make_row("batch_norm", scores=BETTER)]
+    old.append(make_row("layer_norm", scores=BETTER))
+    ended = {"train_seconds": 1.0, "outcome": "finished"}
+    for dated, said in (("none", "none momentum 1"), ("layer_norm", "Left out: 1 comparable row")):
+        times = {
+            run.fingerprint: {**ended, "finished_at": 50.0}
+            | (
+                {"finished_at": 10.0}
+                if row.norm == dated and (seed == 0 or dated != "none")
+                else {}
+            )
+            for row in old
+            for seed, run in row.runs.items()
+        }
+        young = boards(*old, details=times, since=30.0)[0]
+        # By one older result of the reference, or since the family is smaller without a row.
+        assert "exploratory" == verdicts(young)["batch_norm"]
+        assert said in notes(young)
+        assert "better" == verdicts(boards(*old, details=times, since=5.0)[0])["batch_norm"]
     asked = boards(*rows, details=details, since=900.0, reference="none")[0]
     assert (None, late.reference.why) == (asked.reference.row, asked.reference.why)
     with pytest.raises(UsageError, match=r"has no results since 2001-09-\d\d .* an earlier date"):
@@ -622,6 +704,9 @@ def test_a_reference_is_of_the_setting_asked_for(boards, make_row, kind):
     assert rows[0].row == boards(*rows)[0].reference.row.row
     assert rows[kind == "known"].row == board.reference.row.row
     assert (2, ()) == (len(board.entries), board.head)
+    # What --setting makes the reference may have been chosen after looking, as by --reference.
+    assert (kind == "known", 4) == (board.exploratory, len(board.whole))
+    assert (kind == "known") == ("--setting known was asked for" in board.reference.why)
     adam = make_row("group_norm", "adam", GOOD, origin="given", setting={"lr": 0.1})
     found = boards(*rows, adam, settings=("given",))[0]
     assert (None, "") == (found.reference.row, verdicts(found)["group_norm"])

@@ -47,6 +47,18 @@ def test_a_single_winner_is_named_with_its_interval(concluded):
     )
 
 
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (0.03, "than the reference, none with momentum: it differs by +3.02 points"),
+        (-0.03, "than the reference, none with momentum; 1 of 1 is worse."),
+    ],
+)
+def test_one_row_beside_the_reference_is_spoken_of_alone(concluded, gain, said):
+    """It is not the only one of one row."""
+    assert said in concluded({"batch_norm": shifted(gain)})
+
+
 def test_rows_that_may_equal_the_winner_are_named(concluded):
     """Where the second is not told apart from the first, the sentence says so."""
     close = [value + 0.0001 * (-1) ** seed for seed, value in enumerate(shifted(0.03))]

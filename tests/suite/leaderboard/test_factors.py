@@ -157,8 +157,8 @@ def test_seeds_since_a_table_gave_a_verdict_are_named_by_every_view(make_row, re
     first = Shown(1e9, "", base.row, 5)
     own = replace(base, shown=(first,))
 
-    def told(shown: Shown) -> list[str]:
-        rows = [own, replace(new, shown=(shown,))]
+    def told(*shown: Shown) -> list[str]:
+        rows = [own, replace(new, shown=shown)]
         table = make_ablations(reader(rows), catalogue, Wanted(), "norm", None)[0]
         pair = duel_section(duel(rows[1], rows[0], reader(rows), None, 0.05))
         return [" ".join(table.left_out), " ".join(pair.lines["Notes"])]
@@ -168,4 +168,8 @@ def test_seeds_since_a_table_gave_a_verdict_are_named_by_every_view(make_row, re
         assert "sgd has 6, on 2001-09-09 5." in text.replace(" standard", "")
         assert "none sgd" not in text.split("--until")[0]
     assert not any("More pairs" in text for text in told(first._replace(pairs=6)))
-    assert all("More pairs" in text for text in told(first._replace(reference="f" * 32)))
+    for text in told(first._replace(reference="f" * 32)):
+        # Pairs with another row then: the text says with which.
+        assert "none sgd, on 2001-09-09 5 with row ffffffff." in text.replace(" standard", "")
+    both = (first._replace(reference="f" * 32), first._replace(at=2e9, pairs=6))
+    assert not any("More pairs" in text for text in told(*both))

@@ -173,6 +173,8 @@ def test_several_problems_are_summed_up(make_row, reader, catalogue):
     assert [[], [], []] == [overall_of(each) for each in (apart, own, [*boards, boards[0]])]
     text = FORMATS["md"](report_sections(boards))
     assert "2 problems allow no test, which takes 6" in text
+    said = "; ".join(f"{name} none momentum untuned" for name in ("cifar10_3c3d", "digits_cnn"))
+    assert f"The reference is each problem's own: {said}." in text
 
 
 def test_six_problems_are_tested(make_row, reader, catalogue):
@@ -195,6 +197,10 @@ def test_six_problems_are_tested(make_row, reader, catalogue):
     scores = [(v + 0.025 + i / 1000 - 0.1) / (means[i] - 0.1) for i in range(6) for v in GOOD]
     assert ["batch_norm", "group_norm", "none"] == [each.norm for each in overall.standings]
     assert [1, 2, 3] == [each.rank for each in overall.standings]
+    (some,) = overall_of(make_boards(reader(rows), catalogue, Wanted(norms=["group_norm"])))
+    assert overall.standings[1:] == some.standings
+    assert (overall.test, overall.tested) == (some.test, some.tested)
+    assert "Not shown: 1 method; p and ranks are those of the whole table." in some.left_out
     assert pytest.approx(trim_mean(scores, 0.25)) == best.mean
     assert pytest.approx((pairs > 0).mean()) == best.improvement
 

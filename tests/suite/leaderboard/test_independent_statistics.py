@@ -17,6 +17,8 @@ from normbench import power
 from normbench.leaderboard import across, paired, staged
 from normbench.leaderboard.against import Rule, compare_all
 from normbench.leaderboard.censored import sooner, time_to_target
+from normbench.leaderboard.comparison import duel
+from normbench.leaderboard.duels import duel_section
 from normbench.leaderboard.factors import factor_table
 from normbench.leaderboard.families import benjamini_hochberg, holm, unadjusted
 from normbench.leaderboard.looks import Looks
@@ -149,6 +151,20 @@ def test_power_equals_statsmodels(pairs, comparisons):
         paired_t_power().solve_power(None, pairs, alpha, 0.8, alternative="larger"), rel=1e-5
     ) == (least)
     assert int(np.ceil(needed)) == power.pairs_needed(effect, comparisons=comparisons)
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(5, 0.05), (10, 0.05), (10, 0.01)])
+def test_two_rows_are_planned_by_the_power_of_the_two_sided_test(make_row, reader, n, alpha):
+    """What compare finds with probability 0.8, and the seeds it takes, are TTestPower's."""
+    rows = [make_row(norm, scores=0.9 + 0.01 * drawn(k, 1, n)[0]) for k, norm in enumerate("ab")]
+    found = duel(*rows, reader(rows), None, alpha)
+    spread = np.std([*found.differences.values()], ddof=1)
+    effect = paired_t_power().solve_power(None, n, alpha, 0.8, alternative="two-sided")
+    needed = paired_t_power().solve_power(0.005 / spread, None, alpha, 0.8, alternative="two-sided")
+
+    assert pytest.approx(effect * spread, rel=1e-4) == found.detectable
+    assert int(np.ceil(needed)) == found.needed
+    assert f"takes {found.needed} seeds" in " ".join(duel_section(found).lines["In words"])
 
 
 @pytest.mark.parametrize("n", [1, 3, 5, 10, 20])

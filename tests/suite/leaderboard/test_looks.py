@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 from normbench.leaderboard.ablations import make_ablations
 from normbench.leaderboard.board import Terms
 from normbench.leaderboard.boards import make_boards
-from normbench.leaderboard.comparison import duel
+from normbench.leaderboard.comparison import duel, seeds_missing
 from normbench.leaderboard.duels import in_words
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.looks import Looks, looks_together
+from normbench.leaderboard.making import looks_of, pairwise_p
+from normbench.leaderboard.sections import board_section
 from normbench.leaderboard.staged import p_of_looks, two_sided_p
 from normbench.leaderboard.tested import what_was_tested
-from normbench.store import Declaration
+from normbench.store import Declaration, RecordedDecision
 
 STAGES = (5, 10)
+EARLY = "before their first declared look are exploratory"
 few_examples = settings(max_examples=20, deadline=None)
 
 
@@ -120,7 +123,7 @@ def test_missing_seeds_of_the_next_stage_leave_the_verdict_of_the_last(boards, m
 )
 def test_a_staged_reference_is_compared_at_its_own_looks(boards, make_row, own, n, word):
     """Its seeds from before the declaration test no other row; its looks are after five and ten."""
-    base = declared(make_row("none", scores=scores(18, 0)), first=10)
+    base = declared(make_row("none", scores=scores(18, 0)), first=10, reference="0" * 32)
     fixed = make_row("batch_norm", scores=scores(own, 1, 0.95))
     board = boards(base, fixed)[0]
     entry = next(each for each in board.entries if each.row.norm == "batch_norm")
@@ -128,6 +131,8 @@ def test_a_staged_reference_is_compared_at_its_own_looks(boards, make_row, own, 
     assert (word, n) == (entry.verdict.value, entry.comparison.n)
     assert set(entry.comparison.seeds) <= set(range(10, 20))
     assert any("reference's own seeds were added" in line for line in what_was_tested(board))
+    lacking = make_row("batch_norm", scores=scores(own, 1, 0.95), missing=(30,))
+    assert verdict(boards(base, lacking)[0], "batch_norm") in ("too few", "exploratory")
 
 
 @pytest.mark.parametrize(("n", "missing"), [(4, ()), (5, (1,))])
@@ -138,7 +143,7 @@ def test_rows_before_their_first_look_are_exploratory(boards, make_row, n, missi
     board = boards(make_row("none", scores=scores(12, 0)), row)[0]
 
     assert verdict(board, "batch_norm") in ("exploratory", "too few")
-    assert "before their first declared look are exploratory" in " ".join(board.notes)
+    assert EARLY in " ".join(board.notes)
 
 
 def test_a_hole_among_the_seeds_of_a_look_keeps_a_row_exploratory(boards, make_row):
@@ -166,7 +171,7 @@ def test_a_side_that_the_difference_has_left_is_not_claimed(boards, make_row):
     assert "no evidence" == verdict(board, "batch_norm")
 
 
-def test_letters_pay_for_looks_and_pairs(boards, make_row):
+def test_letters_pay_for_looks_and_pairs(boards, make_row, reader):
     """A two-sided p below 5 % is none once a pair was looked at twice, or is one of three."""
     base = scores(10, 0)
     rng = np.random.default_rng(4).normal(0, 0.01, 10)
@@ -180,9 +185,61 @@ def test_letters_pay_for_looks_and_pairs(boards, make_row):
     ]
 
     assert [{"a", "b"}, {"a"}] == letters
+    said = [in_words(duel(rows[1], rows[0], reader(rows), None, alpha)) for alpha in (0.05, 0.01)]
+    assert ["hard to put down to chance." in words for words in said] == [True, False]
     noise = np.random.default_rng(5).normal(0.004, 0.02, 10)
     third = make_row("group_norm", scores=[b + more for b, more in zip(base, noise, strict=True)])
     assert {"a"} == {entry.letters for entry in boards(*rows, third)[0].entries}
+
+
+def decided(row, base, verdict: str = "better") -> RecordedDecision:
+    return RecordedDecision(
+        reference=base.row,
+        stage=5,
+        verdict=verdict,
+        p=0.02,
+        n=5,
+        difference=0.05,
+        interval=None,
+        family=(row.row,),
+        metric="test_accuracy",
+        alpha=0.05,
+        decided_at=1e9,
+    )
+
+
+def test_rows_of_which_too_few_seeds_count_for_both_are_said(boards, make_row, reader):
+    """In the notes with what was decided then, by the legend of letters, and by compare."""
+    base = make_row("none", scores=scores(9, 0))
+    base = declared(base, (5, 8), first=4, before=tuple(range(4)), reference="0" * 32)
+    row = make_row("batch_norm", scores=scores(5, 1, 0.95))
+    row = declared(row, (5, 8), reference=base.row, decision=decided(row, base))
+    (board,) = boards(base, row)
+    text = " ".join(board.notes)
+
+    assert "compared with one of which others count: batch_norm momentum 0-3." in text
+    assert "batch_norm momentum shares 4 of 8 seeds" in text
+    assert "1 row in the family, 5 pairs) and is `too few` here (0, 1 pair)" in text
+    assert not [words for words in (EARLY, "no declared look has come") if words in text]
+    assert "share too few seeds that count." in " ".join(board_section(board).lines["Words"])
+    pair = duel(row, base, reader([row, base]), None, 0.05)
+    assert in_words(pair).startswith("The one seed differs by ")
+    assert "1 pair is too few: train more seeds." in seeds_missing(pair)
+
+
+@pytest.mark.parametrize("verdict", ["better", "no evidence"])
+def test_notes_name_the_seeds_of_before_and_decisions_that_differ(boards, make_row, verdict):
+    """Seeds of before that have results, none of them as one to come; no decision that stands."""
+    base = make_row("none", scores=scores(12, 0))
+    row = make_row("batch_norm", scores=scores(12, 1, 0.95))
+    row = declared(row, (5, 8), 2, before=(0, 1, 90), decision=decided(row, base, verdict))
+    (board,) = boards(base, row)
+    text = " ".join(board.notes)
+
+    assert "from before its stages were declared: batch_norm momentum 0-1." in text
+    assert "no declared look has come to: batch_norm momentum 10-11." in text
+    assert ("otherwise in this table" in text) == (verdict != "better")
+    assert "share too few" not in " ".join(board_section(board).lines["Words"])
 
 
 def test_rows_declared_after_results_came_are_exploratory(boards, make_row):
@@ -211,14 +268,57 @@ def test_declaration_changes_the_hash_of_a_table(boards, make_row):
     assert boards(base, row)[0].digest != boards(base, declared(row))[0].digest
 
 
-def test_reference_that_got_seeds_in_stages_may_have_more_since(boards, make_row):
-    """All seeds together are one more look where such a row is compared itself."""
-    row = make_row("batch_norm", scores=scores(14, 1, 0.95))
-    given = declared(row, reference_of="0" * 32)
-    entry = boards(make_row("none", scores=scores(14, 0)), given)[0].entries[0]
+FIXED = None
+OWN = {"reference": "0" * 32}
+GIVEN = {"reference_of": "0" * 32}
 
-    assert ((5, 10, 14), 14) == (entry.comparison.stages, entry.comparison.n)
-    assert "better" == entry.verdict
+
+@pytest.mark.parametrize(
+    ("row", "base", "seeds", "stages"),
+    [
+        ((12, FIXED), (12, FIXED), range(12), ()),
+        # The row's number of seeds was chosen by no look, however the reference came to its own.
+        ((12, FIXED), (10, GIVEN), range(10), ()),
+        ((14, GIVEN), (14, FIXED), range(14), ()),
+        # What stopped the reference also decides how many seeds both have.
+        ((8, FIXED), (10, OWN), range(8), (5, 8)),
+        ((12, FIXED), (15, {**OWN, "first": 4}), range(4, 12), (5, 8)),
+        # A row that others are declared against gets their seeds: how many it has is no bound.
+        ((5, "base"), (7, FIXED), range(5), (5, 10)),
+        ((10, "base"), (10, {**GIVEN, "stages": (7, 10)}), range(10), (5, 10)),
+        ((8, "base"), (10, {**GIVEN, "stages": (5, 8)}), range(5), (5, 10)),
+        ((10, OWN), (7, FIXED), range(7), (5, 7)),
+        ((10, OWN), (10, OWN), range(10), (5, 10)),
+        ((8, {"stages": (6, 8)}), (8, OWN), range(8), (5, 6, 8)),
+        ((14, OWN), (14, {**OWN, "first": 4}), range(4, 10), (5, 6)),
+    ],
+    ids=lambda each: None if isinstance(each, range) else str(each),
+)
+def test_every_view_has_the_same_seeds_and_looks_of_a_pair(
+    boards, make_row, reader, catalogue, row, base, seeds, stages
+):
+    """Leaderboard, compare, letters and optimizers: what counts for both, and each one's looks."""
+    names = {"sgd": row, "momentum": base}
+    rows = {
+        name: make_row("none", name, scores(n, len(name), 0.8)) for name, (n, _) in names.items()
+    }
+    for name, (_, how) in names.items():
+        if how is not FIXED:
+            more = {"reference": rows["momentum"].row} if how == "base" else how
+            rows[name] = declared(rows[name], **more)
+    new, other = rows["sgd"], rows["momentum"]
+    board = boards(new, other)[0]
+    found = next(entry.comparison for entry in board.entries if entry.row.row == new.row)
+    pair = duel(new, other, reader([new, other]), None, 0.05)
+    table = make_ablations(reader([new, other]), catalogue, Wanted(), "optimizer", "momentum")
+    both = [entry.values for entry in board.entries]
+    expected = two_sided_p(np.array([new.scores[s] - other.scores[s] for s in seeds]), stages)
+
+    assert (tuple(seeds), stages) == (found.seeds, found.stages)
+    assert found == replace(pair.comparison, p_adjusted=found.p_adjusted)
+    assert tuple(seeds) == table[0].table.seeds["sgd"]
+    p = pairwise_p(both, looks_of(board))[0, 1], table[0].table.simple[0].p, pair.p
+    assert pytest.approx([expected] * 3) == list(p)
 
 
 def test_letters_and_pairs_of_staged_rows_pay_for_their_looks(make_row, reader):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from normbench.leaderboard import remembered
 from normbench.leaderboard.reading import StoreReader
 from normbench.leaderboard.remembered import Remembered
-from normbench.plugins import Catalogue, load_catalogue
+from normbench.plugins import Catalogue, PluginInfo, load_catalogue
 from normbench.resolve import Request, resolve
 from normbench.store import RunStore
 
@@ -97,6 +99,43 @@ def test_what_showing_a_table_writes_changes_nothing_of_it(table, store, own, fo
     kept.keep("the table", own)
 
     assert found == table("loss").text()
+
+
+def test_a_table_of_what_was_shown_meanwhile_is_not_kept(table, store):
+    """Another's line came while it was made: it is no table of the store without that line."""
+    made = table("loss")
+    assert made.text() is None
+    (store / "shown.jsonl").write_bytes(b"\ntheirs")
+    made.keep("the table")
+    (store / "shown.jsonl").unlink()
+
+    assert table("loss").text() is None
+
+
+def test_the_newest_used_tables_are_kept(table, store, monkeypatch):
+    """Of more than there is room for the one goes that was longest not shown."""
+    monkeypatch.setattr(remembered, "MOST_FILES", 2)
+    names = ["m0", "m1", "m2"]
+    files = {}
+    for place, name in enumerate(names[:-1]):
+        table(name).keep(name)
+        (files[name],) = {*(store / "index" / "tables").iterdir()} - {*files.values()}
+        os.utime(files[name], (place, place))
+    assert names[0] == table(names[0]).text()
+    table(names[-1]).keep(names[-1])
+
+    assert [names[1]] == [name for name in names if table(name).text() is None]
+
+
+def test_another_plugin_makes_another_table(table, store, catalogue):
+    """One more plugin, or one that could not be loaded, although no file has changed."""
+    table("loss").keep("the table")
+    more = copy.copy(catalogue)
+    more.plugins = [*catalogue.plugins, PluginInfo(name="more", origin="more 1.0")]
+    reader = StoreReader(RunStore.open(store))
+
+    assert "the table" == Remembered(reader, catalogue, {"metric": "loss"}).text()
+    assert Remembered(reader, more, {"metric": "loss"}).text() is None
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)

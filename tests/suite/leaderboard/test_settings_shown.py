@@ -75,6 +75,21 @@ def test_rows_that_look_alike_have_their_fingerprints(make_row, reader, catalogu
     assert 3 == len(names)
 
 
+def test_untuned_is_said_where_other_rows_are_tuned_or_nothing_else_tells_it(make_row):
+    """Not of rows that are all untuned and whose values tell them apart."""
+    tuned, plain = make_row(origin="known"), make_row("batch_norm")
+    values = [make_row(setting={"lr": lr}) for lr in (1, 2)]
+    named = [
+        [row_names(rows)(row) for row in rows]
+        for rows in ([tuned, plain], values, [plain, *values])
+    ]
+
+    assert ["none momentum", "batch_norm momentum untuned"] == named[0]
+    assert ["none momentum lr=1", "none momentum lr=2"] == named[1]
+    assert "batch_norm momentum" == named[2][0]
+    assert "none momentum untuned" == row_names([make_row(), *values])(make_row())
+
+
 def test_ablations_say_which_setting_stands_for_a_cell(rows, reader, catalogue):
     """The setting shown, those that are not, and one of these by choice."""
     tuned, untuned = (
@@ -88,11 +103,14 @@ def test_ablations_say_which_setting_stands_for_a_cell(rows, reader, catalogue):
     assert ("(known)", "") == shown["none", "sgd"]
     assert "batch_norm sgd: lr=0.3 (known), not untuned, lr=0.7 (given)" in tuned.left_out[1]
     choose = "Choose with --setting, such as --setting untuned, which takes rows of that kind alone"
-    assert f"not untuned. {choose}" in untuned.left_out[1]
+    assert f"not untuned. {choose}" in untuned.left_out[2]
+    assert "Not taken in: 1 comparable row, since the settings were chosen" in untuned.left_out[1]
     assert choose in tuned.left_out[1]
     given = [r for r in rows if r.setting_origin == "given"]
     alike = [*given, replace(given[0], row="f" * 32)]
-    assert "No --setting tells them apart: normbench compare" in next(which_setting(alike))
+    known = next(row for row in rows[3:] if row.setting_origin == "known")
+    for several in (alike, [known, *alike]):
+        assert "No --setting tells them apart: normbench compare" in next(which_setting(several))
     many = [replace(row, optimizer=f"o{n}") for n in range(9) for row in rows[3:5]]
     assert "; and 1 more. Choose" in next(which_setting(many))
     assert [] == list(which_setting(rows[:4]))
@@ -118,7 +136,7 @@ def test_another_metric_is_exploratory_in_every_table(rows, reader, catalogue):
 
     said = "test_loss is not what this problem is judged by: it has no smallest difference"
     assert said in " ".join(board.notes)
-    assert said in section.lines["Notes"][0]
+    assert said in section.lines["Notes"][1]
     assert Verdict.EQUIVALENT not in {entry.verdict for entry in board.entries}
     assert "nan" not in " ".join(section.lines["What was tested"])
     assert math.isnan(found.metric.worst)

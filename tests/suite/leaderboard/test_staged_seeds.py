@@ -26,6 +26,8 @@ def test_p_lies_between_one_look_and_bonferroni():
 
     assert (found > p).all()
     assert (found <= 4 * p).all()
+    # Far below what was drawn, that many tests are the bound, and no p is 0.
+    assert pytest.approx(4e-12) == staged_p([np.array(1e-12)], STAGES)
 
 
 def test_smallest_p_of_all_looks_counts():

@@ -102,7 +102,10 @@ class Trainer:
         from normbench.resolve import resolve
 
         request = Request(
-            problem=str(names.pop("problem", "digits_cnn_bn")), optimizer=optimizer, seeds=seeds
+            problem=str(names.pop("problem", "digits_cnn_bn")),
+            optimizer=optimizer,
+            seeds=seeds,
+            norm=names.pop("norm", None),
         )
         store = RunStore.open(self.store, create=True)
         for spec in resolve(request, self.catalogue):
@@ -110,9 +113,15 @@ class Trainer:
             if run.result() is None:
                 publish(run, self.score(spec))
 
-    def staged(self, optimizer: str = "adam", problem: str = "digits_cnn_bn", **asked: object):
+    def staged(
+        self,
+        optimizer: str = "adam",
+        problem: str = "digits_cnn_bn",
+        norm: str | None = None,
+        **asked: object,
+    ):
         """Add seeds until decided; return the decision."""
-        request = Request(problem=problem, optimizer=optimizer)
+        request = Request(problem=problem, optimizer=optimizer, norm=norm)
         launching = api.Launching(store=self.store, track=False)
         report = run_staged(Staging(request=request, **asked), self.catalogue, launching)
         return report.decision

@@ -9,12 +9,13 @@ from dataclasses import replace
 import pytest
 
 import normbench
-from normbench import UsageError, api
+from normbench import UsageError, api, tracking
 from normbench.leaderboard.boards import make_boards
-from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.grouping import Wanted, comparable_rows
 from normbench.leaderboard.reading import StoreReader
+from normbench.leaderboard.showing import note_judged
 from normbench.resolve import Request
-from normbench.staging import Staging, plan_stages
+from normbench.staging import Staging, plan_stages, run_staged
 from normbench.store import RunStore, declare, merge_store, read_declarations
 
 STAGES = {"stages": (5, 10, 15)}
@@ -25,7 +26,7 @@ def around(**means: float):
 
     def score(spec) -> float:
         drawn = random.Random(f"{spec.optimizer.name} {spec.norm.name} {spec.seed}")
-        return means.get(spec.optimizer.name, 0.9) + drawn.gauss(0, 0.02)
+        return min(1.0, means.get(spec.optimizer.name, 0.9) + drawn.gauss(0, 0.02))
 
     return score
 
@@ -67,6 +68,31 @@ def test_it_stops_where_the_rows_are_equivalent(trainer):
     assert "two one-sided tests" in decision.why
 
 
+def test_mlflow_gets_what_was_decided(trainer, monkeypatch):
+    """The last copy is made once the decision is written; that it failed is said."""
+    seen = []
+
+    class Copying:
+        behind = "MLflow is away"
+
+        def __init__(self, store):
+            seen.extend(each.decision for each in read_declarations(store.root).values())
+
+        def start(self):
+            return self
+
+        stop = start
+
+    monkeypatch.setattr(tracking, "Collector", Copying)
+    trainer.score = around(adam=0.99)
+    request = Request(problem="digits_cnn_bn", optimizer="adam")
+    launching = api.Launching(store=trainer.store)
+    report = run_staged(Staging(request=request), trainer.catalogue, launching)
+
+    assert ["better"] == [each.verdict for each in seen if each]
+    assert Copying.behind == report.behind
+
+
 def test_undecided_rows_get_all_stages_and_say_so(trainer):
     """Each launch trains the seeds that its stage adds, to both rows, and the last is the end."""
     trainer.score = alike
@@ -88,6 +114,7 @@ def test_stages_are_declared_before_anything_is_trained(trainer):
     assert (5, 10, 12) == declared[decision.row].stages == declared[decision.reference].stages
     assert tuple(range(12)) == declared[decision.row].seeds
     assert decision.row == declared[decision.reference].reference_of
+    assert declared[decision.row].decision.reference_declared
 
 
 @pytest.mark.parametrize("stop", [0, 1, 2])
@@ -196,6 +223,10 @@ def test_reference_of_the_store_keeps_what_it_has(trainer):
     assert {("momentum", seed) for seed in (7, 8, 9)} <= set(trainer.launches[1])
     assert (10, 10) == (entry.comparison.n, decision.stage)
     assert (7, 10) == read_declarations(trainer.store)[decision.reference].stages
+    # What it was given for that row is no bound for another one.
+    asked = Staging(request=Request(problem="digits_cnn_bn", optimizer="adamw"))
+    another = plan_stages(asked, RunStore.open(trainer.store), trainer.catalogue, None)
+    assert (5, 10, 15, 20) == another.declaration.stages
 
 
 def test_sgd_is_the_reference_where_it_has_results_and_momentum_has_none(trainer):
@@ -234,8 +265,49 @@ def test_table_applies_the_stages_of_each_row(trainer):
     assert staged.comparison.n in staged.comparison.stages
 
 
-def test_reference_is_a_staged_row_where_it_is_compared_itself(trainer):
-    """In the table of the problem without a norm, the twin's reference is a row like others."""
+@pytest.fixture
+def unbuilt(monkeypatch) -> None:
+    """Let no network be built to see whether a norm fits, which would import torch."""
+    monkeypatch.setattr("normbench.planning._unusual", lambda *_: False)
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_a_row_gets_seeds_that_count_for_a_reference_with_stages_of_its_own(trainer):
+    """In its order, and by default as many as there are."""
+    trainer.score = around(sgd=0.99)
+    trainer.train("momentum", 4)
+    trainer.staged("momentum", "digits_cnn", norm="batch_norm", stages=(5, 8))
+    with pytest.raises(UsageError, match=r"only its seeds 4-11 count, and 8 of .* --max-seeds 8"):
+        trainer.staged("sgd", max_seeds=10)
+    decision = trainer.staged("sgd")
+    _, entry = entry_of(trainer, "sgd")
+
+    assert ("batch_norm momentum", (5, 8), 5) == (
+        decision.against,
+        decision.stages,
+        decision.stage,
+    )
+    assert tuple(range(4, 12)) == read_declarations(trainer.store)[decision.row].seeds
+    assert (tuple(range(4, 9)), (5, 8)) == (entry.comparison.seeds, entry.comparison.stages)
+    trainer.train("adam", 9)
+    with pytest.raises(UsageError, match=r"and 3 of them have no result .* Use another store"):
+        trainer.staged("adam")
+
+
+def test_no_table_is_made_for_the_lines_of_rows_of_two_seeds(trainer, monkeypatch):
+    """They get no verdict, so there is nothing to note of them."""
+    trainer.train("momentum", 5)
+    trainer.train("adam", 2)
+    reader = StoreReader(RunStore.open(trainer.store))
+    rows = comparable_rows(reader, trainer.catalogue, Wanted())
+    monkeypatch.delattr("normbench.leaderboard.boards.with_verdicts")
+
+    assert b"" == note_judged(reader, trainer.catalogue, Wanted(), rows)
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_a_reference_that_got_seeds_is_a_row_of_fixed_seeds_where_it_is_compared(trainer):
+    """As in the table of the twin problem; it can have no stages of its own any more."""
     trainer.score = alike
     trainer.train("momentum", 1)
     trainer.staged(stages=(5, 10))
@@ -243,7 +315,9 @@ def test_reference_is_a_staged_row_where_it_is_compared_itself(trainer):
     board, entry = entry_of(trainer, "momentum", "digits_cnn")
 
     assert "none" == board.reference.row.norm
-    assert (5, 10) == entry.comparison.stages
+    assert ((), 10) == (entry.comparison.stages, entry.comparison.n)
+    with pytest.raises(UsageError, match="got seeds as the reference of another row"):
+        trainer.staged("momentum", "digits_cnn", norm="batch_norm")
 
 
 @pytest.mark.parametrize(

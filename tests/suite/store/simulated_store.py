@@ -146,13 +146,14 @@ def _point(epoch: int, luck: float) -> dict[str, Any]:
 
 def _result(spec: RunSpec, points: list[dict[str, Any]], outcome: str) -> dict[str, Any]:
     last, metric = points[-1], spec.problem.metric
+    part, _, quantity = metric.name.partition("_")
     return {
         "schema": 1,
         "fingerprint": spec.fingerprint,
         "outcome": outcome,
         "diverged_at_step": 25 if outcome == "diverged" else None,
         "metric": metric.name,
-        "score": last["test"]["accuracy"] if outcome == "finished" else metric.worst,
+        "score": last[part][quantity] if outcome == "finished" else metric.worst,
         "final": last,
         "best": last,
         "epochs": last["epoch"],

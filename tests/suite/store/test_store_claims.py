@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -55,6 +56,21 @@ def test_exactly_one_of_racing_processes_wins(store, racers, make_spec, silence)
 
         assert [0] * (PROCESSES - 1) + [1 + bool(earlier)] == answers
         assert RunState.RUNNING is run.state()
+
+
+def test_a_rename_that_is_repeated_and_reported_as_failed_counts(run, monkeypatch):
+    """A network file system may do so; the claim's own lease at the place tells."""
+    rename = Path.rename
+
+    def repeated(self, target):
+        rename(self, target)
+        if self.name.startswith(".claim-"):
+            raise FileNotFoundError(errno.ENOENT, "gone")
+
+    monkeypatch.setattr(Path, "rename", repeated)
+    attempt = run.claim({})
+
+    assert (1, ["0001"]) == (attempt and attempt.number, names(run))
 
 
 def test_a_run_copied_without_its_empty_folders_is_claimed(run):

@@ -30,6 +30,19 @@ from normbench.store.decisions import VERDICTS
 
 FORK = multiprocessing.get_context("fork")
 ROW = "0123456789abcdef" * 2
+DECISION = RecordedDecision(
+    reference="f" * 32,
+    stage=5,
+    verdict="better",
+    p=0.01,
+    n=5,
+    difference=0.1,
+    interval=(0.05, 0.15),
+    family=(ROW,),
+    metric="test_accuracy",
+    alpha=0.05,
+    decided_at=12.5,
+)
 
 
 def declaration(**changes) -> Declaration:
@@ -61,19 +74,7 @@ def test_what_was_declared_is_read_again(tmp_path):
 def test_the_first_decision_stands(tmp_path):
     """Whoever looks again is told what was decided; read again, it is that one still."""
     store = store_at(tmp_path / "store")
-    first = RecordedDecision(
-        reference="f" * 32,
-        stage=5,
-        verdict="better",
-        p=0.01,
-        n=5,
-        difference=0.1,
-        interval=(0.05, 0.15),
-        family=(ROW,),
-        metric="test_accuracy",
-        alpha=0.05,
-        decided_at=12.5,
-    )
+    first = DECISION
     later = replace(first, stage=8, verdict="worse", decided_at=13.5)
     declare(store.root, declaration())
 
@@ -208,6 +209,23 @@ def test_a_lost_declaration_is_never_to_be_made_again(tmp_path, content):
         with pytest.raises(StoreError, match="Restore it from a backup"):
             ask()
     assert {word.value for word in Verdict} == {*VERDICTS, "reference"}
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_lost_declaration_of_a_reference_is_noticed(tmp_path, told):
+    """Where what was decided against it tells that it was there."""
+    root, reference = store_at(tmp_path / "store").root, "f" * 32
+    declare(root, declaration())
+    declare(root, declaration(row=reference, reference_of=ROW))
+    record_decision(root, ROW, replace(DECISION, reference_declared=told))
+
+    assert {ROW, reference} == read_declarations(root).keys()
+    (root / "stages" / f"{reference}.json").unlink()
+    found, damaged = readable_declarations(root)
+    assert ([ROW], [reference] if told else []) == (list(found), list(damaged))
+    if told:
+        with pytest.raises(StoreError, match=f"{ROW}.decision.json beside it tells of another row"):
+            declare(root, declaration(row=reference))
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -14,7 +14,14 @@ from normbench.store import attempt as attempts
 from normbench.store import queue as queues
 from normbench.store.folders import list_attempts, merged_path
 from normbench.store.queue import Queue
-from normbench.store.strikes import STRIKES, close_for, count_strikes, note_death
+from normbench.store.strikes import (
+    STRIKES,
+    Deaths,
+    close_for,
+    count_deaths,
+    count_strikes,
+    note_death,
+)
 
 
 @pytest.fixture
@@ -25,10 +32,12 @@ def runs(store, make_spec):
 
 @pytest.fixture
 def die(silence):
-    """Return what lets a worker die on a run, perhaps after it saved a checkpoint."""
+    """Return what lets a worker die on a run, alone or not, perhaps after a checkpoint."""
 
-    def die(run, epoch: int | None = None) -> None:
+    def die(run, epoch: int | None = None, *, alone: bool = True) -> None:
         attempt = run.claim({})
+        if alone:
+            attempt.note_pack(1, alone=True)
         if epoch is not None:
             attempt.save_checkpoint(lambda path: path.write_bytes(b"weights"), epoch=epoch)
         silence(attempt)
@@ -89,28 +98,80 @@ def test_queues_that_share_a_store_share_the_runs(store, runs):
 
 
 def test_suspects_come_last(store, runs, die):
-    """A run that a worker died on waits for all others, the more strikes the longer."""
+    """A run that a worker died on waits for all others, the more of them the longer."""
     die(runs[0])
-    die(runs[0])
+    die(runs[0], alone=False)
     die(runs[1])
 
     assert names([runs[2], runs[1], runs[0]]) == drain(Queue(store, names(runs)))
 
 
-def test_suspects_run_one_at_a_time(store, runs, die):
-    """While a run that has killed a worker trains, no other such run does; others may."""
+def test_suspects_run_one_at_a_time_and_alone(store, runs, die, monkeypatch):
+    """No run begins on the machine while a suspect trains, and no suspect while any run does."""
+    monkeypatch.setattr(queues, "_JOIN_SECONDS", 0.0)
     for run in runs[:2]:
-        die(run)
-    first, second = Queue(store, names(runs[:2])), Queue(store, names(runs))
-    suspect = first.take({})
-
-    assert 1 == second.ready(9)
-    assert runs[2].fingerprint == second.take({})[0].fingerprint
+        die(run, alone=False)
+    first, second = Queue(store, names(runs)), Queue(store, names(runs))
+    healthy = first.take({})
+    assert (0, True) == (second.ready(9), second.waits_here)
     assert second.take({}) is None
-    assert (0, 2) == (second.ready(9), second.held)
+    with healthy[1] as attempt:
+        attempt.close(RunState.FAILED)
+    suspect = first.take({})
+    third = Queue(store, names(runs[2:]), since=store.now() + 1)
+
+    assert (runs[2].fingerprint, True) == (healthy[0].fingerprint, first.secluded)
+    for waiting in (second, third):
+        assert (0, None, True) == (waiting.ready(9), waiting.take({}), waiting.waits_here)
+        assert waiting.held
+    first.admit_others()
+    assert (1, False) == (third.ready(9), first.secluded)
     with suspect[1] as attempt:
         attempt.close(RunState.FAILED)
     assert names(runs[1:2]) == drain(first, RunState.FAILED)
+
+
+def test_the_driver_counts_one_suspect_at_a_time(store, runs, die):
+    """It starts one worker for several suspects, and none for them while it starts others."""
+    for run in runs[:2]:
+        die(run)
+
+    assert 1 == Queue(store, names(runs[:2])).ready(9)
+    assert 1 == Queue(store, names(runs)).ready(9)
+
+
+def test_deaths_among_neighbours_are_no_strikes(store, runs, die):
+    """However many there were, only those of a run that was alone set it aside."""
+    for _ in range(STRIKES + 1):
+        die(runs[0], alone=False)
+    suspected = Queue(store, names(runs)).ready(9), runs[0].state()
+    for _ in range(STRIKES):
+        die(runs[0])
+    queue = Queue(store, names(runs[:1]))
+
+    assert (2, RunState.INTERRUPTED) == suspected
+    assert (0, names(runs[:1])) == (queue.ready(9), queue.struck)
+
+
+@pytest.mark.parametrize("most", [1, 256])
+def test_runs_that_there_is_no_room_for_wait(store, runs, monkeypatch, most):
+    """They are passed over, up to so many, and come in their order once there is room."""
+    monkeypatch.setattr(queues, "_LOOK_AHEAD", most)
+    queue, asked = Queue(store, names(runs)), []
+
+    def only_the_last(run, alone) -> bool:
+        asked.append((run.fingerprint, alone))
+        return run.fingerprint == runs[2].fingerprint
+
+    with runs[0].claim({}) as attempt:
+        attempt.note_pack(1, crowded=True)
+        attempt.close(RunState.INTERRUPTED)
+    taken = queue.take({}, room=only_the_last)
+
+    assert [(run.fingerprint, run is runs[0]) for run in runs][:most] == asked
+    assert (most == 1) == (taken is None)
+    assert 3 - (most > 1) == queue.ready(9)
+    assert names(runs[: 2 + (most == 1)]) == drain(queue)
 
 
 def test_a_damaged_run_does_not_stop_the_others(store, runs):
@@ -291,7 +352,7 @@ def test_leases_of_hosts_whose_clocks_differ(store, run, skew, held):
     queue = Queue(store, [run.fingerprint])
 
     assert (0 if held else 1, int(held)) == (queue.ready(1), queue.held)
-    assert (0 if held else 1) == count_strikes(list_attempts(run.path), store.now())
+    assert (0 if held else 1) == count_deaths(list_attempts(run.path), store.now()).beside
 
 
 def test_decision_on_an_older_attempt_does_not_claim(store, run):
@@ -348,6 +409,7 @@ def test_a_worker_that_let_go_on_a_full_disk_is_no_strike(store, run, silence, m
             first.close(RunState.INTERRUPTED)
     released = count_strikes(list_attempts(run.path), store.now())
     second = run.claim({})
+    second.note_pack(1, alone=True)
     held = count_strikes(list_attempts(run.path), store.now())
     silence(second)
 
@@ -386,12 +448,12 @@ def test_run_that_was_tried_meanwhile_is_not_set_aside(store, run, die, monkeypa
     for _ in range(STRIKES):
         die(run)
 
-    def tried_meanwhile(attempts, now) -> int:
-        strikes = count_strikes(attempts, now)
+    def tried_meanwhile(attempts, now) -> Deaths:
+        deaths = count_deaths(attempts, now)
         close(run, RunState.TIMED_OUT)
-        return strikes
+        return deaths
 
-    monkeypatch.setattr(queues, "count_strikes", tried_meanwhile)
+    monkeypatch.setattr(queues, "count_deaths", tried_meanwhile)
 
     assert 0 == Queue(store, [run.fingerprint]).ready(1)
     assert RunState.TIMED_OUT is run.state()
@@ -401,6 +463,7 @@ def test_run_that_was_tried_meanwhile_is_not_set_aside(store, run, die, monkeypa
 def test_worker_that_wakes_after_it_was_taken_over_was_died_on(store, run, silence):
     """An attempt that was set aside is a strike, though its late worker may still stir."""
     late = run.claim({})
+    late.note_pack(1, alone=True)
     silence(late)
     run.claim({})
     os.utime(run.attempts()[0].folder / "heartbeat")

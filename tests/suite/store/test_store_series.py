@@ -73,7 +73,9 @@ def test_run_that_lacks_series_is_taken_until_it_has_killed_three_workers(store,
     with Queue(store, [run.fingerprint]).take({})[1] as attempt:
         assert attempt.for_series
     for _ in range(STRIKES):
-        os.utime(run.claim({}, for_series=True).path / "heartbeat", (1, 1))
+        attempt = run.claim({}, for_series=True)
+        attempt.note_pack(1, alone=True)
+        os.utime(attempt.path / "heartbeat", (1, 1))
     queue = Queue(store, [run.fingerprint])
 
     assert (0, [run.fingerprint]) == (queue.ready(1), queue.struck)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import pytest
@@ -305,6 +306,20 @@ def test_every_check_has_a_norm_that_breaks_it():
 def test_sound_norms_pass(component):
     """Norms of our own, and the one that all mutants are made of, fail no check."""
     assert [] == [one for one in check_norm(component) if one.outcome == "failed"]
+
+
+@pytest.mark.parametrize(
+    ("check", "mutant", "change"),
+    [
+        ("gradients_are_right", norm(DetachesStatistics), "since .float() rounds them"),
+        ("fits_every_site_kind", norm(NoRole), "do what that says"),
+    ],
+    ids=lambda one: getattr(one, "name", one),
+)
+def test_what_to_change_fits_what_was_seen(check, mutant, change):
+    """The commonest cause is named, and an error that says its own fix is not talked over."""
+    with pytest.raises(ContractError, match=re.escape(change)):
+        CHECKS[check](mutant)
 
 
 def test_wide_norms_get_wide_sites():

@@ -157,7 +157,7 @@ def result_fixture() -> Callable[..., dict[str, Any]]:
 
 def point(seed: int, epoch: int) -> dict[str, Any]:
     """Return a curve point; each value tells its seed and epoch."""
-    accuracy = 0.5 + 0.1 * epoch + 0.01 * seed
+    accuracy = min(1.0, 0.5 + 0.1 * epoch + 0.01 * seed)
     part = {"loss": 1.0 / (1 + epoch) + 0.001 * seed, "accuracy": accuracy}
     content = {"epoch": epoch, "step": 10 * epoch, "time": 1.75e9 + 60 * seed + epoch, "lr": 0.1}
     parts = {"validation": dict(part), "test": dict(part)}

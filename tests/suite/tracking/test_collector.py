@@ -111,6 +111,37 @@ def test_a_server_that_is_away_is_said_once_and_breaks_nothing(
     assert "does not answer" in caplog.records[0].getMessage()
 
 
+class Sending:
+    """A thread that goes on sending, and is interrupted where its end is awaited without limit."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def is_alive(self) -> bool:
+        """Whether there is more to send."""
+        return True
+
+    def join(self, seconds: float | None = None) -> None:
+        """Wait for its end."""
+        if seconds is None:
+            raise KeyboardInterrupt("the second one")
+
+
+def test_a_second_interrupt_leaves_the_rest_for_sync(
+    store: RunStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first says what takes so long, and both are one to the caller."""
+    collector = Collector(store)
+    monkeypatch.setattr(collector, "_thread", Sending())
+    with pytest.raises(KeyboardInterrupt, match="the first one"), collector:
+        raise KeyboardInterrupt("the first one")
+
+    assert [
+        "sending what is finished to MLflow; interrupt again to leave it for `normbench sync`",
+        "left the rest for `normbench sync`",
+    ] == caplog.messages
+
+
 def test_a_database_that_cannot_be_used_is_a_problem_not_an_exception(
     store: RunStore, train: Train, make_spec: Spec
 ) -> None:

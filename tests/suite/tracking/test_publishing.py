@@ -266,14 +266,23 @@ def test_a_changed_leaderboard_is_a_new_revision(
 
 
 def test_a_row_that_left_loses_its_texts(filled: RunStore, put: Publish) -> None:
-    """Published without it, the leaderboard's views no longer find the row."""
+    """Published without it, the row is in no view, and has numbers in its history alone."""
     put()
-    put(norms=("none",))
+    for run in filled.runs():
+        if run.spec.norm.name == "batch_norm":
+            shutil.rmtree(filled.root / "runs" / run.fingerprint[:2] / run.fingerprint)
+    put()
 
     left = [run for run in runs(filled, "row") if not shown(run)]
 
     assert ["batch_norm+momentum"] == [run.info.run_name for run in left]
     assert 2 == len([run for run in runs(filled, "row") if shown(run)])
+    gone = {name: value for name, value in left[0].data.metrics.items() if "lb/" in name}
+    assert "lb/rank" in gone
+    assert all(map(math.isnan, gone.values()))
+    client = open_backend(filled).client
+    history = client.get_metric_history(left[0].info.run_id, "lb/rank")
+    assert [1, 2] == sorted(point.step for point in history)
 
 
 def test_an_interrupted_publication_is_completed(
@@ -463,7 +472,7 @@ def test_a_note_of_a_user_is_kept_when_publishing(filled: RunStore, put: Publish
     home = client.get_experiment_by_name(HOME).experiment_id
     client.set_experiment_tag(home, views.NOTE, "Lab meeting on Friday.")
     put()
-    put(norms=("none",))
+    put(reference="none+sgd")
 
     note = tags_of(filled)[views.NOTE]
     assert note.endswith("Lab meeting on Friday.")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from normbench.errors import StoreError
+from normbench.errors import StoreError, UsageError
 from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun
 from normbench.tracking import child, serve
@@ -101,6 +101,16 @@ def test_a_server_elsewhere_is_only_linked(
     serve(store)
 
     assert f"MLflow: {address}/#/experiments" in capsys.readouterr().out
+
+
+def test_a_port_that_was_asked_for_is_not_replaced(store: RunStore) -> None:
+    """Where it is taken, the fix is said, and nothing is copied or started."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(UsageError, match=f"port {taken} is taken.*--port"):
+            serve(store, port=taken, only=True)
 
 
 @pytest.mark.slow

@@ -51,8 +51,9 @@ COMMANDS = (
 
 def test_every_command_reads_the_database_of_the_store(trained: RunStore, invoke: Invoke) -> None:
     """What stands on standard output is the same from both, byte for byte."""
-    sync(trained)
     for words in COMMANDS:
+        # Each notes in the store what it showed, which the next one tells.
+        sync(trained)
         from_store = invoke(*words, "--store", trained.root)
 
         from_mlflow = invoke(*words, "--store", trained.root, "--source", "mlflow")

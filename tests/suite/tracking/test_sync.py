@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun, merge_store
 from normbench.tracking import SyncReport, sync
 from normbench.tracking.backend import open_backend
+from normbench.tracking.reader import MlflowReader
 
 Spec = Callable[..., RunSpec]
 Train = Callable[..., StoredRun]
@@ -420,6 +422,37 @@ def test_of_two_results_of_one_run_the_later_stands_in_both_stores(
     assert 2.0 == later[f"{ROW}/s0"]["metrics"]["final/epochs"][0][1]
     assert SyncReport(unchanged=1) == sync(store, uri=other_uri)
     assert later == contents(store, other_uri)
+
+
+def test_mlflow_follows_a_result_that_was_wrong_for_a_while(
+    store: RunStore, train: Train, make_spec: Spec, contents: Contents
+) -> None:
+    """Whether it says an earlier end, the same, or a later one, nothing of it stays."""
+    runs = [train(make_spec(seed)) for seed in (0, 1)]
+    sync(store)
+    before, file = contents(store), runs[0].path / "result.json"
+    right = file.read_text()
+    for shift in (-50, 0, 50):
+        wrong = json.loads(right)
+        wrong |= {"score": 0.5, "finished_at": wrong["finished_at"] + shift}
+        wrong["final"]["test"]["accuracy"] = 0.5
+        file.write_text(json.dumps(wrong))
+        assert 1 == sync(store).unchanged
+        assert [(3, 0.5)] == [
+            point[:2] for point in contents(store)[f"{ROW}/s0"]["metrics"]["final/score"]
+        ]
+        file.write_text(right)
+        assert SyncReport(created=1, unchanged=1) == sync(store)
+        now = contents(store)
+        mean = now[ROW].pop("metrics")["row/mean"]
+        assert (2, 0.805) == max(mean, key=lambda point: (point[2], point[1]))[:2]
+        assert now == {**before, ROW: now[ROW]}
+        assert before[ROW]["tags"].items() - now[ROW]["tags"].items() == set()
+    assert SyncReport(unchanged=2) == sync(store)
+    reader = MlflowReader(f"sqlite:///{store.root}/mlflow.db")
+    assert {0: 0.8, 1: 0.81} == pytest.approx(
+        {seed: run.score for seed, run in reader.rows()[0].runs.items()}
+    )
 
 
 def test_an_old_copy_of_a_store_takes_nothing_back(

@@ -1,0 +1,89 @@
+"""One-off plugin files that a command needs again: found in the store, or asked for."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from normbench.errors import UnknownNameError, UsageError
+from normbench.places import store_path
+from normbench.store import IndexedRow
+from normbench.store.plugin_files import find_plugin_file
+
+if TYPE_CHECKING:
+    from normbench.cli.options import Invocation
+    from normbench.specs import RunSpec
+
+_MARK = b'"files"'  # in the text of the few specs that such files are in: reading all takes long
+
+
+def place_words(invocation: Invocation, rows: Iterable[IndexedRow]) -> tuple[list[str], str]:
+    """Return what a command that trains *rows* ends with, and what it lacks, in a sentence.
+
+    Args:
+        invocation: What was typed; its one-off files come first.
+        rows: What is to be trained.
+    """
+    given = [file.absolute() for file in invocation.plugin_files]
+    parts = dict.fromkeys(
+        part for row in rows if _MARK in row.text for part in _one_off(row.spec).items()
+    )
+    found = {part: find_plugin_file(invocation.store_path, *part) for part in parts}
+    files = dict.fromkeys([*given, *filter(None, found.values())])
+    words = [word for file in files for word in ("--plugin", str(file))]
+    lacking = [" ".join(part) for part, file in found.items() if file is None]
+    told = f"Add the file of {', '.join(lacking)}, which no installed plugin has: --plugin FILE."
+    return [*invocation.store_words, *words], "" if given or not lacking else told
+
+
+def differing_sources(rows: Iterable[IndexedRow]) -> list[str]:
+    """Return which of *rows*, alike in all that is shown, are of different one-off files."""
+    alike: dict[tuple[str, ...], list[tuple[str, RunSpec]]] = {}
+    for row in rows:
+        if _MARK in row.text and not row.tuning:
+            shown = (row.table, row.norm_label, row.optimizer, str(row.setting))
+            alike.setdefault(shown, []).append((row.row[:8], row.spec))
+    found = []
+    for members in alike.values():
+        files = [spec.identity["files"] for _, spec in members]
+        kinds = sorted({kind for each in files for kind in each})
+        differ = [kind for kind in kinds if len({each.get(kind) for each in files}) > 1]
+        if differ:
+            names = ", ".join(_one_off(members[0][1])[kind] for kind in differ)
+            listed = " and ".join(row for row, _ in members)
+            found.append(f"{listed} differ in the source of {names}; see: normbench leaderboard")
+    return found
+
+
+def file_hint(error: Exception, invocation: Invocation) -> str:
+    """Return how a name that *error* does not know is loaded from a file, a space before it.
+
+    Empty if the error is about something else, or says so itself.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UnknownNameError):
+        cause = cause.__context__
+    if cause is None or not isinstance(error, UsageError):
+        return ""
+    root = store_path(invocation.store)
+    file = find_plugin_file(root, cause.kind, cause.name)
+    if file is not None and file not in [each.absolute() for each in invocation.plugin_files]:
+        return (
+            f" Runs of {root} have {cause.kind} {cause.name!r} from a plugin file. Add: --plugin "
+            f"{shlex.quote(str(file))}"
+        )
+    return "" if "--plugin" in str(error) else " For one in a file of yours: --plugin FILE."
+
+
+def _one_off(spec: RunSpec) -> Mapping[str, str]:
+    """Return the names of the components of *spec* that come from one-off files, by kind."""
+    named = {
+        "problem": spec.problem.name,
+        "network": spec.problem.network.name,
+        "dataset": spec.problem.dataset.name,
+        "norm": spec.norm.name,
+        "optimizer": spec.optimizer.name,
+        "protocol": spec.protocol.name,
+    }
+    return {kind: named.get(kind, "") for kind in spec.identity.get("files", {})}

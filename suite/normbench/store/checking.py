@@ -1,0 +1,81 @@
+"""Reading all files of a store to find those that are damaged or contradict themselves.
+
+The index is not asked: it believes that a file is what it was while nothing says otherwise. What
+checkpoints and series hold is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from normbench.errors import DamagedFileError, StoreError
+from normbench.setting_files import SETTINGS_FOLDER, read_folder
+from normbench.store.declarations import readable_declarations
+from normbench.store.files import read_bytes
+from normbench.store.folders import RESULT_FILE, list_attempts
+from normbench.store.layout import FINGERPRINT, LOCKS_FOLDER, RUNS_FOLDER, list_names, run_path
+from normbench.store.leases import FileClock
+from normbench.store.run import StoredRun
+from normbench.store.verifications import read_verifications
+
+
+def list_fingerprints(root: Path) -> list[str]:
+    """Return the names of all folders of runs in the store *root*, sorted.
+
+    Raises:
+        StoreError: If a folder cannot be read.
+    """
+    runs = root / RUNS_FOLDER
+    names = (name for bucket in list_names(runs) for name in list_names(runs / bucket))
+    return sorted(filter(FINGERPRINT.fullmatch, names))
+
+
+def check_run(root: Path, fingerprint: str) -> Iterator[StoreError]:
+    """Yield what is wrong with the files of a run of the store *root*, with the remedy.
+
+    Its spec must be what its fingerprint is made of, its result its own, with a score that agrees
+    with its numbers, and the same as the copy of the attempt that published it.
+    """
+    path = run_path(root, fingerprint)
+    run = StoredRun(path, FileClock(root / LOCKS_FOLDER))
+    # Without a spec nothing else can be judged.
+    if error := _error(lambda: run.spec):
+        if path.exists():
+            yield error
+        return
+    looks = (run.result, run.state, run.attempts, run.observed, lambda: _check_copy(path))
+    found = filter(None, map(_error, looks))
+    yield from {str(error): error for error in found}.values()
+
+
+def check_records(root: Path) -> Iterator[StoreError]:
+    """Yield what is wrong with declared stages, known settings and tests of a precision."""
+    yield from readable_declarations(root)[1].values()
+    yield from read_folder(root / SETTINGS_FOLDER)[1]
+    if error := _error(lambda: read_verifications(root)):
+        yield error
+
+
+def _error(look: Callable[[], object]) -> StoreError | None:
+    try:
+        look()
+    except StoreError as error:
+        return error
+    return None
+
+
+def _check_copy(path: Path) -> None:
+    """Check that the result of the run in the folder *path* is as an attempt published it."""
+    file = path / RESULT_FILE
+    published = read_bytes(file)
+    if published is None:
+        return
+    copies = [each.path / RESULT_FILE for each in list_attempts(path)]
+    there = {copy: data for copy in copies if (data := read_bytes(copy)) is not None}
+    if there and published not in there.values():
+        raise DamagedFileError(
+            f"{file} is not what the run's attempt published: {[*there][-1]}. Put that in its "
+            "place, or restore both from a backup.",
+            file,
+        )
