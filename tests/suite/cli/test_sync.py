@@ -72,5 +72,5 @@ def test_ui_serves_the_store(invoke, filler, monkeypatch):
     )
     invoke("ui", "--store", filler.root, "--port", "5001", "--no-browser")
 
-    expected = {"host": "127.0.0.1", "port": 5001, "open_browser": False}
+    expected = {"host": "127.0.0.1", "port": 5001, "only": True, "open_browser": False}
     assert [(filler.root, expected)] == calls

@@ -52,6 +52,12 @@ def tick(store):
         pass
 
 
+def alone(attempt):
+    """Return *attempt*, whose worker has the machine to itself: its death is a strike."""
+    attempt.note_pack(1, alone=True)
+    return attempt
+
+
 def states(store):
     """Return the state of each run as the index has it, looked up by a new process, so to say."""
     index = RunStore.open(store.root).index()
@@ -127,7 +133,7 @@ def test_trials_are_rows_of_their_own(store, make_spec):
 def test_claimable_runs_come_seed_by_seed_and_dangerous_ones_last(store, make_spec, silence):
     """Of all that may be claimed, lower seeds come first, and what killed workers last."""
     runs = [store.add(make_spec(seed)) for seed in (3, 0, 2, 1, 4, 5, 6)]
-    silence(runs[1].claim({}))
+    silence(alone(runs[1].claim({})))
     runs[2].claim({}).close(RunState.FAILED)
     runs[4].cancel()
     runs[5].claim({}).publish(RESULT)
@@ -214,7 +220,7 @@ def test_a_silent_worker_is_believed_until_it_stirs(big, make_spec, silence, rea
 def test_a_worker_that_was_set_aside_and_lets_go_takes_its_strike_with_it(big, make_spec, silence):
     """What happens in the folder of an attempt that was taken over is noticed."""
     run = big.get(make_spec(5).fingerprint)
-    late = run.claim({})
+    late = alone(run.claim({}))
     silence(late)
     run.claim({}).close(RunState.INTERRUPTED)
     tick(big)
