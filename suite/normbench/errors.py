@@ -78,6 +78,10 @@ class LeaseLostError(NormbenchError):
     """Another worker has taken over the run; nothing more may be written to it."""
 
 
+class SecondInterrupt(KeyboardInterrupt):
+    """Ctrl-C once more while workers stop: they were killed, and nothing else is to take time."""
+
+
 class RunCancelledError(NormbenchError):
     """The run that is being trained was cancelled; it is let go of as it is."""
 

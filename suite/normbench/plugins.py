@@ -244,6 +244,12 @@ class Catalogue:
         self.__dict__.pop("_settings_by_names", None)
 
     def _unknown(self, kind: str, name: str) -> UsageError:
+        parts = name.split(",")
+        if len(parts) > 1 and all(part in self._offers.get(kind, {}) for part in parts):
+            return UsageError(
+                f"{kind} {name!r} is several, and a run has one {kind}: run the command for each, "
+                "or a suite of them all, see: normbench suite --help"
+            )
         found = _unknown_component(kind, name, self._offers.get(kind, {}))
         error = UnknownNameError.of(kind, name, str(found))
         broken = [f"{plugin.name} ({plugin.error})" for plugin in self.plugins if plugin.error]

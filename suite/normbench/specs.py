@@ -17,6 +17,7 @@ from normbench.streams import md5_seed
 SPEC_SCHEMA = 1
 FIRST_TUNING_SEED = 100_000
 _DIGITS = 32
+_CHECKSUM = "checksum"
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -155,12 +156,19 @@ class RunSpec:
 
     def to_json(self) -> str:
         """Return the spec as strict JSON."""
-        content = {"schema": SPEC_SCHEMA, **dataclasses.asdict(self)}
-        return json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+        return _as_text(self._content())
+
+    def to_file(self) -> bytes:
+        """Return the JSON that a file of its own holds: with a checksum of all but the seed."""
+        content = self._content()
+        return _as_text({**content, _CHECKSUM: _checksum(content)}).encode() + b"\n"
+
+    def _content(self) -> dict[str, Any]:
+        return {"schema": SPEC_SCHEMA, **dataclasses.asdict(self)}
 
     @classmethod
     def from_json(cls, text: str) -> RunSpec:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` or :meth:`to_file` wrote; a checksum is not looked at."""
         return cls.from_content(json.loads(text))
 
     @classmethod
@@ -191,6 +199,11 @@ class RunSpec:
         )
 
 
+def is_unchanged(content: Mapping[str, Any]) -> bool:
+    """Whether the *content* of a spec's file agrees with its checksum; so does one without."""
+    return _CHECKSUM not in content or content[_CHECKSUM] == _checksum(content)
+
+
 def epochs_of(training: Training, rules: Rules) -> int:
     """Return the epochs to train: the protocol's or the problem's, times its share, at least 1."""
     return max(1, round((rules.epochs or training.epochs) * rules.epoch_share))
@@ -212,6 +225,15 @@ def fingerprints_of(identity: Mapping[str, Any]) -> Callable[[int], str]:
         return digest.hexdigest()[:_DIGITS]
 
     return fingerprint
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    """Return what tells the content of specs that differ in more than their seeds."""
+    return _digest({k: v for k, v in content.items() if k not in (_CHECKSUM, "seed")})
+
+
+def _as_text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

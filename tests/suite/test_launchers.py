@@ -17,6 +17,7 @@ import pytest
 
 from normbench import UsageError
 from normbench.api import Launching, check_launching
+from normbench.errors import SecondInterrupt
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.devices import check_pack, cores, devices, parse_pack, parse_slots
 from normbench.launchers.kernel import oom_kills
@@ -415,6 +416,24 @@ def test_of_a_pack_beyond_its_memory_none_is_blamed(two_runs, monkeypatch, held)
     scheduler._check_memory(worker, Processes())
 
     assert [names if held == 1 else []] == blamed
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_interrupt_says_whether_it_was_the_second(two_runs, monkeypatch, again):
+    """Whoever closes the launch then spends no time on it; its end is noted in either case."""
+    store, runs = two_runs
+    scheduler = scheduler_of(store, runs)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scheduler, "_loop", interrupt)
+    monkeypatch.setattr(scheduler, "_ask_to_stop", interrupt if again else lambda: None)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        scheduler.run()
+
+    assert again is isinstance(caught.value, SecondInterrupt)
+    assert "ended" in launches(store.root)[0].info()
 
 
 def test_draining_launch_has_no_list(tmp_path):

@@ -5,6 +5,7 @@ A real scheduler, queue and book; the workers and the memory they take are simul
 
 from __future__ import annotations
 
+import json
 import os
 import types
 from collections import Counter
@@ -68,6 +69,7 @@ class SimulatedWorker:
 
     def __init__(self, machine: Machine, request, folder, device, *, book, peers, **_) -> None:
         self.machine, self.device, self.held, self.took = machine, device, {}, 0
+        self.waited = False
         self.pid = next(machine.pids)
         machine.living.add(self.pid)
         machine.peers.add(peers)
@@ -77,7 +79,6 @@ class SimulatedWorker:
         self.queue, self.room = Queue(store, request.fingerprints), None
         if book is not None:
             self.room = GpuRoom(book, device, self.pid, Needs(store))
-            self.room.saw_free(machine.free)
         self.course = self.work()
 
     def news(self):
@@ -90,6 +91,8 @@ class SimulatedWorker:
 
     def work(self):
         """Take runs until there are none."""
+        if self.room is not None:
+            self.room.saw_free(self.machine.free)
         yield "started"
         while found := self.queue.take({}, room=self.room and self.room.enter):
             run, attempt = found
@@ -203,7 +206,12 @@ def test_memory_of_a_run_is_known_from_its_row_or_from_settings_that_agree():
     book.saw_peak(GPU, 1, row[0], 200)
     known += [book.need(row[0]), book.need(row[2])]
 
-    assert [None, 7, 100, None, 105, None, None, None, 200, None] == known
+    book.saw_peak(GPU, 1, Kind("other", "row 0"), 50)
+    book.saw_peak(GPU, 1, Kind("other", "row 1"), 50)
+    book.lacked(Kind("other", "row 2"))
+    known += [book.need(Kind("other", "row 3"))]
+
+    assert [None, 7, 100, None, 105, None, None, None, 200, None, None] == known
 
 
 @given(
@@ -239,12 +247,41 @@ def test_the_book_is_kept_between_processes(tmp_path):
     book.saw_free(GPU, -2, 40 * GIB)
     rest = int(10 * GIB * 0.92) - GIB - CONTEXT_BYTES
 
-    assert (True, False) == (first, book.is_alone(GPU, -1))
+    assert (True, True) == (first, book.is_alone(GPU, -1))
     assert (GIB, False) == (book.need(Kind("k", "r")), book.admit(GPU, -2, rest + 1))
+    assert book.is_alone(GPU, -1)
     assert book.admit(GPU, -2, rest)
+    assert (False, False) == (book.is_alone(GPU, -1), book.is_alone(GPU, -2))
     book.leave(GPU, -1)
     assert book.admit(GPU, -2, 9 * GIB, alone=True)
     assert not book.admit(GPU, -3, GIB)
+    file.path.write_text('{"gpus": {"cuda:0": []}}', encoding="utf-8")
+    assert {"peaks": {}, "gpus": {}} == file.read().content()
+
+
+def test_dead_guests_are_no_company(tmp_path, monkeypatch):
+    """A later process with the same number, or one before a restart, is not the guest."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-1")
+    file, me = GpuBookFile.of(tmp_path, sized=True), os.getpid()
+    named = {gpu_book.gpu_name(device) for device in ("cuda:0", "cuda:1", "cuda:2", GPU)}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    with file.changed() as book:
+        assert book.admit("5", me, GIB)
+        book.saw_peak("5", me, Kind("k", "r"), GIB)
+        book.begin()
+    told = [file.read().admit("5", -1, None), file.read().need(Kind("k", "r"))]
+    for field_name in ("started", "boot"):
+        content = json.loads(file.path.read_text())
+        content["gpus"]["5"]["guests"][str(me)][field_name] = "1"
+        book = GpuBook(sized=True, content=content)
+        told.append(book.admit("5", -1, None))
+        book = GpuBook(sized=True, content=content)
+        book.begin()
+        told.append(book.content())
+
+    assert ({"5", "GPU-1", "cuda:2"}, "GPU-1") == (named, gpu_book.gpu_name("cuda:1"))
+    assert [False, GIB, *[True, {"peaks": {}, "gpus": {}}] * 2] == told
+    assert tmp_path / "locks" == file.path.parent
 
 
 def test_a_worker_writes_what_was_free_before_it_trained(tmp_path):
@@ -260,9 +297,11 @@ def test_a_worker_writes_what_was_free_before_it_trained(tmp_path):
     )
 
 
-@pytest.mark.parametrize("sized", [True, False])
-def test_a_run_that_lacks_memory_on_a_shared_gpu_is_given_back(tmp_path, monkeypatch, sized):
-    """It is out of memory only where it was known to be alone; then nothing is left to try."""
+@pytest.mark.parametrize(("sized", "beside"), [(True, True), (False, True), (False, False)])
+def test_a_run_that_lacks_memory_on_a_shared_gpu_is_given_back(
+    tmp_path, monkeypatch, sized, beside
+):
+    """It is out of memory only where nobody else was; then nothing is left to try."""
     store = RunStore.open(tmp_path / "store", create=True)
     (run,) = add(store, 2, 1)
 
@@ -270,15 +309,25 @@ def test_a_run_that_lacks_memory_on_a_shared_gpu_is_given_back(tmp_path, monkeyp
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("normbench.worker.training.Trainer", lacking)
-    room = GpuRoom(GpuBookFile(tmp_path / "gpus.json", sized=sized), GPU, 2**22 - 1, Needs(store))
+    file = GpuBookFile(tmp_path / "gpus.json", sized=sized)
+    room = GpuRoom(file, GPU, 2**22 - 1, Needs(store))
     monkeypatch.setattr(gpu_book, "_is_gone", lambda pid, guest: False)
+    with file.changed() as book:
+        # Both are known to fit.
+        book.saw_free(GPU, -1, 40 * GIB)
+        book.saw_peak(GPU, -1, Kind.of(run.spec), GIB)
+        assert not beside or book.admit(GPU, -1, GIB)
     worker = Worker(store, CATALOGUE, torch.device("cpu"), tmp_path, room=room)
     queue = Queue(store, [run.fingerprint])
     alone = [RunState.OUT_OF_MEMORY]
 
-    assert (alone if sized else [RunState.INTERRUPTED]) == worker.take(queue)
-    assert sized or "shared its GPU and is trained alone there next" in run.attempts()[-1].message
-    assert ([] if sized else alone) == worker.take(queue)
+    assert ([RunState.INTERRUPTED] if beside else alone) == worker.take(queue)
+    words = "shared its GPU and is trained alone there next"
+    assert beside == (words in run.attempts()[-1].message)
+    assert [] == worker.take(queue)
+    with file.changed() as book:
+        book.leave(GPU, -1)
+    assert (alone if beside else []) == worker.take(queue)
     assert RunState.OUT_OF_MEMORY is run.state()
 
 
@@ -298,7 +347,29 @@ def test_a_worker_tells_what_its_run_takes(tmp_path):
     assert {} == file.read().content()["gpus"][GPU]["guests"]
 
 
-def test_memory_of_finished_runs_on_gpus_is_known(tmp_path):
+def test_a_run_that_must_be_alone_waits_for_an_empty_gpu(tmp_path, monkeypatch):
+    """Whether its queue says so, or an attempt before one that was stopped early."""
+    store = RunStore.open(tmp_path, create=True)
+    runs = add(store, 2, 2)
+    with runs[0].claim({}) as attempt:
+        attempt.note_pack(1, crowded=True)
+    with runs[0].claim({}):
+        pass
+    asked, book = [(runs[1], True), (runs[0], False), (runs[1], False)], GpuBook(sized=False)
+    assert book.admit("0", -9, None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    seating = Seating({GPU: 2}, [], book, Needs(store))
+    file = GpuBookFile(tmp_path / "gpus.json", sized=False)
+    with file.changed() as written:
+        assert written.admit("0", -9, None)
+    room = GpuRoom(file, GPU, os.getpid(), Needs(store))
+
+    assert [False, False, True] == [seating.seat(*each) for each in asked]
+    assert [False, False, True] == [room.enter(*each) for each in asked]
+    assert seating.refused
+
+
+def test_memory_of_finished_runs_on_gpus_is_known(tmp_path, monkeypatch):
     """Of those of the row, with what torch keeps beside; runs on the processor say nothing."""
     store = RunStore.open(tmp_path, create=True)
     runs, told = [*add(store, 2, 2), *add(store, 3, 1)], {"score": 1.0, "outcome": "finished"}
@@ -310,3 +381,6 @@ def test_memory_of_finished_runs_on_gpus_is_known(tmp_path):
 
     assert (120 * 2**20) == predictor.peak_memory(runs[0].spec.row)
     assert predictor.peak_memory(runs[2].spec.row) is None
+    # Results are read once.
+    monkeypatch.setattr(predictor, "_results", None)
+    assert (120 * 2**20) == predictor.peak_memory(runs[0].spec.row)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from normbench.errors import NormbenchError
+from normbench.errors import NormbenchError, UsageError
 from normbench.launchers import deaths
 from normbench.launchers.deaths import Deaths
 from normbench.launchers.pool import Held, WorkerProcess
@@ -22,7 +22,7 @@ from normbench.store import RunState, RunStore, StoredRun
 from normbench.store.folders import list_attempts
 from normbench.store.strikes import noted_death
 from normbench.worker.command import INTERRUPTED, OUT_OF_TIME, UNABLE, UNCLEAN
-from normbench.worker.reports import ReportReader
+from normbench.worker.reports import Reporter, ReportReader
 
 
 @pytest.fixture
@@ -87,21 +87,35 @@ def test_worker_out_of_time_ends_the_launch(judge, worker):
     assert judge.closed
 
 
-@pytest.mark.parametrize("code", [UNABLE, 2])
-def test_worker_that_cannot_go_on_says_why(judge, worker, code):
-    """Its last line is the error; no other worker would do better."""
-    with pytest.raises(NormbenchError, match=r"a worker cannot go on: last words$"):
+@pytest.mark.parametrize(("code", "sort"), [(UNABLE, NormbenchError), (2, UsageError)])
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("first words\nlast words\n", "last words"),
+        ("2026-11-22 11:19:36,109 ERROR --limit: too low.\nGive more.\n", r"--limit.*\nGive more."),
+    ],
+)
+def test_worker_that_cannot_go_on_says_why(judge, worker, code, sort, log, words):
+    """What it said last is the error, without its time; no other worker would do better."""
+    worker.log.write_text(log)
+    with pytest.raises(NormbenchError, match=rf"a worker cannot go on: {words}$") as caught:
         judge.judge(worker, code)
+
+    assert sort is caught.type
 
 
 def test_workers_that_find_nothing_are_not_started_for_ever(judge, worker):
-    """Ten in a row are borne, and one that finds work begins the count anew."""
+    """Ten in a row are borne, who finds runs that wait is none, and work begins the count anew."""
     for _ in range(10):
         judge.judge(worker, 0)
     judge.saw_work()
     for _ in range(10):
         judge.judge(worker, 0)
     judge.judge(replace(worker, took=1), 0)
+    waiting = replace(worker)
+    Reporter(worker.log.with_suffix(".jsonl")).tell("waits")
+    waiting.news()
+    judge.judge(waiting, 0)
     assert not judge.closed
     judge.judge(worker, 0)
 

@@ -6,8 +6,11 @@ interrupted.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from normbench.cli.group import cli
@@ -24,7 +27,20 @@ def main() -> None:
         cli(prog_name="normbench")
     except KeyboardInterrupt:
         sys.stderr.write("interrupted.\n")
-        sys.exit(_INTERRUPTED)
+        _leave()
+    except SystemExit as end:
+        if end.code != _INTERRUPTED:
+            raise
+        _leave()
+
+
+def _leave() -> NoReturn:
+    """End the process without taking MLflow's modules apart, which can take seconds."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(_INTERRUPTED)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,7 @@ from normbench.cli.boards import (
     suite_options,
     terms_options,
 )
+from normbench.cli.one_off import refuse_unloaded
 from normbench.cli.options import Invocation, common_options
 from normbench.cli.remembering import remembered
 from normbench.cli.sources import open_source, source_option
@@ -89,6 +90,7 @@ def _show(
     chosen = {**names_of(filters), "metric": metric, "since": moment(since)}
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
     of_suite = rows_of(suite, words, catalogue)
+    refuse_unloaded(invocation, reader, catalogue, chosen, of_suite)
 
     def make() -> tuple[list[Section], bytes]:
         from normbench.leaderboard.ablation_sheets import ablation_section

@@ -133,7 +133,8 @@ def reference_options(function: _F) -> _F:
     stages = click.option(
         "--stages",
         metavar="LIST",
-        help="Seeds of rows whose stages the store does not have were added in these: 5,10,15,20.",
+        help="Seeds of rows whose stages the store does not have were added in these: 5,10,15,20. "
+        "Said after the fact, so verdicts are exploratory.",
     )
     return reference(stages(function))
 
@@ -209,7 +210,7 @@ def judging_options(function: _F) -> _F:
                 default=0.05,
                 show_default=True,
                 help="Probability of any false `better`, and of any false `worse`, where "
-                "differences are normal.",
+                "differences are normal; above 0.05 nothing is confirmed.",
             ),
             click.option(
                 "--correction",

@@ -28,14 +28,14 @@ def command(invocation: Invocation, as_json: bool) -> int:
     settings, declared stages and tests of a precision must be readable. Each line names a file and
     the remedy, and the exit code is then 1. What checkpoints and series hold is not read.
     """
-    from normbench.store.checking import list_fingerprints
+    from normbench.store.checking import list_fingerprints, told_of
 
     store = invocation.open_store()
     names = list_fingerprints(store.root)
     damaged: dict[str, tuple[str, StoreError]] = {}
     for name, error in _problems(store, names):
         # A study may be unreadable for a run that was named before.
-        damaged.setdefault(str(error), (name, error))
+        damaged.setdefault(told_of(error), (name, error))
     found = list(damaged.values())
     if as_json:
         shown = [_as_json(name, error) for name, error in found]

@@ -16,6 +16,7 @@ from normbench.cli.boards import (
     rows_of,
     suite_options,
 )
+from normbench.cli.one_off import refuse_unloaded
 from normbench.cli.options import Invocation, common_options
 from normbench.cli.remembering import remembered
 from normbench.cli.sources import open_source, source_option
@@ -65,6 +66,7 @@ def command(
     chosen = {**names_of(filters), "metric": metric, "since": moment(since)}
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
     of_suite = rows_of(suite, words, catalogue)
+    refuse_unloaded(invocation, reader, catalogue, chosen, of_suite)
 
     if base is None:
         from normbench.leaderboard import grouping

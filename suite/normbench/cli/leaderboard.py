@@ -19,6 +19,7 @@ from normbench.cli.boards import (
     terms_options,
 )
 from normbench.cli.links import links_option, links_to
+from normbench.cli.one_off import refuse_unloaded
 from normbench.cli.options import Invocation, common_options
 from normbench.cli.publish import publish_boards, publish_option, refuse_filters
 from normbench.cli.remembering import remembered
@@ -95,6 +96,7 @@ def command(
         )
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
     of_suite = rows_of(suite, words, catalogue)
+    refuse_unloaded(invocation, reader, catalogue, chosen, of_suite)
 
     def make() -> tuple[list[Board], list[Section], bytes]:
         from normbench.leaderboard.boards import make_boards
@@ -109,7 +111,7 @@ def command(
         boards = make_boards(reader, catalogue, wanted)
         sections = report_sections(boards, catalogue if published else None)
         store = reader.store if isinstance(reader, StoreReader) else None
-        shown = note_shown(store, boards, wanted) if store else b""
+        shown = note_shown(store, boards) if store else b""
         return boards, sections, shown
 
     if to_mlflow or server is not None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from normbench.errors import UnknownNameError, UsageError
 from normbench.places import store_path
+from normbench.specs import RunSpec
 from normbench.store import IndexedRow
 from normbench.store.plugin_files import find_plugin_file
 
 if TYPE_CHECKING:
     from normbench.cli.options import Invocation
-    from normbench.specs import RunSpec
+    from normbench.leaderboard.reading import Reader
+    from normbench.leaderboard.suites import SuiteRows
+    from normbench.plugins import Catalogue, Offer
 
 _MARK = b'"files"'  # in the text of the few specs that such files are in: reading all takes long
 
@@ -37,13 +40,13 @@ def place_words(invocation: Invocation, rows: Iterable[IndexedRow]) -> tuple[lis
     return [*invocation.store_words, *words], "" if given or not lacking else told
 
 
-def differing_sources(rows: Iterable[IndexedRow]) -> list[str]:
+def differing_sources(invocation: Invocation, rows: Iterable[IndexedRow]) -> list[str]:
     """Return which of *rows*, alike in all that is shown, are of different one-off files."""
-    alike: dict[tuple[str, ...], list[tuple[str, RunSpec]]] = {}
+    alike: dict[tuple[str, ...], list[tuple[IndexedRow, RunSpec]]] = {}
     for row in rows:
         if _MARK in row.text and not row.tuning:
             shown = (row.table, row.norm_label, row.optimizer, str(row.setting))
-            alike.setdefault(shown, []).append((row.row[:8], row.spec))
+            alike.setdefault(shown, []).append((row, row.spec))
     found = []
     for members in alike.values():
         files = [spec.identity["files"] for _, spec in members]
@@ -51,9 +54,62 @@ def differing_sources(rows: Iterable[IndexedRow]) -> list[str]:
         differ = [kind for kind in kinds if len({each.get(kind) for each in files}) > 1]
         if differ:
             names = ", ".join(_one_off(members[0][1])[kind] for kind in differ)
-            listed = " and ".join(row for row, _ in members)
-            found.append(f"{listed} differ in the source of {names}; see: normbench leaderboard")
+            listed = " and ".join(row.row[:8] for row, _ in members)
+            words, _ = place_words(invocation, [row for row, _ in members])
+            see = shlex.join(["normbench", "leaderboard", *words])
+            found.append(f"{listed} differ in the source of {names}; see: {see}")
     return found
+
+
+def refuse_unloaded(
+    invocation: Invocation,
+    reader: Reader,
+    catalogue: Catalogue,
+    chosen: Mapping[str, Any],
+    suite: SuiteRows | None,
+) -> None:
+    """Refuse ``--current`` for rows of which it is not known whether their files were edited.
+
+    Args:
+        invocation: What was typed.
+        reader: Where the rows are.
+        catalogue: Knows the files that are loaded.
+        chosen: What else chooses rows.
+        suite: The rows of a suite.
+
+    Raises:
+        UsageError: If there are some; with the files to load.
+    """
+    if not chosen["current"]:
+        return
+    from normbench.leaderboard.edited_files import files_of
+    from normbench.leaderboard.grouping import Wanted, chosen_rows
+
+    rows = chosen_rows(reader, catalogue, Wanted(**chosen, suite=suite), lambda _: ())
+    unknown = [row for row in rows if row.edited is None and files_of(row)]
+    specs = (RunSpec.from_content(row.content) for row in unknown)
+    parts = dict.fromkeys(
+        (kind, name)
+        for spec in specs
+        for kind, name in _one_off(spec).items()
+        if not any(each.digest for each in _offers(catalogue, kind, name))
+    )
+    if not parts:
+        return
+    files = {part: find_plugin_file(invocation.store_path, *part) for part in parts}
+    words = dict.fromkeys(shlex.quote(str(file or "FILE")) for file in files.values())
+    raise UsageError(
+        "--current leaves out rows of plugin files that were edited since, and the "
+        f"{'file' if len(words) == 1 else 'files'} of {', '.join(map(' '.join, parts))} "
+        f"{'is' if len(words) == 1 else 'are'} not loaded: add "
+        f"{' '.join(f'--plugin {word}' for word in words)}"
+    )
+
+
+def _offers(catalogue: Catalogue, kind: str, name: str) -> list[Offer]:
+    from normbench.plugins import KINDS
+
+    return [each for each in catalogue.offers(KINDS[kind]) if each.component.name == name]
 
 
 def file_hint(error: Exception, invocation: Invocation) -> str:

@@ -81,4 +81,4 @@ def publish_boards(
     for line in published.lines():
         click.echo(line, err=aside)
     if not published.address:
-        click.echo("See it in MLflow: normbench ui", err=aside)
+        click.echo(f"See it in MLflow: normbench ui{invocation.store_option}", err=aside)

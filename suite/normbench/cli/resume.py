@@ -37,11 +37,11 @@ def command(
     were cancelled, which are readmitted by name. The table shows whole rows, with the seeds that
     were resumed; --json has the resumed runs alone.
     """
+    hint_again(invocation)
     from normbench.api import resume
     from normbench.store.untaken import untaken_studies
 
     store = invocation.open_store()
-    hint_again(invocation)
     report = resume(
         store.root,
         [run.fingerprint for run in find_runs(store, runs)] if runs else None,

@@ -91,7 +91,7 @@ def _show(
     if as_json:
         output.print_json([row.to_dict() for row in rows])
     else:
-        _print(index, rows, len(damaged), trials=trials)
+        _print(index, rows, len(damaged), invocation, trials=trials)
         _print_failures(index, rows, invocation)
         _print_damaged(rows, len(damaged), invocation)
         _print_waiting(index, rows, invocation)
@@ -127,7 +127,14 @@ def _warn_of(index: Index) -> None:
         _log.warning("%s", sentence)
 
 
-def _print(index: Index, rows: Sequence[StatusRow], damaged: int, *, trials: bool) -> None:
+def _print(
+    index: Index,
+    rows: Sequence[StatusRow],
+    damaged: int,
+    invocation: Invocation,
+    *,
+    trials: bool,
+) -> None:
     if not rows and not damaged:
         click.echo(f"the store {index.root} holds no runs")
         return
@@ -146,7 +153,7 @@ def _print(index: Index, rows: Sequence[StatusRow], damaged: int, *, trials: boo
         output.print_text(
             f"{_MEAN}: of {_metrics(shown)}, over finished and diverged seeds", rest="  "
         )
-    for sentence in differing_sources(row.entry for row in shown):
+    for sentence in differing_sources(invocation, (row.entry for row in shown)):
         output.print_text(sentence, rest="  ")
     _print_totals([*shown, *cells], damaged)
 

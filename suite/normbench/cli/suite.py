@@ -10,7 +10,7 @@ import click
 from normbench.cli import complete
 from normbench.cli.boards import hint_table
 from normbench.cli.group import NamingGroup
-from normbench.cli.launching import request_options, train
+from normbench.cli.launching import hint_again, request_options, train
 from normbench.cli.options import Invocation, common_options, json_option, words_once
 from normbench.cli.output import plain, print_json, print_table, print_text
 from normbench.cli.plan import cell_options, expanded, plan_options, show_plan
@@ -151,6 +151,9 @@ def run(
     normbench suite run group_norm_study --only norm=group_norm
     normbench suite run my_suite.yaml protocol.epochs=1 --seeds 2
     """  # noqa: D301 - click reads the backspace character
+    trains = not (training["dry_run"] or training["enqueue"])
+    if trains:
+        hint_again(invocation)
     from normbench.planning import plan_all
 
     suite = expanded(invocation, name, words, seeds, only)
@@ -161,7 +164,6 @@ def run(
         code = tune_suite(invocation, suite, again, {}, **flags, **training)
         hint_table(invocation, name, words, training)
         return code
-    trains = not (training["dry_run"] or training["enqueue"])
     catalogue, folder = invocation.catalogue, invocation.data_dir
     specs = plan_all(suite.requests, catalogue, folder, files=trains)
     code = train(invocation, specs, **training)

@@ -99,6 +99,8 @@ def tune(
     normbench suite tune my_suite.yaml --trials 20
     normbench suite tune my_suite.yaml --trials 8 --search adam.lr=log:0.0001:0.1 --only norm=none
     """  # noqa: D301 - click reads the backspace character
+    if not (given["dry_run"] or given["enqueue"]):
+        hint_again(invocation)
     plan = expanded(invocation, name, words, seeds, only)
     changes = {
         option: value for option in _TRIALS if (value := given.pop(option)) not in (None, ())

@@ -88,8 +88,10 @@ def command(invocation: Invocation, /, **given: Any) -> int:
     normbench tune cifar10_resnet20 adamw --search weight_decay=choice:0.01,0.1 --tuning-seeds 2
     normbench tune cifar10_3c3d sgd --norm group_norm --search norm.num_groups=choice:2,4,8
     """  # noqa: D301 - click reads the backspace character
-    as_json, folder = given.pop("as_json"), given.pop("folder")
     dry_run, enqueue = given.pop("dry_run"), given.pop("enqueue")
+    if not (dry_run or enqueue):
+        hint_again(invocation, tunes=True)
+    as_json, folder = given.pop("as_json"), given.pop("folder")
     slots = given["slots"]
     conduct = _conduct(invocation, given)
     if (
@@ -100,7 +102,6 @@ def command(invocation: Invocation, /, **given: Any) -> int:
         print_text(_one_by_one(conduct, slots), rest="  ", err=True)
     if dry_run or enqueue:
         return _show_plan(invocation, conduct, as_json=as_json, added=enqueue)
-    hint_again(invocation, tunes=True)
     report = _run(invocation, conduct)
     code = _show(invocation, report, as_json=as_json)
     if folder is not None:

@@ -86,6 +86,8 @@ def precision(invocation: Invocation, /, shape: str, dry_run: bool, **given: Any
     normbench verify precision digits_cnn_bn
     normbench verify precision cifar10_3c3d_bn --rates momentum=0.01,0.03,0.1 protocol.epochs=3
     """  # noqa: D301 - click reads the backspace character
+    if not dry_run:
+        hint_again(invocation, tunes=True)
     from normbench.verification import plan_here, run_test
 
     asked = _asked(given)
@@ -93,7 +95,6 @@ def precision(invocation: Invocation, /, shape: str, dry_run: bool, **given: Any
     test = plan_here(asked, invocation.catalogue, launching)
     if dry_run:
         return _show_plan(test, as_json=shape == "json")
-    hint_again(invocation, tunes=True)
     report = run_test(test, invocation.catalogue, launching)
     if shape == "json":
         print_json(report.to_dict())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 
-from normbench.errors import NormbenchError
+from normbench.errors import NormbenchError, UsageError
 from normbench.launchers.kernel import oom_kills
 from normbench.launchers.pool import WorkerProcess
 from normbench.launchers.tally import Tally
@@ -15,6 +16,7 @@ from normbench.worker.command import INTERRUPTED, OUT_OF_TIME, UNABLE, UNCLEAN
 
 _USAGE = 2
 _FEW = 10
+_LOGGED = re.compile(r"^\S+ \S+ [A-Z]+ ", re.MULTILINE)
 _OOM = "the kernel killed its worker when the machine ran out of memory"
 _log = logging.getLogger(__name__)
 
@@ -43,20 +45,25 @@ class Deaths:
         """Judge a worker that ended with exit *code*, or by the signal ``-code``.
 
         Raises:
+            UsageError: If it refuses its words, as any other would.
             NormbenchError: If no worker can go on.
         """
         if code == OUT_OF_TIME:
             self.closed = True
         elif code in (UNABLE, _USAGE):
-            raise NormbenchError(f"a worker cannot go on: {worker.last_words(1)}")
+            sort = UsageError if code == _USAGE else NormbenchError
+            raise sort(f"a worker cannot go on: {_complaint(worker)}")
         elif code == 0:
             self._count_vain(worker)
         elif code not in (UNCLEAN, INTERRUPTED):
             self._judge_death(worker, code)
 
     def _count_vain(self, worker: WorkerProcess) -> None:
-        """Stop if workers again and again find nothing where the launcher sees something."""
-        self._in_vain += not worker.took
+        """Stop if workers again and again find nothing where the launcher sees something.
+
+        Who found runs that wait for others on this machine was not started in vain.
+        """
+        self._in_vain += not (worker.took or worker.waited)
         if self._in_vain > _FEW:
             _log.warning("workers find nothing to take; start the same command again")
             self.closed = True
@@ -89,6 +96,12 @@ class Deaths:
     def _was_oom_kill(self) -> bool:
         before, self._oom_kills = self._oom_kills, oom_kills()
         return self._oom_kills > before
+
+
+def _complaint(worker: WorkerProcess) -> str:
+    """Return what a worker logged last, without when and how grave it is."""
+    _, *logged = _LOGGED.split(worker.last_words())
+    return logged[-1] if logged else worker.last_words(1)
 
 
 def _ended(code: int) -> str:

@@ -1,4 +1,7 @@
-"""What is known of the GPUs that several workers of one launcher share, and who trains on which.
+"""What is known of the GPUs that several workers share, and who trains on which.
+
+The book is a file of the store for each machine, so it tells of all launches that use the store
+there and let runs share a GPU; of other stores it knows nothing, nor of other containers.
 
 A run is let in beside others if what it takes is known to fit: measured on a run of its row, in
 this launch or before; or on runs of its kind in at least two settings that took about the same, so
@@ -10,6 +13,8 @@ its GPU to itself when it is trained again.
 from __future__ import annotations
 
 import json
+import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -17,12 +22,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
+from normbench.launchers.devices import visible_gpus
 from normbench.launchers.packing import fits_beside
 from normbench.pack_key import pack_key
 from normbench.specs import RunSpec
 from normbench.store import processes
+from normbench.store.layout import LOCKS_FOLDER
 from normbench.store.locks import hold
 
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _ALIKE = 1.1
 _LOCK_SECONDS = 10.0
 
@@ -45,19 +53,34 @@ class Kind:
         return cls(sha256(pack_key(spec).encode()).hexdigest()[:16], spec.row)
 
 
+def gpu_name(device: str) -> str:
+    """Return the GPU that a launcher calls *device*, as CUDA names it in all launches.
+
+    A worker sees no GPU but its own.
+    """
+    names, number = visible_gpus(), device.partition(":")[2]
+    if len(names) == 1:
+        return names[0]
+    return names[int(number)] if number.isdecimal() and int(number) < len(names) else device
+
+
 @dataclass
 class Guest:
     """A process that trains on a GPU, or is about to.
 
     Attributes:
         started: When the process started; empty while it is only thought of.
+        boot: In which start of the machine, and in which of its containers.
         need: Bytes that its run takes at most; None if that is not known.
         alone: Whether its run must have the GPU to itself.
+        beside: Whether others were there at some time since its run was let in.
     """
 
     started: str = ""
+    boot: str = ""
     need: int | None = None
     alone: bool = False
+    beside: bool = False
 
 
 @dataclass
@@ -87,6 +110,17 @@ class GpuBook:
         """Return all of it as JSON values."""
         return {"peaks": self._peaks, "gpus": {k: asdict(gpu) for k, gpu in self._gpus.items()}}
 
+    def begin(self) -> None:
+        """Forget what was measured, unless somebody trains: it may be long ago."""
+        self.clear_away()
+        if not any(gpu.guests for gpu in self._gpus.values()):
+            self._peaks, self._gpus = {}, {}
+
+    def clear_away(self) -> None:
+        """Forget the guests whose processes are dead."""
+        for gpu in self._gpus.values():
+            _living(gpu)
+
     def need(self, kind: Kind, measured: int | None = None) -> int | None:
         """Return the bytes that a run takes at most; None if that is not known.
 
@@ -107,25 +141,25 @@ class GpuBook:
         """Let the process *pid* train a run on *gpu* if there is room; whether there is.
 
         Args:
-            gpu: The GPU.
+            gpu: The GPU, as :func:`gpu_name` returns it.
             pid: Number of the process; negative for one that is only thought of.
             need: Bytes that the run takes at most; None if that is not known.
             alone: Whether it must have the GPU to itself.
         """
-        there = self._gpus.setdefault(gpu, _Gpu())
-        others = [guest for guest in self._living(there) if guest is not there.guests.get(pid)]
+        there, others = self._others(gpu, pid)
         if any(guest.alone for guest in others) or (alone and others):
             return False
         if self._sized and others and not _fits(there.free, others, need):
             return False
-        started = processes.started(pid) if pid > 0 else ""
-        there.guests[pid] = Guest(started, need, alone)
+        for guest in others:
+            guest.beside = True
+        started, boot = (processes.started(pid), processes.boot()) if pid > 0 else ("", "")
+        there.guests[pid] = Guest(started, boot, need, alone, beside=bool(others))
         return True
 
     def saw_free(self, gpu: str, pid: int, free: int) -> None:
         """Take note of the bytes that a process found free before it trained, if it was alone."""
-        there = self._gpus.setdefault(gpu, _Gpu())
-        others = [guest for guest in self._living(there) if guest is not there.guests.get(pid)]
+        there, others = self._others(gpu, pid)
         if there.free is None and free > 0 and not others:
             there.free = free
 
@@ -144,16 +178,21 @@ class GpuBook:
     def is_alone(self, gpu: str, pid: int) -> bool:
         """Whether the run of process *pid* had the GPU to itself all the time."""
         guest = self._gpus.setdefault(gpu, _Gpu()).guests.get(pid)
-        return guest is not None and (guest.alone or (self._sized and guest.need is None))
+        return guest is not None and not guest.beside
 
     def leave(self, gpu: str, pid: int) -> None:
         """Forget the process *pid*."""
         self._gpus.setdefault(gpu, _Gpu()).guests.pop(pid, None)
 
-    def _living(self, gpu: _Gpu) -> list[Guest]:
-        for pid in [pid for pid, guest in gpu.guests.items() if _is_gone(pid, guest)]:
-            del gpu.guests[pid]
-        return list(gpu.guests.values())
+    def _others(self, gpu: str, pid: int) -> tuple[_Gpu, list[Guest]]:
+        """Return what is known of *gpu*, and its living guests but for the process *pid*."""
+        there = self._gpus.setdefault(gpu, _Gpu())
+        return there, [guest for other, guest in _living(there).items() if other != pid]
+
+
+def _living(gpu: _Gpu) -> dict[int, Guest]:
+    gpu.guests = {pid: guest for pid, guest in gpu.guests.items() if not _is_gone(pid, guest)}
+    return gpu.guests
 
 
 def _fits(free: int | None, others: list[Guest], need: int | None) -> bool:
@@ -162,11 +201,13 @@ def _fits(free: int | None, others: list[Guest], need: int | None) -> bool:
 
 
 def _is_gone(pid: int, guest: Guest) -> bool:
-    return pid > 0 and processes.is_dead(pid, guest.started)
+    if pid < 0:
+        return False
+    return guest.boot != processes.boot() or processes.is_dead(pid, guest.started)
 
 
 class GpuBookFile:
-    """The book of one launch, in a file that its driver and workers share.
+    """The book of a store and a machine, in a file that drivers and workers share.
 
     Args:
         path: The file.
@@ -176,12 +217,19 @@ class GpuBookFile:
     def __init__(self, path: Path, *, sized: bool) -> None:
         self.path, self.sized = path, sized
 
+    @classmethod
+    def of(cls, store: Path, *, sized: bool) -> Self:
+        """Return that of the store in the folder *store* and this machine."""
+        host = _NOT_IN_A_NAME.sub("-", socket.gethostname())
+        return cls(store / LOCKS_FOLDER / f"gpus-{host}.json", sized=sized)
+
     def read(self) -> GpuBook:
         """Return what is written there, to think with."""
-        content = None
-        with suppress(OSError, ValueError):
+        # What another version wrote, or a full disk cut short, is as good as nothing.
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             content = json.loads(self.path.read_text(encoding="utf-8"))
-        return GpuBook(sized=self.sized, content=content)
+            return GpuBook(sized=self.sized, content=content)
+        return GpuBook(sized=self.sized)
 
     @contextmanager
     def changed(self) -> Iterator[GpuBook]:

@@ -4,7 +4,7 @@ Every worker goes through the whole list and claims what is left of it, so nothi
 driver and workers but the store; what workers report besides only tells the driver whom to watch.
 A worker that dies is replaced, and whatever it started is killed. Strikes are counted in the store
 (:mod:`normbench.store.queue`), so a driver may die and another begin without losing count. Where
-several workers share a GPU, what is known of its memory is in a file of the launch
+several workers share a GPU, what is known of its memory is in a file of the store
 (:mod:`normbench.launchers.gpu_book`), which the driver asks before it starts a worker, and a worker
 before it takes a run.
 """
@@ -12,16 +12,17 @@ before it takes a run.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from normbench.errors import StoreError
+from normbench.errors import SecondInterrupt, StoreError
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.deaths import Deaths
 from normbench.launchers.devices import check_pack, cores, devices
-from normbench.launchers.gpu_book import GpuBookFile
+from normbench.launchers.gpu_book import GpuBook, GpuBookFile, gpu_name
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.pool import WorkerProcess, start_worker
 from normbench.launchers.seating import Needs, Seat, Seating
@@ -38,7 +39,7 @@ LOOK_SECONDS = 0.5
 ELSEWHERE_SECONDS = 1.0
 GRACE_SECONDS = 10.0
 TIME_GRACE_SECONDS = 10.0
-GPU_BOOK = "gpus.json"
+LOOK_ANYWAY_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -91,7 +92,9 @@ class Scheduler:
         self._peers = len(self._slots) if on_gpus else 1
         if on_gpus and self._shared:
             sized = request.slots == "auto"
-            self._book = GpuBookFile(folder.path / GPU_BOOK, sized=sized)
+            self._book = GpuBookFile.of(request.store, sized=sized)
+            with self._book.changed() as book:
+                book.begin()
             if sized:
                 most = max(1, len(cores()) // len(self._slots))
                 self._slots = Counter(dict.fromkeys(self._slots, most))
@@ -99,6 +102,9 @@ class Scheduler:
         self._workers: list[WorkerProcess] = []
         self._deaths = Deaths(self.tally)
         self._next_look = 0.0
+        self._seen: Mapping[str, Any] | None = None
+        self._look_anyway = 0.0
+        self._refused = False
 
     def run(self) -> None:
         """Train until nothing is left to take.
@@ -106,14 +112,17 @@ class Scheduler:
         Raises:
             NormbenchError: If no worker can go on.
             KeyboardInterrupt: After the workers were stopped, when this process is interrupted.
+            SecondInterrupt: After they were killed, since it was interrupted again.
         """
         try:
             with interrupted_by_sigterm():
                 self._loop()
         finally:
-            self._stop()
+            killed = self._stop()
             self._note_end()
             self._tick()
+            if killed:
+                raise SecondInterrupt
 
     def _loop(self) -> None:
         self._fill()
@@ -136,14 +145,16 @@ class Scheduler:
         self._fill()
         if self._workers or self._deaths.closed:
             return bool(self._workers)
-        return self._queue.waits_here or (self._wait and self._queue.held > 0)
+        # What found no room though nobody is here waits for another launch.
+        return self._refused or self._queue.waits_here or (self._wait and self._queue.held > 0)
 
     def _fill(self) -> None:
         """Start as many workers as there are free slots and runs to take."""
         seating = self._seating()
         if self._deaths.closed or not seating.free:
             return
-        self._queue.ready(seating.free, seating.seat)
+        self._queue.ready(seating.free + seating.coming, seating.seat)
+        self._refused = seating.refused
         for seat in seating.chosen:
             self._start(seat)
         self._count_struck()
@@ -151,9 +162,28 @@ class Scheduler:
     def _seating(self) -> Seating:
         busy = [worker.device for worker in self._workers]
         book = None if self._book is None else self._book.read()
-        return Seating(self._slots, busy, book, self._needs)
+        if book is not None:
+            self._seen = _standing(book)
+            self._look_anyway = time.monotonic() + LOOK_ANYWAY_SECONDS
+        # Who is still starting is on the GPU already, and takes what is first in the queue.
+        coming = 0 if book is None else sum(not worker.took for worker in self._workers)
+        return Seating(self._slots, busy, book, self._needs, coming)
 
     def _start(self, seat: Seat) -> None:
+        """Start a worker, unless another launch has taken the room that there was for its run."""
+        if self._book is None:
+            self._start_worker(seat)
+            return
+        gpu = gpu_name(seat.device)
+        with self._book.changed() as book:
+            if not book.admit(gpu, os.getpid(), seat.need, alone=seat.alone):
+                self._refused = True
+                return
+            book.leave(gpu, os.getpid())
+            worker = self._start_worker(seat)
+            book.admit(gpu, worker.process.pid, seat.need, alone=seat.alone)
+
+    def _start_worker(self, seat: Seat) -> WorkerProcess:
         worker = start_worker(
             self._request,
             self._folder,
@@ -165,9 +195,7 @@ class Scheduler:
             book=self._book,
         )
         self._workers.append(worker)
-        if self._book is not None:
-            with self._book.changed() as book:
-                book.admit(seat.device, worker.process.pid, seat.need, alone=seat.alone)
+        return worker
 
     def _listen(self, worker: WorkerProcess) -> None:
         self._hear(worker.news())
@@ -204,8 +232,15 @@ class Scheduler:
             self._check_time(worker)
             if processes is not None and worker in self._workers:
                 self._check_memory(worker, processes)
-        if self._queue.held or self._book is not None:
+        if self._has_news():
             self._fill()
+
+    def _has_news(self) -> bool:
+        """Whether a run may have room now that had none at the last look."""
+        if self._book is None:
+            return self._queue.held > 0
+        late = time.monotonic() >= self._look_anyway
+        return late or _standing(self._book.read()) != self._seen
 
     def _check_time(self, worker: WorkerProcess) -> None:
         """Kill a worker that does not end a run though its time is over."""
@@ -245,13 +280,17 @@ class Scheduler:
         for run in closed:
             self.tally.count(run, outcome, message)
 
-    def _stop(self) -> None:
-        """Ask all workers to stop, then kill the trees of those that do not, or of all at once."""
-        message = f"killed: it did not stop within {GRACE_SECONDS:g} seconds"
+    def _stop(self) -> bool:
+        """Ask all workers to stop, then kill the trees of those that do not, or of all at once.
+
+        Returns:
+            Whether Ctrl-C asked for the latter.
+        """
+        message, at_once = f"killed: it did not stop within {GRACE_SECONDS:g} seconds", False
         try:
             self._ask_to_stop()
         except KeyboardInterrupt:
-            message = "killed on request"
+            message, at_once = "killed on request", True
         with shielded():
             for worker in self._workers:
                 if worker.process.poll() is None:
@@ -260,6 +299,7 @@ class Scheduler:
                     self._listen(worker)
                     worker.clear_away()
             self._workers.clear()
+        return at_once
 
     def _ask_to_stop(self) -> None:
         """Ask all workers to stop at their last checkpoints, and wait a while for them."""
@@ -283,6 +323,12 @@ class Scheduler:
             self._folder.note(ended=time.time(), outcomes=counts)
         except StoreError as error:
             _log.debug("%s", error)
+
+
+def _standing(book: GpuBook) -> Mapping[str, Any]:
+    """Return what *book* says of those that live."""
+    book.clear_away()
+    return book.content()
 
 
 def _shares(slots: list[str], request: LaunchRequest) -> bool:

@@ -54,6 +54,7 @@ class WorkerProcess:
         reader: Reads what it reports.
         ready: Whether it was seen to be ready.
         took: How many runs it has taken.
+        waited: Whether it ended since its runs wait for others on this machine.
         held: The runs that it trains, by fingerprint: one, several if they are a pack, or none.
     """
 
@@ -64,6 +65,7 @@ class WorkerProcess:
     reader: ReportReader
     ready: bool = False
     took: int = 0
+    waited: bool = False
     held: dict[str, Held] = field(default_factory=dict)
 
     def news(self) -> list[dict[str, Any]]:
@@ -76,6 +78,8 @@ class WorkerProcess:
                 self.took += 1
                 held = Held(event["run"], Path(event["attempt"]), event["ends"])
                 self.held[held.run] = held
+            elif event["event"] == "waits":
+                self.waited = True
             elif event["event"] == "ended":
                 self.held.pop(event["run"], None)
         return news

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from normbench.launchers.gpu_book import GpuBook, GpuBookFile, Kind
+from normbench.launchers.gpu_book import GpuBook, GpuBookFile, Kind, gpu_name
 from normbench.store import RunStore, StoredRun
+from normbench.store.files import read_json
+from normbench.store.folders import PACK_FILE, list_attempts
 from normbench.worker.predictions import Predictor
 
 
@@ -34,9 +36,11 @@ class Seating:
         busy: The device of each worker that there is.
         book: What is known of GPUs that several runs share; None if none does.
         needs: Tells what a run takes.
+        coming: How many of the workers that there are will take the first runs.
 
     Attributes:
         chosen: The seats that were given.
+        refused: Whether a run got none though slots were free.
     """
 
     def __init__(
@@ -45,10 +49,14 @@ class Seating:
         busy: Iterable[str],
         book: GpuBook | None,
         needs: Needs,
+        coming: int = 0,
     ) -> None:
         self._slots, self._busy = slots, Counter(busy)
+        self.coming = coming
         self._book, self._needs = book, needs
+        self._full: set[tuple[str, str, bool]] = set()
         self.chosen: list[Seat] = []
+        self.refused = False
 
     @property
     def free(self) -> int:
@@ -57,21 +65,43 @@ class Seating:
 
     def seat(self, run: StoredRun, alone: bool) -> bool:
         """Give *run* a slot if there is one with room for it; whether there is."""
+        if self.coming:
+            self.coming -= 1
+            return True
         free = [device for device, most in self._slots.items() if self._busy[device] < most]
         for device in sorted(free, key=self._busy.__getitem__):
             if (seat := self._seat_on(device, run, alone)) is not None:
                 self._busy[device] += 1
                 self.chosen.append(seat)
                 return True
+        self.refused = self.refused or bool(free)
         return False
 
     def _seat_on(self, device: str, run: StoredRun, alone: bool) -> Seat | None:
         if self._book is None:
             return Seat(device)
+        # A device only becomes fuller meanwhile, and the runs of a row take the same.
+        row = self._needs.kind(run).row
+        if (device, row, alone) in self._full:
+            return None
+        alone = alone or lacked_memory(run)
         need = self._needs.of(self._book, run)
         stranger = -1 - len(self.chosen)
-        admitted = self._book.admit(device, stranger, need, alone=alone)
-        return Seat(device, need, alone) if admitted else None
+        if self._book.admit(gpu_name(device), stranger, need, alone=alone):
+            return Seat(device, need, alone)
+        self._full.add((device, row, alone))
+        return None
+
+
+def lacked_memory(run: StoredRun) -> bool:
+    """Whether *run* lacked memory beside others in the newest attempt that tells of its company.
+
+    One that was stopped, or killed, before it got that far tells nothing.
+    """
+    for attempt in reversed(list_attempts(run.path)):
+        if company := read_json(attempt.path / PACK_FILE):
+            return bool(company.get("crowded"))
+    return False
 
 
 class Needs:
@@ -101,17 +131,18 @@ class GpuRoom:
     """What a worker says and hears of the GPU that it shares.
 
     Args:
-        file: The launch's book.
+        file: The book.
         gpu: The GPU, as the launcher names it.
         pid: Number of the worker.
         needs: Tells what a run takes.
     """
 
     def __init__(self, file: GpuBookFile, gpu: str, pid: int, needs: Needs) -> None:
-        self._file, self._gpu, self._pid, self._needs = file, gpu, pid, needs
+        self._file, self._gpu, self._pid, self._needs = file, gpu_name(gpu), pid, needs
 
     def enter(self, run: StoredRun, alone: bool) -> bool:
         """Come to train *run* if there is room for it; whether there is."""
+        alone = alone or lacked_memory(run)
         with self._file.changed() as book:
             return book.admit(self._gpu, self._pid, self._needs.of(book, run), alone=alone)
 

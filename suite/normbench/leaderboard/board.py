@@ -21,6 +21,9 @@ from normbench.leaderboard.reading import ReadRow
 from normbench.leaderboard.references import Reference
 from normbench.leaderboard.verdicts import Verdict
 
+# A larger one may have been chosen after looking at p.
+USUAL_ALPHA = 0.05
+
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
@@ -33,15 +36,15 @@ class Terms:
         allow_incomplete: Whether rows with missing seeds get verdicts.
     """
 
-    alpha: float = 0.05
+    alpha: float = USUAL_ALPHA
     correction: str = "holm"
     stages: tuple[int, ...] = ()
     allow_incomplete: bool = False
 
     @property
     def confirmatory(self) -> bool:
-        """Whether the correction bounds the probability of any false claim."""
-        return self.correction == "holm"
+        """Whether the probability of any false claim is bounded, by no more than usual."""
+        return self.correction == "holm" and self.alpha <= USUAL_ALPHA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +165,8 @@ class Board:
         head: What a reader must know before the numbers, in sentences.
         apart: Its other rows, which were asked not to be shown: all were judged together.
         dated: Comparable rows that a date leaves out, since all of their results are older.
+        trimmed: Comparable rows of which a date leaves out some results.
+        unasked: Comparable rows that are not of the settings asked for.
     """
 
     title: str
@@ -177,6 +182,8 @@ class Board:
     head: tuple[str, ...] = ()
     apart: tuple[Entry, ...] = ()
     dated: int = 0
+    trimmed: int = 0
+    unasked: int = 0
 
     @cached_property
     def whole(self) -> tuple[Entry, ...]:
@@ -213,9 +220,16 @@ class Board:
     @cached_property
     def exploratory(self) -> bool:
         """Whether something was chosen after looking, so that no verdict confirms anything."""
-        if self.reference.post_hoc or not self.primary or not self.terms.confirmatory or self.dated:
+        if self.reference.post_hoc or not self.primary or not self.terms.confirmatory:
+            return True
+        if self.dated or self.trimmed or self.unasked or self.on_trust:
             return True
         return self.reference.first is not None and all(map(self.comes_second, self.whole))
+
+    @property
+    def on_trust(self) -> bool:
+        """Whether stages that the store does not have are said of a row, perhaps after looking."""
+        return bool(self.terms.stages) and any(entry.row.staged is None for entry in self.whole)
 
     def comes_second(self, entry: Entry) -> bool:
         """Whether a row is compared with another reference than the one that was there first.

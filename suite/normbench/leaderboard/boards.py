@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from normbench.comparable import comparable
 from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.choosing import of_settings
 from normbench.leaderboard.edited_files import edited_files, how_to_leave_out
 from normbench.leaderboard.grouping import (
     Needed,
@@ -100,6 +101,7 @@ def boards_to_note(
         with_verdicts(
             _bare(
                 title,
+                members,
                 _shown(members, references[title], kept, wanted),
                 references[title],
                 reader,
@@ -124,13 +126,15 @@ def _shown(
 
 def _bare(
     title: str,
+    members: Sequence[ReadRow],
     chosen: Sequence[ReadRow],
     reference: Reference,
     reader: Reader,
     wanted: Wanted,
 ) -> Board:
-    """Return a table whose rows have their values, and nothing is said of them."""
+    """Return a table of some *members*, with values and nothing said of them."""
     own = chosen[0].metric
+    asked = {row.row for row in of_settings(members, wanted.settings)}
     metric = metric_named(wanted.metric, own)
     values = values_of(chosen, metric, reader)
     return Board(
@@ -141,6 +145,9 @@ def _bare(
         entries=tuple(Entry(row=row, values=v) for row, v in zip(chosen, values, strict=True)),
         reference=reference,
         terms=wanted.terms,
+        dated=sum(bool(row.dated) and not row.scores for row in members),
+        trimmed=sum(bool(row.dated and row.scores) for row in members),
+        unasked=sum(row.has_results and row.row not in asked for row in members),
     )
 
 
@@ -155,12 +162,10 @@ def _board(
     everything = {row.row for row in members if row.runs}
     whole = _shown(members, reference, everything, wanted)
     chosen = _shown(members, reference, kept, wanted)
-    bare = _bare(title, whole, reference, reader, wanted)
+    bare = _bare(title, members, whole, reference, reader, wanted)
     if bare.metric.name in COSTS:
         refuse_mixed_hardware(title, bare.metric.name, look_up(bare.entries, reader)[0])
-    there = {row.row for row in whole}
-    dated = sum(bool(row.dated) and row.row not in there for row in members)
-    table = replace(bare, digest=input_hash(bare.entries), dated=dated)
+    table = replace(bare, digest=input_hash(bare.entries))
     board = _showing(table, {row.row for row in chosen}, reader)
     head, below = about_precision(chosen, reader, board.provenance)
     notes = (

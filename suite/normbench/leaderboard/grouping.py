@@ -239,8 +239,10 @@ def _of_settings(
     if not wanted.settings or not asked:
         return usual
     found = declared_reference(asked, catalogue, wanted.problems, wanted.suite)
-    if found.row is None or (usual.row is not None and usual.row.row == found.row.row):
+    if found.row is None:
         return found
+    if usual.row is not None and usual.row.row == found.row.row:
+        return replace(found, first=usual.first, earlier=usual.earlier)
     words = f"{found.why}, since --setting {' '.join(wanted.settings)} was asked for"
     return replace(found, why=words, post_hoc=True)
 

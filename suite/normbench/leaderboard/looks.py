@@ -79,7 +79,8 @@ def looks_together(members: Iterable[Looks]) -> Looks:
     This is the one rule for every table, letter and comparison. A seed counts if it counts for each
     row. Whatever stage each of them stopped at, the number of seeds that all of them have is among
     the stages returned, so that a p over these holds wherever they stopped. Where no seed counts
-    for all of them, none does for what is computed of them.
+    for all of them, none does for what is computed of them. Where they were declared in different
+    orders, the order is that of the smallest list, whichever row is named first.
     """
     together = list(members)
     declared = [looks for looks in together if looks.stages]
@@ -91,7 +92,7 @@ def looks_together(members: Iterable[Looks]) -> Looks:
     if not lists:
         return Looks(tuple(sorted({stage for looks in declared for stage in looks.stages})))
     shared = set.intersection(*lists)
-    first = next((looks.seeds for looks in declared if looks.seeds), sorted(shared))
+    first = min((looks.seeds for looks in declared if looks.seeds), default=tuple(sorted(shared)))
     order = tuple(seed for seed in first if seed in shared)
     return Looks(_stages(declared, order), order)
 

@@ -112,24 +112,16 @@ def _verdict(board: Board, entry: Entry, compared: Comparison | None) -> Verdict
         return Verdict.REFERENCE
     unbound = board.lacks_its_reference(entry.row)
     missing = lacks_results(entry.row, reference, compared) and not board.terms.allow_incomplete
-    unplanned = not at_declared_look(entry.row, compared, board.terms.stages)
+    unplanned = not at_declared_look(entry.row, compared)
     given = Circumstances(
         alpha=board.terms.alpha,
         diverged=bool(entry.row.diverged),
         reference_diverged=bool(reference.diverged),
         exploratory=(
-            board.exploratory
-            or board.comes_second(entry)
-            or (missing or unplanned or unbound)
-            or _by_date(entry.row, reference)
+            board.exploratory or board.comes_second(entry) or (missing or unplanned or unbound)
         ),
     )
     return verdict_of(compared, given)
-
-
-def _by_date(row: ReadRow, reference: ReadRow) -> bool:
-    """Whether a date, perhaps chosen after looking, decides which seeds count."""
-    return bool(row.dated or reference.dated)
 
 
 def lacks_results(row: ReadRow, reference: ReadRow, compared: Comparison) -> bool:
@@ -145,18 +137,10 @@ def lacks_results(row: ReadRow, reference: ReadRow, compared: Comparison) -> boo
     return hole or (bool(row.missing) and not row.staged)
 
 
-def at_declared_look(row: ReadRow, compared: Comparison, stages: Sequence[int]) -> bool:
-    """Whether the comparison is of a look that was declared, or the number of seeds was fixed.
-
-    Args:
-        row: The row.
-        compared: Its comparison.
-        stages: Those that it is said to have been trained in, if the store has none of it.
-    """
+def at_declared_look(row: ReadRow, compared: Comparison) -> bool:
+    """Whether the comparison is of a look that was declared, or the number of seeds was fixed."""
     if row.staged is not None:
         return compared.n in compared.stages and not row.staged.late
-    if stages:
-        return compared.n + len(compared.uncounted) in stages
     return not Looks(compared.stages).before_first(compared.n)
 
 

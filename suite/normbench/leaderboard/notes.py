@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from normbench.leaderboard.against import LEAST_FOR_INTERVAL
-from normbench.leaderboard.board import Board, Entry
+from normbench.leaderboard.board import USUAL_ALPHA, Board, Entry
 from normbench.leaderboard.making import lacks_results
 from normbench.leaderboard.paired import divergence_bound
 from normbench.leaderboard.reading import ReadRow
@@ -45,7 +45,12 @@ def _about_choices(board: Board) -> Iterator[str]:
             f"{other_metric(board.metric.name)} Verdicts are exploratory, and none can be "
             "`equivalent`."
         )
-    if not board.terms.confirmatory:
+    if board.terms.alpha > USUAL_ALPHA:
+        yield (
+            f"--alpha {board.terms.alpha:g} is above {USUAL_ALPHA:g}, perhaps chosen after "
+            "looking: verdicts are exploratory."
+        )
+    if board.terms.correction != "holm":
         yield (
             f"--correction {board.terms.correction} does not bound the probability of a false "
             "`better`: verdicts are exploratory."
@@ -54,6 +59,16 @@ def _about_choices(board: Board) -> Iterator[str]:
         yield (
             f"Left out: {counted(board.dated, 'comparable row')} without results since the date "
             "asked for. It may have been chosen after looking: verdicts are exploratory."
+        )
+    if board.unasked:
+        yield (
+            f"{counted(board.unasked, 'comparable row')} of other settings than were asked for. "
+            "These may have been chosen after looking: verdicts are exploratory."
+        )
+    if board.on_trust:
+        yield (
+            "The stages were given when this table was asked for, perhaps after looking: verdicts "
+            "are exploratory. --until-decided declares stages."
         )
     if board.apart:
         yield (
@@ -84,11 +99,12 @@ def _about_seeds(board: Board, members: Sequence[ReadRow], option: str) -> Itera
     tuning = sum(row.tuning for row in members)
     if tuning:
         yield f"Left out: {counted(tuning, 'run')} at tuning seeds (from 100000 on)."
-    dated = [entry for entry in board.entries if entry.row.dated]
-    if dated:
+    if board.trimmed:
+        dated = [entry for entry in board.entries if entry.row.dated]
+        of_rows = _each(board, dated, _dated) if dated else "of rows that are not shown"
         yield (
-            f"Older results than --since are left out: {_each(board, dated, _dated)}. A date may "
-            "be chosen after looking, so such rows get no verdict beyond `exploratory`."
+            f"Older results than --since are left out: {of_rows}. A date may be chosen after "
+            "looking: verdicts are exploratory."
         )
     short = [entry for entry in board.entries if entry.n == 1]
     if short:

@@ -32,6 +32,8 @@ def notes_about_reference(board: Board) -> Iterator[str]:
             f"{first.row.row[:_DIGITS]}). That one stands: verdicts against another are "
             "exploratory, but for rows whose stages were declared against it."
         )
+    if reference.earlier:
+        yield f"{reference.earlier}; that the suite was written before it is on trust."
     apart = [text for entry in board.entries if (text := _apart(board, entry))]
     if apart:
         yield (

@@ -8,15 +8,18 @@ The rule, told before anything is looked at:
    takes no reference's place. A leaderboard is such a table; ``norms``, ``optimizers``, a report,
    and ``compare`` of a row with its reference tell of the same pairs and fix what their leaderboard
    would. Figures fix nothing. Tables asked for by another name, such as a suite's or ``X_bn``
-   instead of ``X`` or of none, fix nothing here; nor do those of a date, of chosen settings, by
-   another metric or with another correction. But of a problem's names the one comes first by which
-   a reference was shown or declared first: where that is another row, the table has verdicts
-   against the second one, which are exploratory.
+   instead of ``X`` or of none, fix nothing here; nor do those by another metric, with another
+   correction or a larger alpha, and those that lose results by a date or rows by settings. But of
+   a problem's names the one comes first by which a reference was shown or declared first: where
+   that is another row, the table has verdicts against the second one, which are exploratory.
 3. Else it is the problem's default norm with ``momentum``, or with ``sgd`` where that has no
    results. Of a problem by two names, such as ``X`` and ``X_bn``, it is the default norm of the
    one asked for, else of ``X``, else of the other.
 4. Of the settings of that cell it is the one that is known now, else the published one, else the
    optimizer's defaults, else the only one.
+
+Of a user's own suite, a table with another reference that was shown of its rows first is named:
+that the suite was written before it is on trust.
 
 Where settings were asked for, the rule is applied to rows of these. Neither scores nor ``--since``
 play a part in it. Another row is taken where ``--reference`` asks for it; that may have
@@ -55,6 +58,8 @@ class Reference:
         others: Rows that the rule might be thought to choose, too.
         first: The other row that was the reference before, in tables by another name of the
             problem; None if none was.
+        earlier: What to say of the first table of the rows of a user's own suite, where it had
+            another reference; empty if none had.
     """
 
     row: ReadRow | None
@@ -63,6 +68,7 @@ class Reference:
     name: str = ""
     others: tuple[ReadRow, ...] = ()
     first: Reference | None = None
+    earlier: str = ""
 
 
 def declared_reference(
@@ -83,14 +89,16 @@ def declared_reference(
     name = suite.shown_as if suite is not None else _name(problem, catalogue, asked)
     for row in rows:
         if suite is not None and row.row in suite.references and row.has_results:
-            return Reference(row=row, why=f"declared by suite {suite.title}", name=name)
+            why = f"declared by suite {suite.title}"
+            return Reference(row=row, why=why, name=name, earlier=_earlier(rows, row, suite))
     norms = default_norms(problem, catalogue, asked)
     by_rule = _by_rule(rows, norms)
     found = _fixed(rows, norms, name, by_rule)
     others = tuple(_others(rows, norms, found.row, by_rule.row))
     # What a suite compares with was declared, whatever tables of its problems were compared with.
     first = _first(rows, problem, catalogue, found.row) if suite is None else None
-    return replace(found, name=name, others=others, first=first)
+    earlier = _earlier(rows, found.row, suite)
+    return replace(found, name=name, others=others, first=first, earlier=earlier)
 
 
 def post_hoc_reference(rows: Sequence[ReadRow], text: str, declared: Reference) -> Reference:
@@ -151,10 +159,26 @@ def _first(
     return Reference(row=row, why=_told(row, first[2], first[0]))
 
 
+def _earlier(rows: Sequence[ReadRow], taken: ReadRow | None, suite: SuiteRows | None) -> str:
+    """Return which other row was the reference of the first table shown of a user's suite."""
+    tables = [(shown.at, shown.reference) for row in rows for shown in row.shown]
+    if suite is None or not suite.own or taken is None or not tables:
+        return ""
+    at, reference = min(tables)
+    if reference == taken.row:
+        return ""
+    there = {row.row: f"{row.norm_label} with {row.optimizer} (row" for row in rows}
+    name = there.get(reference, "A row that is not of this suite (row")
+    return f"{name} {reference[:8]}) was the reference of a table shown on {_day(at)}"
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, tz=UTC).date().isoformat()
+
+
 def _told(row: ReadRow, how: str, at: float) -> str:
     kind = in_words(kind_of(row.setting_origin))
-    day = datetime.fromtimestamp(at, tz=UTC).date().isoformat()
-    return f"{row.norm_label} with {row.optimizer}, {kind} setting, {how} on {day}"
+    return f"{row.norm_label} with {row.optimizer}, {kind} setting, {how} on {_day(at)}"
 
 
 _STAGES = "by stages declared"

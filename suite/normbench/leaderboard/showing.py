@@ -25,18 +25,18 @@ _SAID = (
 _ROUNDING = 1e-6
 
 
-def note_shown(store: RunStore, boards: Iterable[Board], wanted: Wanted) -> bytes:
+def note_shown(store: RunStore, boards: Iterable[Board]) -> bytes:
     """Write down which rows of *boards* get their first verdict by its name now, and against what.
 
-    Tables of a date, of settings, by another metric or with another correction fix nothing for
-    later ones, and leave no line.
+    Exploratory tables, such as those that lose results by a date or rows by settings, those by
+    another metric, with another correction or a larger alpha, fix nothing for later ones, and
+    leave no line. Where a date or settings leave nothing out, the table is as if they were not
+    given.
 
     Returns:
         What was added to the file of the store.
     """
     added: list[bytes] = []
-    if not _fixes(wanted):
-        return b""
     for board in boards:
         reference, judged = board.reference, [e for e in board.entries if e.verdict in _SAID]
         if reference.row is None or board.exploratory or not judged:
@@ -74,14 +74,14 @@ def note_judged(
     Returns:
         What was added to the file of the store.
     """
-    if not isinstance(reader, StoreReader) or not _fixes(wanted):
+    if not isinstance(reader, StoreReader) or not wanted.terms.confirmatory:
         return b""
 
     def is_new(shown: Sequence[ReadRow], reference: Reference) -> bool:
         return _may_tell(shown, reference, wanted) and (not pair or _of(reference) in pair)
 
     asked = replace(wanted, rows=frozenset(pair))
-    return note_shown(reader.store, boards_to_note(rows, reader, catalogue, asked, is_new), wanted)
+    return note_shown(reader.store, boards_to_note(rows, reader, catalogue, asked, is_new))
 
 
 def _may_tell(shown: Sequence[ReadRow], reference: Reference, wanted: Wanted) -> bool:
@@ -111,10 +111,6 @@ def _alike(row: ReadRow, base: ReadRow) -> bool:
 
 def _of(reference: Reference) -> str:
     return reference.row.row if reference.row is not None else ""
-
-
-def _fixes(wanted: Wanted) -> bool:
-    return wanted.since is None and not wanted.settings and wanted.terms.confirmatory
 
 
 def _shown(row: ReadRow, name: str) -> bool:

@@ -59,7 +59,10 @@ def tested_in_stages(board: Board) -> Iterator[str]:
     if stages:
         whose = "Other rows' seeds" if staged else "Seeds"
         at = ", ".join(map(str, stages))
-        yield f"{whose} were added in declared stages of {at}; p holds whichever one stopped at."
+        yield (
+            f"{whose} were added in stages of {at}, as --stages says: if so, p holds whichever one "
+            "stopped at."
+        )
     if staged:
         yield (
             f"Seeds were added in declared stages: {_some(staged)}. Each p of such a row, also of "

@@ -24,12 +24,14 @@ class SuiteRows:
         rows: Fingerprints of its rows.
         references: Those of the rows that it declares to compare with.
         words: Words of the user's that hold for all of them, as for ``normbench suite run``.
+        own: Whether it is a file of the user's, not one of the catalogue's.
     """
 
     name: str
     rows: frozenset[str]
     references: frozenset[str]
     words: tuple[str, ...] = ()
+    own: bool = False
 
     @property
     def title(self) -> str:
@@ -74,6 +76,7 @@ def suite_rows(name: str, catalogue: Catalogue, words: Sequence[str] = ()) -> Su
         UsageError: If there is no such suite, it cannot be read, or a word fits no cell of it.
     """
     # Imported here: tables that are of no suite resolve nothing.
+    from normbench.descriptions import Suite
     from normbench.suites import as_known_now, expand, find_suite
 
     plan = as_known_now(expand(find_suite(name, catalogue), catalogue, words), catalogue)
@@ -82,6 +85,7 @@ def suite_rows(name: str, catalogue: Catalogue, words: Sequence[str] = ()) -> Su
         rows=_rows(plan.requests, catalogue),
         references=_rows(plan.references, catalogue),
         words=tuple(words),
+        own=name not in catalogue.names(Suite),
     )
 
 

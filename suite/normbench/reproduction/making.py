@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from normbench.descriptions import Source, Suite
 from normbench.errors import UsageError
@@ -70,7 +70,7 @@ def make_document(given: Input) -> Document:
     changed = changed_rows(found, everything)
     boards = _boards(found, given)
     if given.store is not None:
-        note_shown(given.store, boards, _wanted(found, given))
+        note_shown(given.store, boards)
     matches = match([each.spec for each in found.rows], given.catalogue)
     lines = lines_of(matches, boards)
     trained = read_trained(found.with_results, given.reader) if given.reader else Trained()
@@ -128,7 +128,8 @@ def _boards(found: Planned, given: Input) -> list[Board]:
 
 def _wanted(found: Planned, given: Input) -> Wanted:
     suite = found.suite_rows(given.asked.suite, given.asked.words)
-    return Wanted(suite=suite, terms=given.terms)
+    own = given.asked.suite not in given.catalogue.names(Suite)
+    return Wanted(suite=replace(suite, own=own), terms=given.terms)
 
 
 def _sections(boards: Sequence[Board], found: Planned, given: Input) -> Iterator[Section]:

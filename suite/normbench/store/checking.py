@@ -7,6 +7,7 @@ checkpoints and series hold is not read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from normbench.errors import DamagedFileError, StoreError
@@ -16,6 +17,7 @@ from normbench.store.files import read_bytes
 from normbench.store.folders import RESULT_FILE, list_attempts
 from normbench.store.layout import FINGERPRINT, LOCKS_FOLDER, RUNS_FOLDER, list_names, run_path
 from normbench.store.leases import FileClock
+from normbench.store.proofs import Scoring, read_result
 from normbench.store.run import StoredRun
 from normbench.store.verifications import read_verifications
 
@@ -44,9 +46,25 @@ def check_run(root: Path, fingerprint: str) -> Iterator[StoreError]:
         if path.exists():
             yield error
         return
-    looks = (run.result, run.state, run.attempts, run.observed, lambda: _check_copy(path))
-    found = filter(None, map(_error, looks))
-    yield from {str(error): error for error in found}.values()
+    # Of several things wrong with one file the first is told, whose remedy is the cheapest.
+    copies = partial(_check_copy, path, Scoring.of(run.spec))
+    looks: tuple[Callable[[], object], ...] = (
+        copies,
+        run.result,
+        run.state,
+        run.attempts,
+        run.observed,
+    )
+    found: dict[str, StoreError] = {}
+    for error in filter(None, map(_error, looks)):
+        found.setdefault(told_of(error), error)
+    yield from found.values()
+
+
+def told_of(error: StoreError) -> str:
+    """Return the file that *error* is about, or what it says where that is of none."""
+    file = error.file if isinstance(error, DamagedFileError) else Path()
+    return str(error if file == Path() else file)
 
 
 def check_records(root: Path) -> Iterator[StoreError]:
@@ -65,7 +83,7 @@ def _error(look: Callable[[], object]) -> StoreError | None:
     return None
 
 
-def _check_copy(path: Path) -> None:
+def _check_copy(path: Path, scoring: Scoring) -> None:
     """Check that the result of the run in the folder *path* is as an attempt published it."""
     file = path / RESULT_FILE
     published = read_bytes(file)
@@ -73,9 +91,21 @@ def _check_copy(path: Path) -> None:
         return
     copies = [each.path / RESULT_FILE for each in list_attempts(path)]
     there = {copy: data for copy in copies if (data := read_bytes(copy)) is not None}
-    if there and published not in there.values():
+    if not there or published in there.values():
+        return
+    whole = [copy for copy in there if not _error(partial(read_result, path, scoring, copy))]
+    is_whole = _error(partial(read_result, path, scoring)) is None
+    if whole:
+        backup = ", or restore both from a backup" if is_whole else ""
         raise DamagedFileError(
-            f"{file} is not what the run's attempt published: {[*there][-1]}. Put that in its "
-            "place, or restore both from a backup.",
+            f"{file} is not what the run's attempt published: {whole[-1]}. Put that in its place"
+            f"{backup}.",
             file,
+        )
+    if is_whole:
+        copy = [*there][-1]
+        raise DamagedFileError(
+            f"{copy} is damaged: it is not the result that it was published as: {file}. Put that "
+            "in its place.",
+            copy,
         )

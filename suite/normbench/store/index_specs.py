@@ -43,7 +43,7 @@ def read_seedless(path: Path) -> tuple[SeedlessSpec, int]:
     found = _SEED.findall(data)
     if len(found) != 1:
         spec = read_spec(path)
-        data, found = spec.to_json().encode(), [spec.seed]
+        data, found = spec.to_file(), [spec.seed]
     seed = int(found[0])
     first = FIRST_TUNING_SEED if seed >= FIRST_TUNING_SEED else 0
     text = _SEED.sub(b'\n "seed": %d,\n' % first, data)
@@ -99,9 +99,10 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
         row = self._known.get(spec.digest)
         if row is None:
             try:
-                read = RunSpec.from_content(json.loads(spec.text))
+                content = json.loads(spec.text)
+                read = RunSpec.from_content(content)
                 row = IndexedRow.of_spec(read, spec.text)
-                self._proofs[spec.digest] = Proof.of(read)
+                self._proofs[spec.digest] = Proof.of(read, content)
             except (AttributeError, KeyError, TypeError, ValueError):
                 read_spec(path)  # says what is wrong with it
                 raise
@@ -117,7 +118,9 @@ class SeedlessSpecs(Mapping[str, IndexedRow]):
         """
         proof = self._proofs.get(digest)
         if proof is None:
-            proof = self._proofs[digest] = Proof.of(self[digest].spec)
+            content = json.loads(self[digest].text)
+            proof = Proof.of(RunSpec.from_content(content), content)
+            self._proofs[digest] = proof
         return proof
 
     def need(self, digest: str) -> None:

@@ -133,7 +133,7 @@ def prepare_run(folder: Path, spec: RunSpec) -> None:
     folder.mkdir(parents=True)
     (folder / ATTEMPTS_FOLDER).mkdir()
     with open_folder(folder) as descriptor:
-        write_whole(SPEC_FILE, spec.to_json().encode() + b"\n", folder=descriptor)
+        write_whole(SPEC_FILE, spec.to_file(), folder=descriptor)
 
 
 def install_run(prepared: Path, path: Path) -> bool:

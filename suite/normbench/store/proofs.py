@@ -1,8 +1,9 @@
 """Whether the spec and the result of a run are its own, and agree with themselves.
 
 Files are copied and edited by people. A fingerprint is made of the identity and the seed that the
-spec itself holds, so it is checked without any plugin, whatever version wrote it. What cannot be
-told for certain is believed.
+spec itself holds, so it is checked without any plugin, whatever version wrote it. The identity
+leaves out what is at its default; a checksum in the spec, which older versions did not write, is of
+all but the seed. What cannot be told for certain is believed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from normbench.errors import DamagedFileError
-from normbench.specs import RunSpec, fingerprints_of
+from normbench.specs import RunSpec, fingerprints_of, is_unchanged
 from normbench.store.files import read_json
 from normbench.store.folders import RESULT_FILE, SPEC_FILE, RunState, outcome_in
 
@@ -51,8 +52,8 @@ class Proof(NamedTuple):
 
     Attributes:
         fingerprint: Gives the fingerprint at a seed.
-        contradiction: Where the identity says something else than the run would do; empty if
-            nowhere.
+        contradiction: Where the identity says something else than the run would do, or that the
+            specs are not as they were written; empty if neither.
         scoring: How results are scored.
     """
 
@@ -61,9 +62,11 @@ class Proof(NamedTuple):
     scoring: Scoring
 
     @classmethod
-    def of(cls, spec: RunSpec) -> Proof:
-        """Return it for *spec* at any seed."""
+    def of(cls, spec: RunSpec, content: Mapping[str, Any]) -> Proof:
+        """Return it for *spec*, which is the *content* of a file, at any seed."""
         found = next(_contradictions(spec), "")
+        if not found and not is_unchanged(content):
+            found = "was changed: its content is not what its checksum is of"
         return cls(fingerprints_of(spec.identity), found, Scoring.of(spec))
 
     def check(self, seed: int, path: Path) -> None:
@@ -85,21 +88,25 @@ class Proof(NamedTuple):
         )
 
 
-def read_result(run: Path | str, scoring: Scoring | None = None) -> dict[str, Any] | None:
+def read_result(
+    run: Path | str, scoring: Scoring | None = None, copy: Path | None = None
+) -> dict[str, Any] | None:
     """Return the published result of the run in the folder *run*; None if there is none.
 
     Args:
         run: The folder, which bears the run's fingerprint.
         scoring: How it is scored; None to believe its score.
+        copy: A file to read in its place.
 
     Raises:
         StoreError: If it cannot be read, is damaged, is another run's, or contradicts itself.
     """
-    file = f"{run}/{RESULT_FILE}"
+    published = f"{run}/{RESULT_FILE}"
+    file = published if copy is None else str(copy)
     result = read_json(file)
     if result is None:
         return None
-    name = file.split("/")[-2]
+    name = published.split("/")[-2]
     if (told := result.get("fingerprint", name)) != name:
         raise _damaged(file, f"it is the result of run {told}")
     if scoring is not None:

@@ -7,8 +7,9 @@ proportional to its list on it, however many others share it.
 
 Runs whose workers died come last, one at a time and with the machine to themselves, so that the run
 that kills is told from those that died beside it: while one of them trains, no worker of this store
-takes another run there. At three strikes (:mod:`normbench.store.strikes`) whoever meets a run sets
-it aside as ``killed``.
+takes another run there. For a suspect that waits for others' runs they begin no new ones, and after
+each suspect they have their turn (:mod:`normbench.store.company`). At three strikes
+(:mod:`normbench.store.strikes`) whoever meets a run sets it aside as ``killed``.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ from normbench.store.leases import LEASE_SECONDS
 from normbench.store.run import StoredRun
 from normbench.store.store import RunStore
 from normbench.store.strikes import (
-    STRIKES,
     count_deaths,
     must_be_alone,
     must_have_gpu_alone,
@@ -80,6 +80,7 @@ class _Look:
         for_series: Whether it has its result and lacks series.
         alone: Whether it must not share its process with other runs.
         crowded: Whether it must not share its GPU with other runs.
+        verdict: Why it is to be set aside; empty if it is not.
     """
 
     standing: _Standing
@@ -88,6 +89,7 @@ class _Look:
     for_series: bool = False
     alone: bool = False
     crowded: bool = False
+    verdict: str = ""
 
 
 class Queue:
@@ -120,7 +122,8 @@ class Queue:
         self._fresh = deque(pending_in(store, fingerprints))
         self._seen = set() if self._named else set(self._fresh)
         self._held: deque[str] = deque()
-        self._suspects: dict[str, int] = {}
+        self._suspects: dict[str, tuple[int, int]] = {}
+        self._ranks: dict[str, int] = {}
         host = _NOT_IN_A_NAME.sub("-", socket.gethostname())
         self._company = Company(store.root / LOCKS_FOLDER / f"training-{host}.lock")
         self._shut_out = False
@@ -180,6 +183,7 @@ class Queue:
                     newest=look.newest,
                 )
                 if attempt is not None:
+                    self._company.begin()
                     self.alone = look.alone
                     return run, attempt
                 self._held.append(run.fingerprint)
@@ -194,7 +198,7 @@ class Queue:
         try:
             while len(passed) < _LOOK_AHEAD and (found := self._next()) is not None:
                 run, look = found
-                if not self._company.join(alone=look.deaths > 0, wait=_JOIN_SECONDS):
+                if not self._company.join(_secluded(run, look), wait=_JOIN_SECONDS):
                     self._wait_with(run, look)
                     return
                 if accept is not None and not accept(run):
@@ -209,7 +213,7 @@ class Queue:
     def _wait_with(self, run: StoredRun, look: _Look) -> None:
         """Put by a run that cannot have the company it needs."""
         if look.deaths:
-            self._suspects[run.fingerprint] = look.deaths
+            self._suspect(run.fingerprint, look)
         else:
             self._held.append(run.fingerprint)
             self._shut_out = True
@@ -277,7 +281,7 @@ class Queue:
                 break
             run, look = following
             # A suspect waits for what is found before it as well.
-            if (look.deaths and found) or not self._company.join(alone=look.deaths > 0):
+            if (look.deaths and found) or not self._company.join(_secluded(run, look)):
                 self._wait_with(run, look)
                 break
             fits = room is None or room(run, look.crowded)
@@ -313,9 +317,14 @@ class Queue:
     def _put_by(self, fingerprint: str, look: _Look) -> None:
         """Remember a run that cannot be taken now and may be later."""
         if look.standing is _Standing.SUSPECT:
-            self._suspects[fingerprint] = look.deaths
+            self._suspect(fingerprint, look)
         elif look.standing is _Standing.HELD:
             self._held.append(fingerprint)
+
+    def _suspect(self, fingerprint: str, look: _Look) -> None:
+        """Remember a suspect; the first of equals stays first, so that its wait can end."""
+        rank = self._ranks.setdefault(fingerprint, len(self._ranks))
+        self._suspects[fingerprint] = look.deaths, rank
 
     def _find_more(self) -> bool:
         """Look for runs that were added meanwhile, unless the runs were named."""
@@ -350,7 +359,7 @@ class Queue:
             _log.warning("run %s is left out: %s", fingerprint[:8], error)
             return run, _Look(_Standing.OVER)
         if look.standing is _Standing.STRUCK:
-            set_aside(run, look.newest)
+            set_aside(run, look.newest, look.verdict)
             self.struck.append(fingerprint)
         return run, look
 
@@ -369,7 +378,7 @@ class Queue:
         deaths = count_deaths(attempts, now)
         alone = bool(deaths.total) or done or must_be_alone(attempts, now)
         standing = _Standing.SUSPECT if deaths.total else _Standing.READY
-        if deaths.alone >= STRIKES:
+        if deaths.verdict:
             standing = _Standing.STRUCK
         return _Look(
             standing,
@@ -378,6 +387,7 @@ class Queue:
             for_series=done,
             alone=alone,
             crowded=must_have_gpu_alone(attempts),
+            verdict=deaths.verdict,
         )
 
     def _is_spent(self, newest: AttemptFolder) -> bool:
@@ -410,16 +420,18 @@ def pending_in(store: RunStore, fingerprints: Iterable[str] | None) -> list[str]
     return [run for run in given if run not in known or known[run].claimable or known[run].held]
 
 
-def set_aside(run: StoredRun, newest: int) -> None:
-    """Close the run as ``killed``, unless somebody else was faster."""
+def _secluded(run: StoredRun, look: _Look) -> str:
+    """Return how a run that is to be alone is called among those that wait; empty for others."""
+    return f"{run.fingerprint} {look.newest}" if look.deaths else ""
+
+
+def set_aside(run: StoredRun, newest: int, verdict: str) -> None:
+    """Close the run as ``killed`` for what the *verdict* says, unless somebody else was faster."""
     attempt = run.claim({}, newest=newest) or run.claim({}, for_series=True, newest=newest)
     if attempt is None:
         return
     death = noted_death(list_attempts(run.path))
-    message = (
-        f"its worker {death or 'died'}, {STRIKES} times over while nothing else trained on its "
-        "machine, without a newer checkpoint"
-    )
+    message = f"its worker {death or 'died'}, {verdict}, without a newer checkpoint"
     with attempt:
         attempt.close(RunState.KILLED, message)
     _log.warning("run %s is set aside: %s", run.fingerprint[:8], message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
@@ -57,8 +58,9 @@ def read_spec(path: Path) -> RunSpec:
     if data is None:
         raise DamagedFileError(f"{file} is missing. Add the run again, or delete {path}.", file)
     try:
-        spec = RunSpec.from_json(data.decode())
-        proof = Proof.of(spec)
+        content = json.loads(data.decode())
+        spec = RunSpec.from_content(content)
+        proof = Proof.of(spec, content)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedFileError(
             f"{file} is not a run spec that this version reads ({type(error).__name__}: {error}). "

@@ -6,7 +6,8 @@ attempt says so. A worker that died while others could train beside it makes its
 which is no strike: the run is trained next with the machine to itself. A newer checkpoint clears a
 run of both, for a run that gets on is not what kills workers; so does an outcome other than
 ``interrupted``, since whoever asks for such a run again wants it tried anew. At :data:`STRIKES` the
-run is set aside as ``killed``.
+run is set aside as ``killed``. Where nothing can be locked, no run is ever alone: there it is set
+aside after twice as many deaths beside others.
 
 The death of a worker that trained several runs in its process says nothing of any of them: it makes
 none of them a suspect, and each of them has a process to itself next.
@@ -37,6 +38,7 @@ from normbench.store.folders import (
 from normbench.store.leases import HEARTBEAT_FILE, Lease, last_beat
 
 STRIKES = 3
+_MOST_BESIDE = 2 * STRIKES
 _DEATH_FILE = "death.txt"
 
 
@@ -56,6 +58,18 @@ class Deaths:
     def total(self) -> int:
         """All of them; a run with any is a suspect."""
         return self.alone + self.beside
+
+    @property
+    def verdict(self) -> str:
+        """Why the run is to be set aside; empty if it is not."""
+        if self.alone >= STRIKES:
+            return f"{self.alone} times over while nothing else trained on its machine"
+        if self.beside >= _MOST_BESIDE:
+            return (
+                f"{self.beside} times over while others could train on its machine, which is not "
+                "kept free for a run where the store cannot be locked"
+            )
+        return ""
 
 
 def count_deaths(attempts: Iterable[AttemptFolder], now: float) -> Deaths:

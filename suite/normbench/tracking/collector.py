@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from types import TracebackType
 
-from normbench.errors import StoreError
+from normbench.errors import SecondInterrupt, StoreError
 from normbench.store import RunStore
-from normbench.tracking.mirror import Mirror
+from normbench.tracking.mirror import Mirror, count_results
 from normbench.tracking.report import BUSY, SyncReport, Tally
 from normbench.tracking.sync import LOCK
 
 _LONGEST_PAUSE = 60.0
 _LEAST_REST = 20.0
 _SILENT_SECONDS = 0.5
+_LEFT = "MLflow is behind; `normbench sync` sends the rest"
 _log = logging.getLogger("normbench.tracking")
 
 
@@ -38,6 +40,8 @@ class Collector:
         self._thread = threading.Thread(target=self._work, name="normbench-mlflow", daemon=True)
         self._tally = Tally()
         self._problem = ""
+        self._results: int | None = None
+        self._left = False
 
     def start(self) -> Collector:
         """Start copying."""
@@ -52,21 +56,42 @@ class Collector:
         return self._tally.report()
 
     def stop_or_leave(self) -> None:
-        """Copy what is new a last time, unless Ctrl-C says to leave it.
+        """Copy what is new a last time, unless it takes long and brings no result.
 
-        What is left then is what a killed process leaves: the next one sends it.
+        Another Ctrl-C leaves it as well. What is left then is what a killed process leaves: the
+        next one sends it.
         """
         self._stop.set()
-        try:
-            self._thread.join(_SILENT_SECONDS)
-            if self._thread.is_alive():
-                _log.warning(
-                    "sending what is finished to MLflow; interrupt again to leave it for "
-                    "`normbench sync`"
-                )
+        # An interrupted join takes its thread for ended, so nothing is asked of it then.
+        with contextlib.suppress(KeyboardInterrupt):
+            if self._ends_soon():
+                return
+        self.leave()
+
+    def _ends_soon(self) -> bool:
+        """Wait for the end, long only if there are new results, and return whether it came."""
+        self._thread.join(_SILENT_SECONDS)
+        if self._thread.is_alive() and self._has_news():
+            _log.warning(
+                "sending what is finished to MLflow; interrupt again to leave it for "
+                "`normbench sync`"
+            )
             self._thread.join()
-        except KeyboardInterrupt:
-            _log.warning("left the rest for `normbench sync`")
+        return not self._thread.is_alive()
+
+    def leave(self) -> None:
+        """Copy nothing more."""
+        self._left = True
+        self._stop.set()
+        _log.warning(_LEFT)
+
+    def _has_news(self) -> bool:
+        """Whether runs got their results since MLflow was brought up to date, or since the start.
+
+        The thread may be looking at the store at this moment, so it is opened anew.
+        """
+        before = self._results
+        return before is not None and before < _count(RunStore.open(self._store.root))
 
     def __enter__(self) -> Collector:
         return self.start()
@@ -77,18 +102,23 @@ class Collector:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, SecondInterrupt):
+            self.leave()
+        elif isinstance(error, KeyboardInterrupt):
             self.stop_or_leave()
         else:
             self.stop()
 
     def _work(self) -> None:
         try:
+            self._results = _count(self._store)
             while not self._take_turn():
                 if self._stop.wait(self._interval):
                     self._take_turn()
                     return
         except Exception as error:  # noqa: BLE001 - must not end the training it watches
+            if self._left:
+                return
             reason = f"{type(error).__name__}: {error}"
             _log.warning("copying to MLflow ended, `normbench sync` sends the rest: %s", reason)
             _log.debug("where it ended", exc_info=True)
@@ -104,6 +134,8 @@ class Collector:
             mirror = Mirror(self._store, self._uri)
             pause = self._interval
             while True:
+                if self._left:
+                    return True
                 stopping = self._stop.is_set()
                 began = time.monotonic()
                 pause = self._interval if self._look(mirror) else min(2 * pause, _LONGEST_PAUSE)
@@ -123,6 +155,8 @@ class Collector:
         self._tally.absorb(tally)
         problems = tally.report().problems
         self._say("; ".join(problems))
+        if not problems:
+            self._results = mirror.results
         return not problems
 
     def _note(self, problem: str) -> None:
@@ -137,3 +171,11 @@ class Collector:
         elif self._problem and not problem:
             _log.info("MLflow is up to date again")
         self._problem = problem
+
+
+def _count(store: RunStore) -> int:
+    """Return how many runs have their result; of a store that cannot be read, none."""
+    try:
+        return count_results(store.index())
+    except StoreError:
+        return 0

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from normbench.errors import StoreError
 from normbench.store import (
+    Index,
     IndexedRun,
     RunState,
     RunStore,
@@ -33,10 +34,14 @@ class Mirror:
 
     It remembers what MLflow holds, so that updating again costs requests only where something is
     new.
+
+    Attributes:
+        results: How many runs had their result when it was brought up to date last.
     """
 
     def __init__(self, store: RunStore, uri: str | None = None) -> None:
         self._store, self._uri = store, uri
+        self.results = 0
         self._backend: Backend | None = None
         self._experiments: dict[str, Experiment] = {}
         self._runs: dict[str, StoredRun] = {}
@@ -78,6 +83,7 @@ class Mirror:
     def _rows(self, runs: Iterable[StoredRun] | None, tally: Tally) -> dict[Place, Row]:
         """Return the rows with the runs that are to be looked at: those not known complete."""
         index = self._store.index()
+        self.results = count_results(index)
         wanted = None if runs is None else {run.fingerprint for run in runs}
         for fingerprint, problem in index.damaged.items():
             if wanted is None or fingerprint in wanted:
@@ -127,6 +133,11 @@ class Mirror:
                 run.fingerprint: run for run in done if not self._runs[run.fingerprint].lacking()
             }
         return away
+
+
+def count_results(index: Index) -> int:
+    """Return how many runs have their result."""
+    return sum(run.done for run in index.runs.values())
 
 
 class _RowUpdate:

@@ -102,7 +102,8 @@ def check_memory_limit(limit: int | None) -> None:
     if limit is not None and held > limit:
         raise UsageError(
             f"--memory-limit {typed_bytes(limit)}: a worker holds {show_bytes(held)} once it has "
-            "imported what it needs, before it takes a run. Give what a run needs on top of that."
+            "imported what it needs, before it takes a run. Give more than that: what the worker "
+            "holds plus what a run needs."
         )
 
 

@@ -58,6 +58,8 @@ def work(options: argparse.Namespace) -> int:
             time.sleep(_WAIT_SECONDS)
             continue
         if not outcomes:
+            if queue.waits_here:
+                reporter.tell("waits")
             break
         code = code if all(outcome in _GOOD for outcome in outcomes) else FAILED
         if worker.broken and options.report is None:

@@ -59,20 +59,24 @@ class Predictor:
 
     def peak_memory(self, row: str) -> int | None:
         """Return the bytes of a GPU that finished runs of a row took; None if none is known."""
-        results = self._results(row)
+        self._look()
         if row not in self._peaks:
-            peaks = [each["peak_memory_mb"] for each in results if _on_gpu(each)]
+            peaks = [each["peak_memory_mb"] for each in self._results(row) if _on_gpu(each)]
             self._peaks[row] = round(max(peaks) * 2**20 * _KEPT) if peaks else None
         return self._peaks[row]
 
     def _results(self, row: str) -> list[Mapping[str, Any]]:
         """Return the results of a few finished runs of a row."""
+        self._look()
+        runs = [self._store.get(fingerprint) for fingerprint in self._finished.get(row, ())]
+        return [result for run in runs if run and (result := run.result())]
+
+    def _look(self) -> None:
+        """See which runs have finished, unless that was done a moment ago."""
         if time.monotonic() - self._looked > _REFRESH_SECONDS:
             self._finished = _finished(self._store)
             self._peaks.clear()
             self._looked = time.monotonic()
-        runs = [self._store.get(fingerprint) for fingerprint in self._finished.get(row, ())]
-        return [result for run in runs if run and (result := run.result())]
 
 
 def epochs_left(run: StoredRun) -> int:

@@ -1,8 +1,9 @@
 """What a worker tells its launcher: lines of JSON in a file beside its log.
 
-``ready`` when it can begin, ``took`` and ``ended`` for each run. The launcher reads them to know
-which run a worker holds and since when, what came of it, and how much memory it took. The store
-alone says how runs stand, so a line that cannot be written harms nothing else.
+``ready`` when it can begin, ``took`` and ``ended`` for each run, ``waits`` if those that are left
+wait for others on this machine. The launcher reads them to know which run a worker holds and since
+when, what came of it, and how much memory it took. The store alone says how runs stand, so a line
+that cannot be written harms nothing else.
 """
 
 from __future__ import annotations

@@ -247,10 +247,38 @@ def test_interrupt_while_the_command_line_is_imported(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("normbench.cli.group.cli", interrupt)
+    monkeypatch.setattr("os._exit", sys.exit)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     with pytest.raises(SystemExit, match="130"):
         main()
 
     assert "interrupted.\n" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "busy"),
+    [
+        ("tune digits_cnn_bn sgd", "normbench.overrides.parse_seeds"),
+        ("suite run digits_factorial", "normbench.cli.suite.expanded"),
+        ("suite tune digits_factorial", "normbench.cli.suite_tune.expanded"),
+        ("verify precision digits_cnn_bn", "normbench.verification.plan_here"),
+        ("resume", "normbench.cli.options.Invocation.open_store"),
+    ],
+)
+def test_what_goes_on_is_printed_from_the_start(monkeypatch, tmp_path, words, busy):
+    """Ctrl-C before anything is resolved prints the command, as it does while runs train."""
+
+    def interrupt(*_arguments, **_words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(busy, interrupt)
+    typed = [*words.split(), "--store", str(tmp_path / "s")]
+    done = CliRunner().invoke(cli, typed)
+
+    assert (130, f"\ninterrupted. Go on with: normbench {' '.join(typed)}\n") == (
+        done.exit_code,
+        done.stderr,
+    )
 
 
 def test_interrupt_while_watching(filler):

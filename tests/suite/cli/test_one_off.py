@@ -12,6 +12,7 @@ import pytest
 from normbench import cli
 from normbench.cli.boards import hint_table
 from normbench.cli.options import Invocation
+from normbench.store.plugin_files import find_plugin_file, note_plugin_files
 
 ONE_OFF = """
 from normbench import Optimizer, Parameter, hookimpl
@@ -139,7 +140,8 @@ def test_rows_of_an_edited_file_are_told_apart(invoke, filler, edited):
     assert {before[:4], after[:4]} == set(names.groups())
     assert f"{told}: which is of the file as it is now is told where it is loaded" in plain
     assert f"{told}: {after[:4]} is of the file as it is now." in board
-    assert f"{told}; see: normbench leaderboard" in invoke("status", *given[:2]).stdout
+    status = " ".join(invoke("status", *given[:2]).stdout.split())
+    assert f"{told}; see: normbench leaderboard --store {filler.root} --plugin {file}" in status
     found = invoke("compare", "mine", "sgd", *given, "--format", "json").stdout
     assert after[:8] in found
     assert before[:8] not in found
@@ -157,3 +159,45 @@ def test_rows_of_an_edited_file_may_be_left_out_and_count(invoke, filler, edited
     assert {before, after} <= set(rows[0])
     assert set(rows[0]) - {before} == set(rows[1])
     assert any("Not shown: 1 comparable row" in note for note in shown["notes"])
+
+
+def test_current_rows_are_known_only_with_their_file(invoke, filler, edited):
+    """Without it --current is refused with its place, unless no row of it is chosen."""
+    file, *_ = edited
+    given = ("--store", filler.root, "--current")
+    for words in (("leaderboard",), ("compare", "mine", "sgd"), ("optimizers",)):
+        done = invoke(*words, *given)
+        assert 2 == done.exit_code
+        assert f"the file of optimizer mine is not loaded: add --plugin {file}\n" in done.stderr
+    assert 0 == invoke("leaderboard", *given, "--optimizer", "sgd").exit_code
+
+
+def test_files_that_are_gone_are_not_named(tmp_path):
+    """The newest place of a component that is still there is named."""
+    files = [tmp_path / name for name in ("one.py", "two.py")]
+    for file in files:
+        file.touch()
+        note_plugin_files(tmp_path, {file: ["norm mine"]})
+    for left in (files[1], files[0], None):
+        assert left == find_plugin_file(tmp_path, "norm", "mine")
+        if left:
+            left.unlink()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("norm", ("digits_cnn", "sgd", "--norm", "none,batch_norm")),
+        ("optimizer", ("digits_cnn", "sgd,adam")),
+        ("problem", ("digits_cnn,digits_cnn_bn", "sgd")),
+    ],
+)
+def test_several_names_are_not_one_of_a_file(invoke, filler, kind, words):
+    """A run has one of each; where all of the names are known, that is what is said."""
+    done = invoke("run", *words, "--store", filler.root)
+
+    assert 2 == done.exit_code
+    assert done.stderr.endswith(
+        f"is several, and a run has one {kind}: run the command for each, or a suite of them all, "
+        "see: normbench suite --help\n"
+    )

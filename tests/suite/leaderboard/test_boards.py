@@ -140,7 +140,7 @@ def test_reference_of_the_first_table_with_verdicts_stays(boards, make_row, aske
     names = frozenset(row.row for row in (*rows, *later))
     suite = SuiteRows(name="mine", rows=names, references=frozenset())
     own = boards(*rows, *later, problems=asked, suite=suite)[0].reference
-    assert (later[0].row, None) == (own.row.row, own.first)
+    assert (later[0].row, None, "") == (own.row.row, own.first, own.earlier)
 
 
 def test_a_row_bound_to_the_second_reference_keeps_its_verdict(boards, make_row):
@@ -158,6 +158,75 @@ def test_a_row_bound_to_the_second_reference_keeps_its_verdict(boards, make_row)
         verdicts(board)[norm] for norm in ("group_norm", "layer_norm")
     )
     assert not board.exploratory
+    # Also where it was declared against a third row, and neither is shown.
+    third = make_row("none", "sgd", GOOD)
+    bound = replace(staged, declared=replace(staged.declared, reference=third.row))
+    asked = {"problems": ["digits_cnn_bn"]}
+    (apart,) = boards(rows[0], own, bound, third, new[1], **asked, norms=["layer_norm"])
+    assert {third.row, bound.row} < {entry.row.row for entry in apart.apart}
+    assert not apart.exploratory
+    (beside,) = boards(rows[0], own, bound, third, new[1], **asked, norms=["group_norm"])
+    assert {bound.row, own.row, third.row} == {entry.row.row for entry in beside.entries}
+
+
+@pytest.mark.parametrize(("own", "declares"), [(True, True), (True, False), (False, True)])
+def test_a_suite_written_after_tables_of_its_rows_names_their_reference(
+    boards, make_row, own, declares
+):
+    """A file of the user's, whatever name the table had; never a suite of the catalogue."""
+    rows = [make_row(norm, scores=GOOD) for norm in ("none", "batch_norm")]
+    rows.append(make_row("group_norm", scores=GOOD, origin="given"))
+    seen = (Shown(1e9, "", rows[2].row, 6),)
+    names = frozenset(row.row for row in rows)
+    references = frozenset([rows[1].row] if declares else [])
+    suite = SuiteRows(name="mine.yaml", rows=names, references=references, own=own)
+    (board,) = boards(*rows[:2], replace(rows[2], shown=seen), suite=suite)
+    words = (
+        f"group_norm with momentum (row {rows[2].row[:8]}) was the reference of a table shown on "
+        "2001-09-09; that the suite was written before it is on trust."
+    )
+
+    assert own == (words in board.notes)
+    assert not board.exploratory
+    given = [rows[0], replace(rows[1], shown=seen), replace(rows[2], shown=seen)]
+    (untuned,) = boards(*rows[:2], given[2], suite=suite, settings=("untuned",))
+    assert own == (words in untuned.notes)
+    alike = replace(suite, references=frozenset([rows[2].row]))
+    assert "on trust" not in notes(boards(*given, suite=alike)[0])
+    smaller = replace(suite, rows=names - {rows[2].row})
+    said = "A row that is not of this suite (row" in notes(boards(*given, suite=smaller)[0])
+    assert own == said
+
+
+@pytest.mark.parametrize(("alpha", "word"), [(0.2, "exploratory"), (0.05, "better")])
+def test_an_alpha_above_the_usual_one_confirms_nothing(boards, make_row, alpha, word):
+    """It may have been chosen after looking at p; a stricter one needs no trust."""
+    rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER)]
+    board = boards(*rows, terms=Terms(alpha=alpha))[0]
+
+    assert word == verdicts(board)["batch_norm"]
+    assert (alpha > 0.05) == ("--alpha 0.2 is above 0.05, perhaps chosen after" in notes(board))
+
+
+def test_an_ablation_names_the_date_and_the_first_reference(make_row, reader, catalogue):
+    """Older results left out, and the reference shown by another name of the problem."""
+    rows = [make_row(norm, scores=GOOD) for norm in ("none", "batch_norm")]
+    rows[0] = replace(rows[0], shown=(Shown(1e9, "digits_cnn", rows[0].row, 6),))
+    ended = {
+        run.fingerprint: {"finished_at": 10.0 * seed + 5}
+        for row in rows
+        for seed, run in row.runs.items()
+    }
+
+    def said(**wanted) -> str:
+        tables = make_ablations(reader(rows, ended), catalogue, Wanted(**wanted), "norm", None)
+        return " ".join(tables[0].left_out)
+
+    named = said(problems=["digits_cnn_bn"])
+    dated = said(since=10.0)
+    assert "by another name of this problem, the reference was none with momentum" in named
+    assert "Results older than --since are left out. The date was chosen" in dated
+    assert not any(words in said(since=1.0) for words in ("another name", "--since"))
 
 
 def test_what_was_shown_first_stays_whatever_the_names_own_norm_is_trained_later(boards, make_row):
@@ -204,9 +273,9 @@ def test_an_exploratory_table_fixes_the_reference_where_it_has_a_verdict(
     store = RunStore.open(tmp_path / "store", create=True)
     few = [make_row(scores=GOOD[:4]), make_row("batch_norm", scores=BETTER[:4])]
     assert {"reference", "exploratory"} == set(verdicts(boards(*few)[0]).values())
-    assert b"" == note_shown(store, boards(*few), Wanted())
+    assert b"" == note_shown(store, boards(*few))
     more = [make_row(scores=GOOD), make_row("layer_norm", scores=BETTER), few[1]]
-    assert b"" != note_shown(store, boards(*more), Wanted())
+    assert b"" != note_shown(store, boards(*more))
 
     lines = read_shown(store.root)
     assert {more[0].row: 6, more[1].row: 6} == {row: each.pairs for row, (each,) in lines.items()}
@@ -657,37 +726,47 @@ def test_since_leaves_out_what_finished_before(boards, make_row):
     ("wanted", "lines"),
     [
         ({}, 1),
-        ({"since": 1.0}, 0),
-        ({"settings": ("untuned",)}, 0),
+        ({"since": 1.0}, 1),
+        ({"since": 3.0}, 0),
+        ({"settings": ("untuned",)}, 1),
+        ({"settings": ("given",)}, 0),
+        ({"terms": Terms(alpha=0.04)}, 1),
+        ({"terms": Terms(alpha=0.06)}, 0),
+        ({"terms": Terms(stages=(6, 8))}, 0),
         ({"metric": "test_loss"}, 0),
         ({"terms": Terms(correction="bh")}, 0),
         ({"reference": "batch_norm"}, 0),
     ],
 )
 def test_only_the_table_as_it_comes_fixes_its_reference(boards, make_row, tmp_path, wanted, lines):
-    """What was asked for otherwise leaves no line, even where every seed differs by the same."""
-    rows = [make_row(scores=GOOD), make_row("batch_norm", scores=[v + 0.5 for v in GOOD])]
+    """What was chosen otherwise leaves no line, even where every seed differs by the same."""
+    kind = {"origin": "given"} if wanted.get("settings") == ("given",) else {}
+    rows = [
+        make_row(scores=GOOD, **kind),
+        make_row("batch_norm", scores=[v + 0.5 for v in GOOD], **kind),
+        *([make_row("layer_norm", scores=GOOD)] if kind else []),
+    ]
     details = {
         run.fingerprint: {
-            "finished_at": 5.0,
+            "finished_at": 5.0 if seed else 2.0,
             "train_seconds": 1.0,
             "outcome": "finished",
             "final": {"test": {"loss": run.score}},
         }
         for row in rows
-        for run in row.runs.values()
+        for seed, run in row.runs.items()
     }
     found = boards(*rows, details=details, **wanted)
     store = RunStore.open(tmp_path / "store", create=True)
 
     assert "deterministic" in verdicts(found[0]).values()
-    assert bool(lines) == bool(note_shown(store, found, Wanted(**wanted)))
+    assert bool(lines) == bool(note_shown(store, found))
     assert (2 * lines) == len(read_shown(store.root))
     old = [replace(row, shown=(Shown(1e9, "", rows[0].row, 6),)) for row in rows]
     again = boards(*old, details=details, **wanted)
-    assert b"" == note_shown(store, again, Wanted(**wanted))
+    assert b"" == note_shown(store, again)
     named = {"problems": ("digits_cnn",), **wanted}
-    by_name = note_shown(store, boards(*old, details=details, **named), Wanted(**named))
+    by_name = note_shown(store, boards(*old, details=details, **named))
     assert (2 * lines) == sum(by_name.count(row.row.encode() + b'":') for row in rows)
 
 
@@ -704,8 +783,15 @@ def test_a_reference_is_of_the_setting_asked_for(boards, make_row, kind):
     assert rows[0].row == boards(*rows)[0].reference.row.row
     assert rows[kind == "known"].row == board.reference.row.row
     assert (2, ()) == (len(board.entries), board.head)
-    # What --setting makes the reference may have been chosen after looking, as by --reference.
-    assert (kind == "known", 4) == (board.exploratory, len(board.whole))
+    # What --setting leaves out may have been chosen after looking, and what it compares with.
+    assert (True, 4) == (board.exploratory, len(board.whole))
+    assert "2 comparable rows of other settings than were asked for." in notes(board)
+    of_one_kind = boards(*rows[kind == "known" :: 2], settings=(kind,))[0]
+    assert not of_one_kind.exploratory
+    # What was shown first by the problem's other name is said, be it of another kind.
+    by_name = [replace(row, shown=(seen._replace(name="digits_cnn"),)) for row in rows]
+    (twin,) = boards(*by_name, problems=["digits_cnn_bn"], settings=(kind,))
+    assert "by another name of this problem, the reference was none with mo" in notes(twin)
     assert (kind == "known") == ("--setting known was asked for" in board.reference.why)
     adam = make_row("group_norm", "adam", GOOD, origin="given", setting={"lr": 0.1})
     found = boards(*rows, adam, settings=("given",))[0]
@@ -713,18 +799,24 @@ def test_a_reference_is_of_the_setting_asked_for(boards, make_row, kind):
 
 
 def test_declared_stages_are_tested_as_such(boards, make_row):
-    """At a declared number of seeds p holds for all looks, elsewhere the row is exploratory."""
+    """p holds for all looks; who says stages that the store does not have confirms nothing."""
     rows = [
         make_row(scores=(*GOOD[:5],)),
         make_row("batch_norm", scores=BETTER[:5]),
     ]
     plain, staged = boards(*rows)[0], boards(*rows, terms=Terms(stages=(5, 10)))[0]
-    between = boards(*rows, terms=Terms(stages=(4, 10)))[0]
-
-    assert "better" == verdicts(plain)["batch_norm"] == verdicts(staged)["batch_norm"]
+    assert "better" == verdicts(plain)["batch_norm"]
     assert staged.entries[0].comparison.p[0] > plain.entries[0].comparison.p[0]
-    assert "exploratory" == verdicts(between)["batch_norm"]
-    assert any("declared stages of 5, 10" in line for line in what_was_tested(staged))
+    assert "exploratory" == verdicts(staged)["batch_norm"]
+    assert "The stages were given when this table was asked for" in notes(staged)
+    assert any("stages of 5, 10, as --stages says" in line for line in what_was_tested(staged))
+    declared = Declaration(row="", stages=(5, 10), seeds=tuple(range(10)))
+    own = [replace(row, declared=replace(declared, row=row.row)) for row in rows]
+    (known,) = boards(*own, terms=Terms(stages=(3, 5)))
+    assert ("better", (5, 10)) == (
+        verdicts(known)["batch_norm"],
+        known.entries[0].comparison.stages,
+    )
 
 
 @pytest.mark.parametrize(

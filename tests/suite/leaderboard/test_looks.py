@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -72,6 +73,32 @@ def test_a_row_of_fixed_seeds_bounds_the_looks_at_a_pair():
 
     assert (5, 10) == looks_together([staged, Looks((), tuple(range(10)))]).stages
     assert Looks() == looks_together([Looks((), (1, 2)), Looks((), (3,))])
+
+
+@few_examples
+@given(
+    st.lists(st.permutations(range(6)), min_size=2, max_size=3, unique_by=tuple),
+    st.sets(st.integers(0, 5)),
+)
+def test_looks_of_several_rows_do_not_depend_on_which_comes_first(orders, shared):
+    """Seeds declared in different orders are counted in one of them, whoever is asked first."""
+    members = [Looks((3, 6), tuple(order), str(n), "") for n, order in enumerate(orders)]
+    found = [looks_together(each) for each in permutations([*members, Looks((), tuple(range(5)))])]
+
+    assert [found[0]] * len(found) == found
+    assert found[0].seeds == tuple(seed for seed in min(map(tuple, orders)) if seed in range(6))
+    assert 1 == len({looks.counted(shared) for looks in found})
+
+
+@pytest.mark.parametrize(("n", "word"), [(5, "exploratory"), (6, "better")])
+def test_fixed_seeds_before_the_first_look_of_the_reference_are_exploratory(
+    boards, make_row, n, word
+):
+    """A row without stages gets no verdict at pairs that no look of its reference has come to."""
+    base = declared(make_row("none", scores=scores(n, 0)), (6, 8), reference="0" * 32)
+    fixed = make_row("batch_norm", scores=scores(8, 1, 0.95))
+
+    assert word == verdict(boards(base, fixed)[0], "batch_norm")
 
 
 @pytest.mark.parametrize("other", [Looks((), tuple(range(5))), Looks(STAGES, tuple(range(10)))])
@@ -288,6 +315,8 @@ GIVEN = {"reference_of": "0" * 32}
         ((10, "base"), (10, {**GIVEN, "stages": (7, 10)}), range(10), (5, 10)),
         ((8, "base"), (10, {**GIVEN, "stages": (5, 8)}), range(5), (5, 10)),
         ((10, OWN), (7, FIXED), range(7), (5, 7)),
+        # What it was given and has not trained yet is no bound either.
+        ((10, OWN), (7, GIVEN), range(5), (5, 10)),
         ((10, OWN), (10, OWN), range(10), (5, 10)),
         ((8, {"stages": (6, 8)}), (8, OWN), range(8), (5, 6, 8)),
         ((14, OWN), (14, {**OWN, "first": 4}), range(4, 10), (5, 6)),

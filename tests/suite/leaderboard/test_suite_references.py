@@ -88,4 +88,7 @@ def test_no_declaration_is_no_reference(tmp_path, catalogue):
     path = tmp_path / "mine.yaml"
     path.write_text(SUITE, encoding="utf-8")
 
-    assert frozenset() == suite_rows(str(path), catalogue).references
+    found = suite_rows(str(path), catalogue)
+
+    assert (frozenset(), True) == (found.references, found.own)
+    assert not suite_rows("digits_factorial", catalogue).own

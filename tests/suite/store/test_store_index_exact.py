@@ -28,7 +28,7 @@ from normbench.store.folders import is_cancelled, list_attempts
 from normbench.store.strikes import count_strikes
 
 WEIGHTS = "ab" * 32
-RESULT = {"score": 0.5, "train_seconds": 2.0, "epochs": 3, "weights_sha256": WEIGHTS}
+RESULT = {"score": 0.1, "train_seconds": 2.0, "epochs": 3, "weights_sha256": WEIGHTS}
 ENDS = ("failed", "interrupted", "killed", "timed_out")
 ANGLES = ComponentSpec(name="angles")
 

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from normbench.errors import DamagedFileError
-from normbench.specs import fingerprints_of
+from normbench.rules import Rules
+from normbench.specs import ProtocolSpec, fingerprints_of
 from normbench.store import RunStore, merge_store
 from normbench.store.checking import check_run, list_fingerprints
 from normbench.store.proofs import Scoring, read_result
@@ -34,12 +35,30 @@ WRONG = {
         0.2,
         "its optimizer has lr=0.2, and its identity says 0.1",
     ),
+    "another ablation": (
+        "spec.json",
+        ("ablation", "scale_init"),
+        0.2,
+        "its ablation has scale_init=0.2, and its identity says 0.1",
+    ),
+    "another rule": (
+        "spec.json",
+        ("identity", "protocol", "rules"),
+        {"milestones": [0.1]},
+        "its protocol has milestones=[0.5, 0.75], and its identity says [0.1]",
+    ),
+    "another direction": ("spec.json", ("problem", "metric", "direction"), "min", "was changed"),
+    "another default": ("spec.json", ("protocol", "rules", "epoch_share"), 2.0, "was changed"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_file_makes_a_damaged_run(store, make_spec, tmp_path, name):
-    """Whoever reads it is told, as is a check, which asks no index; the run beside it counts."""
+    """Whoever reads it is told, as is a check, which asks no index; the run beside it counts.
+
+    That one's spec is as older versions wrote it, without a checksum. A contradiction is told in
+    such a spec, too.
+    """
     file, place, value, words = WRONG[name]
     runs = [store.add(make_spec(seed)) for seed in (0, 1)]
     for run in runs:
@@ -51,8 +70,11 @@ def test_a_wrong_file_makes_a_damaged_run(store, make_spec, tmp_path, name):
     for step in place[:-1]:
         within = within[step]
     within[place[-1]] = value
+    if "says" in words:
+        del content["checksum"]
     path.unlink()
     path.write_text(json.dumps(content, indent=1, sort_keys=True))
+    (runs[1].path / "spec.json").write_text(f"{runs[1].spec.to_json()}\n")
     index, damaged = RunStore.open(store.root).index(), runs[0].fingerprint
     merged = merge_store(store.root, RunStore.open(tmp_path / "target", create=True))
     checked = {each: [*check_run(store.root, each)] for each in list_fingerprints(store.root)}
@@ -62,8 +84,40 @@ def test_a_wrong_file_makes_a_damaged_run(store, make_spec, tmp_path, name):
     with pytest.raises(DamagedFileError, match=str(path)):
         store.get(damaged).result()
     assert (1, 1) == (merged.added, merged.failed)
-    assert words in str(checked[damaged][0])
+    (told,) = map(str, checked[damaged])
+    published = f"{path} is not what the run's attempt published: "
+    assert (words if file == "spec.json" else published) in told
     assert [] == checked[runs[1].fingerprint]
+
+
+@pytest.mark.parametrize(
+    ("result", "copy", "words"),
+    [
+        ({"score": 7.5}, {}, "{result} is not what the run's attempt published: {copy}. Put that "),
+        ({"seconds": 3}, {}, "{copy}. Put that in its place, or restore both from a backup."),
+        ({}, {"score": 7.5}, "{copy} is damaged: it is not the result that it was published as"),
+        ({"score": 7.5}, {"score": 8.5}, "{result} is damaged: its score is 7.5"),
+    ],
+)
+def test_a_check_gives_one_remedy_for_a_result(run, result, copy, words):
+    """The attempt's copy is compared, and is the remedy where it is whole."""
+    run.claim({}).publish(RESULT)
+    places = {"result": run.path / "result.json", "copy": run.path / "attempts/0001/result.json"}
+    for path, change in zip(places.values(), (result, copy), strict=True):
+        path.unlink()
+        path.write_text(json.dumps({**RESULT, **change}))
+    (told,) = map(str, check_run(run.path.parents[2], run.fingerprint))
+
+    assert words.format(**places) in told
+    assert ("backup" in told) is ("seconds" in result or copy == {"score": 8.5})
+
+
+def test_a_result_is_scored_by_the_rule_of_its_protocol(make_spec):
+    """The best epoch counts where the protocol says so."""
+    best = ProtocolSpec(name="standard", rules=Rules(select="best"))
+
+    assert ("test_accuracy", "final", "max", 0.1) == Scoring.of(make_spec())
+    assert ("test_accuracy", "best", "max", 0.1) == Scoring.of(make_spec(protocol=best))
 
 
 @pytest.mark.parametrize(

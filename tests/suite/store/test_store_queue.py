@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from normbench.errors import StoreError
 from normbench.store import RunState
 from normbench.store import attempt as attempts
+from normbench.store import company as companies
 from normbench.store import queue as queues
 from normbench.store.folders import list_attempts, merged_path
 from normbench.store.queue import Queue
@@ -128,7 +131,31 @@ def test_suspects_run_one_at_a_time_and_alone(store, runs, die, monkeypatch):
     assert (1, False) == (third.ready(9), first.secluded)
     with suspect[1] as attempt:
         attempt.close(RunState.FAILED)
+    # Runs that had to wait have their turn before the next suspect.
+    assert (None, names(runs[2:])) == (first.take({}), drain(third, RunState.FAILED))
     assert names(runs[1:2]) == drain(first, RunState.FAILED)
+
+
+def test_a_driver_with_suspects_gets_the_machine_between_runs_of_others(
+    store, runs, die, monkeypatch
+):
+    """Once the first of them has waited for some seconds no other run begins, till it has begun."""
+    for run in runs[:2]:
+        die(run, alone=False)
+    others, mine, now = Queue(store, names(runs[2:])), Queue(store, names(runs[:2])), [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], time=lambda: now[0], sleep=time.sleep)
+    monkeypatch.setattr(companies, "time", clock)
+    healthy = others.take({})
+    looks = [mine.ready(9) for now[0] in (0.0, 10.0, 20.0)]
+    with healthy[1]:
+        others.give_back(healthy[0])
+    assert others.take({}) is None
+    looks += [others.ready(9), mine.ready(9)]
+    suspect = mine.take({})
+    mine.admit_others()
+
+    assert [0, 0, 0, 0, 1, 1] == [*looks, others.ready(9)]
+    assert runs[0].fingerprint == suspect[0].fingerprint
 
 
 def test_the_driver_counts_one_suspect_at_a_time(store, runs, die):
@@ -151,6 +178,18 @@ def test_deaths_among_neighbours_are_no_strikes(store, runs, die):
 
     assert (2, RunState.INTERRUPTED) == suspected
     assert (0, names(runs[:1])) == (queue.ready(9), queue.struck)
+
+
+def test_run_that_can_never_be_alone_is_set_aside_as_well(store, runs, die):
+    """Where nothing can be locked all deaths are beside others; it takes twice as many."""
+    for _ in range(2 * STRIKES - 1):
+        die(runs[0], alone=False)
+    before = Queue(store, names(runs[:1])).ready(9)
+    die(runs[0], alone=False)
+
+    assert (1, 0) == (before, Queue(store, names(runs[:1])).ready(9))
+    assert RunState.KILLED is runs[0].state()
+    assert "6 times over while others could train" in runs[0].attempts()[-1].message
 
 
 @pytest.mark.parametrize("most", [1, 256])
@@ -206,6 +245,10 @@ def test_newer_checkpoint_takes_strikes_back(store, run, die):
         counts.append(count_strikes(list_attempts(run.path), store.now()))
 
     assert [1, 2, 0, 1, 0, 1, 2, 2, 0] == counts
+    die(run, alone=False)
+    assert 1 == count_deaths(list_attempts(run.path), store.now()).beside
+    die(run, 3, alone=False)
+    assert Deaths() == count_deaths(list_attempts(run.path), store.now())
 
 
 @pytest.mark.parametrize("end", ["died", "broken", "stopped"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from normbench.errors import SecondInterrupt
 from normbench.specs import RunSpec
 from normbench.store import RunStore, StoredRun
 from normbench.tracking import Collector, SyncReport, sync
@@ -114,6 +115,8 @@ def test_a_server_that_is_away_is_said_once_and_breaks_nothing(
 class Sending:
     """A thread that goes on sending, and is interrupted where its end is awaited without limit."""
 
+    waited = 0
+
     def start(self) -> None:
         """Begin."""
 
@@ -123,23 +126,75 @@ class Sending:
 
     def join(self, seconds: float | None = None) -> None:
         """Wait for its end."""
+        self.waited += 1
         if seconds is None:
             raise KeyboardInterrupt("the second one")
 
 
+LEFT = "MLflow is behind; `normbench sync` sends the rest"
+
+
 def test_a_second_interrupt_leaves_the_rest_for_sync(
-    store: RunStore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    store: RunStore,
+    train: Train,
+    make_spec: Spec,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The first says what takes so long, and both are one to the caller."""
+    train(make_spec())
     collector = Collector(store)
     monkeypatch.setattr(collector, "_thread", Sending())
+    monkeypatch.setattr(collector, "_results", 0)
     with pytest.raises(KeyboardInterrupt, match="the first one"), collector:
         raise KeyboardInterrupt("the first one")
 
     assert [
         "sending what is finished to MLflow; interrupt again to leave it for `normbench sync`",
-        "left the rest for `normbench sync`",
+        LEFT,
     ] == caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("error", "results", "waits"),
+    [(SecondInterrupt, 0, 0), (KeyboardInterrupt, 1, 1), (KeyboardInterrupt, None, 1)],
+    ids=["killed", "no new result", "not begun"],
+)
+def test_an_interrupt_does_not_wait_for_what_has_no_new_result(
+    store: RunStore,
+    train: Train,
+    make_spec: Spec,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    results: int | None,
+    waits: int,
+) -> None:
+    """At most a moment is waited for MLflow, and none once workers were killed on request."""
+    train(make_spec())
+    collector, thread = Collector(store), Sending()
+    monkeypatch.setattr(collector, "_thread", thread)
+    monkeypatch.setattr(collector, "_results", results)
+    with pytest.raises(error), collector:
+        raise error
+
+    assert ([LEFT], waits) == (caplog.messages, thread.waited)
+
+
+def test_results_since_the_last_copy_are_counted(
+    store: RunStore, train: Train, make_spec: Spec, wait_until: WaitUntil
+) -> None:
+    """What the store had at the start or MLflow has is no news; a run that ended since is."""
+    train(make_spec(0))
+    collector = Collector(store, interval=60.0)
+    said = [collector._has_news()]
+    with collector:
+        wait_until(lambda: collector._tally.report().created == 1)
+        said.append(collector._has_news())
+        train(make_spec(1))
+        said.append(collector._has_news())
+
+    assert [False, False, True] == said
 
 
 def test_a_database_that_cannot_be_used_is_a_problem_not_an_exception(

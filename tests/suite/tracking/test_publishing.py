@@ -633,7 +633,7 @@ def test_the_command_prints_the_table_then_what_it_published(
     assert ["", f"MLflow, experiment {HOME}: digits_cnn quick, revision 1 published."] == (
         rest.splitlines()[:2]
     )
-    assert "normbench ui" in rest
+    assert f"See it in MLflow: normbench ui --store {filled.root}" == rest.splitlines()[-1]
 
 
 def test_the_command_leaves_other_formats_whole(
