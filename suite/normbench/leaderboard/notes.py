@@ -134,7 +134,7 @@ def about_damage(
         more = f"; and {counted(len(lost) - _SHOWN, 'run')} more" if len(lost) > _SHOWN else ""
         yield (
             f"Left out, since a file of theirs is damaged: {'; '.join(named)}{more}. `normbench "
-            f"status{option}` names the files."
+            f"check{option}` names the files."
         )
 
 
@@ -145,7 +145,7 @@ def about_unplaced(names: Sequence[str], option: str) -> Iterator[str]:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         yield (
             f"Left out, and perhaps missing here: {counted(len(names), 'damaged run')} of which "
-            f"it is not known to which row they belong ({shown}{more}). `normbench status{option}` "
+            f"it is not known to which row they belong ({shown}{more}). `normbench check{option}` "
             "names the files."
         )
 

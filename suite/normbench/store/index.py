@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from normbench.garbage import uncollected
+from normbench.quantities import counted
 from normbench.specs import FIRST_TUNING_SEED, RunSpec
 from normbench.store.folders import RunState
 from normbench.store.index_results import Outcome
@@ -38,6 +40,7 @@ class Part(NamedTuple):
 
 
 _NOTHING = Part(EMPTY, {})
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,15 @@ class Index:
         return sorted(self.damaged.keys() - self.lost.keys())
 
     def left_out(self) -> list[str]:
-        """Return a sentence for each damaged run."""
+        """Return a sentence for each damaged run, or for the first of very many and all others."""
         told = sorted(self.damaged.items())
-        return [f"run {name[:8]} is left out: {problem}" for name, problem in told]
+        found = [f"run {name[:8]} is left out: {problem}" for name, problem in told[:_MOST_TOLD]]
+        if (more := len(told) - _MOST_TOLD) > 0:
+            found.append(
+                f"{counted(more, 'run')} more with damaged files left out. All are named by: "
+                f"normbench check --store {shlex.quote(str(self.root))}"
+            )
+        return found
 
     def _guesses(self, names: Collection[str]) -> Iterator[IndexedRun]:
         """Yield the runs among *names* that a row would have at a seed that it lacks."""

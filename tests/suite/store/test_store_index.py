@@ -532,3 +532,19 @@ def test_few_runs_are_looked_at_without_the_others(big, make_spec, reads, monkey
     assert [big.get(names[1]).path] == reads
     with pytest.raises(StoreError, match="is missing"):
         big.indexed(["0" * 32])
+
+
+def test_very_many_damaged_runs_are_counted(store):
+    """The first are named, and the command that names all: nobody reads thousands of warnings."""
+    index = store.index()
+    damaged = {f"{number:032x}": "it is damaged." for number in range(23)}
+
+    told = {size: _left_out(index, dict(list(damaged.items())[:size])) for size in (1, 20, 21, 23)}
+
+    assert {1: 1, 20: 20, 21: 21, 23: 21} == {size: len(found) for size, found in told.items()}
+    assert told[21][-1].startswith("1 run more with damaged files left out.")
+    assert told[23][-1].endswith(f"normbench check --store {store.root}")
+
+
+def _left_out(index, damaged):
+    return dataclasses.replace(index, damaged=damaged).left_out()
