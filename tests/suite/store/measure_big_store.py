@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import simulated_store
 
-_REFERENCE = ("layer_norm+sgd+setting=default", "batch_norm+sgd+setting=default")
+_REFERENCE = ("layer_norm+sgd", "batch_norm+sgd")
 _INDEX = "import sys; from pathlib import Path; from normbench.store import RunStore as S; "
 _INDEX += "S.open(Path(sys.argv[1])).index().runs"
 _CLAIM = "import sys; from pathlib import Path; from normbench.store import RunStore as S; "
