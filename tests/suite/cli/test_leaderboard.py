@@ -56,7 +56,7 @@ def test_a_damaged_run_is_missing_and_said(invoke, root, tmp_path, file):
     assert (5, 6, [2]) == (now["n"], now["planned"], now["missing"])
     assert ("better", "exploratory") == (entry["verdict"], now["verdict"])
     assert f"seed 2 of batch_norm momentum (run {run[:8]})" in notes
-    assert f"`normbench status --store {place}`" in notes
+    assert f"`normbench check --store {place}`" in notes
     for words in (("norms",), ("optimizers",), ("compare", "batch_norm+momentum", "none+sgd")):
         for form in ("md", "html") if words[0] == "norms" else ("json",):
             shown = invoke(*words, *store, "--format", form)
