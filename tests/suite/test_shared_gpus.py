@@ -26,7 +26,9 @@ from normbench.launchers.seating import GpuRoom, Needs, Seating
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
 from normbench.store import RunState, RunStore
+from normbench.store.folders import list_attempts
 from normbench.store.queue import Queue
+from normbench.store.strikes import must_have_gpu_alone
 from normbench.worker import loop
 from normbench.worker.command import parser
 from normbench.worker.predictions import Predictor
@@ -355,7 +357,8 @@ def test_a_run_that_must_be_alone_waits_for_an_empty_gpu(tmp_path, monkeypatch):
         attempt.note_pack(1, crowded=True)
     with runs[0].claim({}):
         pass
-    asked, book = [(runs[1], True), (runs[0], False), (runs[1], False)], GpuBook(sized=False)
+    lacked = must_have_gpu_alone(list_attempts(runs[0].path))
+    asked, book = [(runs[1], True), (runs[0], lacked), (runs[1], False)], GpuBook(sized=False)
     assert book.admit("0", -9, None)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     seating = Seating({GPU: 2}, [], book, Needs(store))

@@ -216,14 +216,11 @@ def _print_damaged(rows: Sequence[StatusRow], damaged: int, invocation: Invocati
     """Say what trains damaged runs again."""
     if not damaged:
         return
-    place, lacking = place_words(invocation, [row.entry for row in rows if row.damaged])
     output.print_text(
         f"{counted(damaged, 'damaged run')} left out; the warnings name the files. Restore them, "
         "or delete a damaged result, and the run is trained again with:"
     )
-    click.echo(shlex.join(["normbench", "resume", *place]))
-    if lacking:
-        output.print_text(lacking)
+    _print_resume([row.entry for row in rows if row.damaged], invocation)
 
 
 def _print_waiting(index: Index, rows: Sequence[StatusRow], invocation: Invocation) -> None:
@@ -231,11 +228,16 @@ def _print_waiting(index: Index, rows: Sequence[StatusRow], invocation: Invocati
     waiting = sum(run.state in _WAITING and run.claimable for row in rows for run in row.runs)
     if not waiting or any(run.held for run in index.runs.values()):
         return
-    place, lacking = place_words(invocation, _unfinished(index))
     output.print_text(
         f"No worker holds the {counted(waiting, 'queued run')}. Unless jobs of a scheduler are to "
         "come, train them with:"
     )
+    _print_resume(_unfinished(index), invocation)
+
+
+def _print_resume(concerned: Sequence[IndexedRow], invocation: Invocation) -> None:
+    """Print the command that trains what is left of some rows, and what it lacks."""
+    place, lacking = place_words(invocation, concerned)
     click.echo(shlex.join(["normbench", "resume", *place]))
     if lacking:
         output.print_text(lacking)

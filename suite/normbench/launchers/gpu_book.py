@@ -13,8 +13,6 @@ its GPU to itself when it is trained again.
 from __future__ import annotations
 
 import json
-import re
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -27,10 +25,9 @@ from normbench.launchers.packing import fits_beside
 from normbench.pack_key import pack_key
 from normbench.specs import RunSpec
 from normbench.store import processes
-from normbench.store.layout import LOCKS_FOLDER
+from normbench.store.layout import machine_file
 from normbench.store.locks import hold
 
-_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _ALIKE = 1.1
 _LOCK_SECONDS = 10.0
 
@@ -220,8 +217,7 @@ class GpuBookFile:
     @classmethod
     def of(cls, store: Path, *, sized: bool) -> Self:
         """Return that of the store in the folder *store* and this machine."""
-        host = _NOT_IN_A_NAME.sub("-", socket.gethostname())
-        return cls(store / LOCKS_FOLDER / f"gpus-{host}.json", sized=sized)
+        return cls(machine_file(store, "gpus", ".json"), sized=sized)
 
     def read(self) -> GpuBook:
         """Return what is written there, to think with."""

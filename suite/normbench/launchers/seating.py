@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from normbench.launchers.gpu_book import GpuBook, GpuBookFile, Kind, gpu_name
 from normbench.store import RunStore, StoredRun
-from normbench.store.files import read_json
-from normbench.store.folders import PACK_FILE, list_attempts
 from normbench.worker.predictions import Predictor
 
 
@@ -84,24 +82,12 @@ class Seating:
         row = self._needs.kind(run).row
         if (device, row, alone) in self._full:
             return None
-        alone = alone or lacked_memory(run)
         need = self._needs.of(self._book, run)
         stranger = -1 - len(self.chosen)
         if self._book.admit(gpu_name(device), stranger, need, alone=alone):
             return Seat(device, need, alone)
         self._full.add((device, row, alone))
         return None
-
-
-def lacked_memory(run: StoredRun) -> bool:
-    """Whether *run* lacked memory beside others in the newest attempt that tells of its company.
-
-    One that was stopped, or killed, before it got that far tells nothing.
-    """
-    for attempt in reversed(list_attempts(run.path)):
-        if company := read_json(attempt.path / PACK_FILE):
-            return bool(company.get("crowded"))
-    return False
 
 
 class Needs:
@@ -142,7 +128,6 @@ class GpuRoom:
 
     def enter(self, run: StoredRun, alone: bool) -> bool:
         """Come to train *run* if there is room for it; whether there is."""
-        alone = alone or lacked_memory(run)
         with self._file.changed() as book:
             return book.admit(self._gpu, self._pid, self._needs.of(book, run), alone=alone)
 

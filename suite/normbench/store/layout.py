@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ VERIFIED_FOLDER = "verified"
 PLUGIN_FILES = "plugin_files.json"
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _PREFIX = re.compile(r"[0-9a-f]{4,32}")
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _MAY_BE_THERE = {RUNS_FOLDER, LOCKS_FOLDER, "lost+found"}
 # What else lies in stores: a folder with only these, too, is one that has lost its file.
 _OF_STORES = _MAY_BE_THERE | {
@@ -122,6 +124,12 @@ def check_store(root: Path, content: Mapping[str, Any] | None) -> None:
 def run_path(root: Path, fingerprint: str) -> Path:
     """Return the folder of a run."""
     return root.joinpath(RUNS_FOLDER, fingerprint[:2], fingerprint)
+
+
+def machine_file(root: Path, name: str, suffix: str) -> Path:
+    """Return the place of a file that the processes of this machine share in a store."""
+    host = _NOT_IN_A_NAME.sub("-", socket.gethostname())
+    return root / LOCKS_FOLDER / f"{name}-{host}{suffix}"
 
 
 def prepare_run(folder: Path, spec: RunSpec) -> None:

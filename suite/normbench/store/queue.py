@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -39,7 +37,7 @@ from normbench.store.folders import (
     list_attempts,
     newest_own,
 )
-from normbench.store.layout import LOCKS_FOLDER
+from normbench.store.layout import machine_file
 from normbench.store.leases import LEASE_SECONDS
 from normbench.store.run import StoredRun
 from normbench.store.store import RunStore
@@ -54,7 +52,6 @@ _SHORT_LIST = 1000
 _LOOK_AHEAD = 256
 # A driver that only looks holds the lock for a moment.
 _JOIN_SECONDS = 1.0
-_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
 _log = logging.getLogger(__name__)
 
 # Whether there is room for a run now; the second value: whether it must have its GPU to itself.
@@ -124,8 +121,7 @@ class Queue:
         self._held: deque[str] = deque()
         self._suspects: dict[str, tuple[int, int]] = {}
         self._ranks: dict[str, int] = {}
-        host = _NOT_IN_A_NAME.sub("-", socket.gethostname())
-        self._company = Company(store.root / LOCKS_FOLDER / f"training-{host}.lock")
+        self._company = Company(machine_file(store.root, "training", ".lock"))
         self._shut_out = False
         self.declined = 0
         self.struck: list[str] = []

@@ -113,10 +113,14 @@ def must_be_alone(attempts: Iterable[AttemptFolder], now: float) -> bool:
 
 
 def must_have_gpu_alone(attempts: Iterable[AttemptFolder]) -> bool:
-    """Whether the newest of *attempts* lacked memory on a GPU that it shared."""
-    newest = newest_own(list(attempts))
-    company = None if newest is None else read_json(newest.path / PACK_FILE)
-    return bool(company and company.get("crowded"))
+    """Whether the newest of *attempts* that tells of its company lacked memory on a shared GPU.
+
+    One that was stopped, or killed, before it got that far tells nothing.
+    """
+    for attempt in reversed(list(attempts)):
+        if company := read_json(attempt.path / PACK_FILE):
+            return bool(company.get("crowded"))
+    return False
 
 
 def captures_broke(run: Path) -> bool:
