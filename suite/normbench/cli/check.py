@@ -26,9 +26,11 @@ def command(invocation: Invocation, as_json: bool) -> int:
     A spec must be what its run's fingerprint is made of. A result must be the run's own, with a
     score that agrees with its numbers, as its attempt published it. Records of studies, known
     settings, declared stages and tests of a precision must be readable. Each line names a file and
-    the remedy, and the exit code is then 1. What checkpoints and series hold is not read.
+    the remedy, and the exit code is then 1. What checkpoints and series hold is not read. The
+    next command reads all runs anew, too: those of a big store otherwise miss what an editor wrote
+    into a file rather than replaced.
     """
-    from normbench.store.checking import list_fingerprints, told_of
+    from normbench.store.checking import forget_index, list_fingerprints, told_of
 
     store = invocation.open_store()
     names = list_fingerprints(store.root)
@@ -36,6 +38,7 @@ def command(invocation: Invocation, as_json: bool) -> int:
     for name, error in _problems(store, names):
         # A study may be unreadable for a run that was named before.
         damaged.setdefault(told_of(error), (name, error))
+    forget_index(store.root)
     found = list(damaged.values())
     if as_json:
         shown = [_as_json(name, error) for name, error in found]

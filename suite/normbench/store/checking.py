@@ -1,11 +1,13 @@
 """Reading all files of a store to find those that are damaged or contradict themselves.
 
-The index is not asked: it believes that a file is what it was while nothing says otherwise. What
+The index is not asked: it believes that a file is what it was while the folder around it did not
+change, as it does whenever a file is replaced, and not when an editor writes into it. What
 checkpoints and series hold is not read.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ from normbench.setting_files import SETTINGS_FOLDER, read_folder
 from normbench.store.declarations import readable_declarations
 from normbench.store.files import read_bytes
 from normbench.store.folders import RESULT_FILE, list_attempts
+from normbench.store.index_files import INDEX_FOLDER, forget_runs
 from normbench.store.layout import FINGERPRINT, LOCKS_FOLDER, RUNS_FOLDER, list_names, run_path
 from normbench.store.leases import FileClock
 from normbench.store.proofs import Scoring, read_result
@@ -59,6 +62,15 @@ def check_run(root: Path, fingerprint: str) -> Iterator[StoreError]:
     for error in filter(None, map(_error, looks)):
         found.setdefault(told_of(error), error)
     yield from found.values()
+
+
+def forget_index(root: Path) -> None:
+    """Let the next look at the store *root* read all runs anew, as a check has just done.
+
+    Nothing happens where the store cannot be written.
+    """
+    with contextlib.suppress(OSError):
+        forget_runs(root / INDEX_FOLDER)
 
 
 def told_of(error: StoreError) -> str:

@@ -137,6 +137,16 @@ def sweep(folder: Path) -> None:
                 path.unlink()
 
 
+def forget_runs(folder: Path) -> None:
+    """Remove what the index in *folder* knows of runs; the next look reads all of them anew.
+
+    Raises:
+        OSError: If a file cannot be removed.
+    """
+    for digit in DIGITS:
+        shard_file(folder, digit).unlink(missing_ok=True)
+
+
 def write_file(file: Path, data: bytes) -> None:
     """Replace *file*, whole.
 

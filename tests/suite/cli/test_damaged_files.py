@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from normbench.store import index_stamps, indexing
 from normbench.store.untaken import untaken_studies
 
 SETTING = "settings/digits_cnn-batch_norm-sgd-standard-01234567.toml"
@@ -134,3 +135,16 @@ def test_damaged_runs_are_counted_and_found(invoke, filler):
     for run in runs:
         (run.path / "spec.json").write_text("{")
     assert "runs: 3 damaged" in invoke("status", *place).stdout
+
+
+def test_after_a_check_an_edit_that_left_no_trace_is_seen(invoke, filler, monkeypatch):
+    """An editor that writes into a file leaves its folder as it was, which the index goes by."""
+    monkeypatch.setattr(indexing, "SMALL", 0)
+    monkeypatch.setattr(index_stamps, "_TICK", 0)
+    place = ("--store", filler.root)
+    run = filler.ended(seeds=3)[0]
+    assert "runs: 3 done" in invoke("status", *place).stdout
+    (run.path / "result.json").write_text("{")
+    assert "runs: 3 done" in invoke("status", *place).stdout
+    assert 1 == invoke("check", *place).exit_code
+    assert "runs: 2 done, 1 damaged" in invoke("status", *place).stdout
