@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from normbench.errors import UnknownNameError, UsageError
+from normbench.one_off_files import differing_kinds, mentions_files
 from normbench.places import store_path
 from normbench.specs import RunSpec
 from normbench.store import IndexedRow
@@ -14,11 +15,10 @@ from normbench.store.plugin_files import find_plugin_file
 
 if TYPE_CHECKING:
     from normbench.cli.options import Invocation
+    from normbench.leaderboard.grouping import Wanted
     from normbench.leaderboard.reading import Reader
     from normbench.leaderboard.suites import SuiteRows
     from normbench.plugins import Catalogue, Offer
-
-_MARK = b'"files"'  # in the text of the few specs that such files are in: reading all takes long
 
 
 def place_words(invocation: Invocation, rows: Iterable[IndexedRow]) -> tuple[list[str], str]:
@@ -30,7 +30,7 @@ def place_words(invocation: Invocation, rows: Iterable[IndexedRow]) -> tuple[lis
     """
     given = [file.absolute() for file in invocation.plugin_files]
     parts = dict.fromkeys(
-        part for row in rows if _MARK in row.text for part in _one_off(row.spec).items()
+        part for row in rows if mentions_files(row.text) for part in _one_off(row.spec).items()
     )
     found = {part: find_plugin_file(invocation.store_path, *part) for part in parts}
     files = dict.fromkeys([*given, *filter(None, found.values())])
@@ -44,16 +44,14 @@ def differing_sources(invocation: Invocation, rows: Iterable[IndexedRow]) -> lis
     """Return which of *rows*, alike in all that is shown, are of different one-off files."""
     alike: dict[tuple[str, ...], list[tuple[IndexedRow, RunSpec]]] = {}
     for row in rows:
-        if _MARK in row.text and not row.tuning:
+        if mentions_files(row.text) and not row.tuning:
             shown = (row.table, row.norm_label, row.optimizer, str(row.setting))
             alike.setdefault(shown, []).append((row, row.spec))
     found = []
     for members in alike.values():
-        files = [spec.identity["files"] for _, spec in members]
-        kinds = sorted({kind for each in files for kind in each})
-        differ = [kind for kind in kinds if len({each.get(kind) for each in files}) > 1]
-        if differ:
-            names = ", ".join(_one_off(members[0][1])[kind] for kind in differ)
+        if differ := differing_kinds([spec.identity.get("files", {}) for _, spec in members]):
+            named = {k: name for _, spec in members for k, name in _one_off(spec).items()}
+            names = ", ".join(named[kind] for kind in differ)
             listed = " and ".join(row.row[:8] for row, _ in members)
             words, _ = place_words(invocation, [row for row, _ in members])
             see = shlex.join(["normbench", "leaderboard", *words])
@@ -80,12 +78,25 @@ def refuse_unloaded(
     Raises:
         UsageError: If there are some; with the files to load.
     """
-    if not chosen["current"]:
-        return
-    from normbench.leaderboard.edited_files import files_of
-    from normbench.leaderboard.grouping import Wanted, chosen_rows
+    # A table that was made before is shown without what this imports.
+    if chosen["current"]:
+        from normbench.leaderboard.grouping import Wanted
 
-    rows = chosen_rows(reader, catalogue, Wanted(**chosen, suite=suite), lambda _: ())
+        refuse_unknown_age(invocation, reader, catalogue, Wanted(**chosen, suite=suite))
+
+
+def refuse_unknown_age(
+    invocation: Invocation, reader: Reader, catalogue: Catalogue, wanted: Wanted
+) -> None:
+    """Refuse rows *wanted* of which it is not known whether their files were edited.
+
+    Raises:
+        UsageError: If there are some; with the files to load.
+    """
+    from normbench.leaderboard.edited_files import files_of
+    from normbench.leaderboard.grouping import chosen_rows
+
+    rows = chosen_rows(reader, catalogue, wanted, lambda _: ())
     unknown = [row for row in rows if row.edited is None and files_of(row)]
     specs = (RunSpec.from_content(row.content) for row in unknown)
     parts = dict.fromkeys(

@@ -21,6 +21,7 @@ from normbench.cli.boards import (
     suite_option,
 )
 from normbench.cli.logs import check_folder
+from normbench.cli.one_off import refuse_unknown_age
 from normbench.cli.options import Invocation, common_options
 from normbench.cli.selection import find_indexed, find_runs
 from normbench.errors import UsageError
@@ -172,7 +173,10 @@ def _draw_boards(
             "takes its figures along: normbench leaderboard --publish"
         )
     wanted = _wanted(invocation, store, terms, **asked)
-    boards = make_boards(StoreReader(store, invocation.place_option), invocation.catalogue, wanted)
+    reader = StoreReader(store, invocation.place_option)
+    if wanted.current:
+        refuse_unknown_age(invocation, reader, invocation.catalogue, wanted)
+    boards = make_boards(reader, invocation.catalogue, wanted)
     if not boards:
         raise UsageError(
             "the runs chosen are trials of tuning, which no leaderboard compares: choose others. "

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from normbench.leaderboard.naming import row_digits
 from normbench.leaderboard.reading import ReadRow
+from normbench.one_off_files import differing_kinds, mentions_files
 from normbench.plugins import KINDS, Catalogue
-
-_MARK = '"files"'  # in the text of the few specs that such files are in: reading all takes long
 
 
 def edited_files(rows: Sequence[ReadRow]) -> Iterator[str]:
@@ -21,10 +20,7 @@ def edited_files(rows: Sequence[ReadRow]) -> Iterator[str]:
         rows: The rows of a table, as they are known now.
     """
     for members in _alike(rows):
-        files = [files_of(row) for row in members]
-        kinds = sorted({kind for each in files for kind in each})
-        differ = [kind for kind in kinds if len({each.get(kind) for each in files}) > 1]
-        if differ:
+        if differ := differing_kinds([files_of(row) for row in members]):
             parts = [_name(members[0], kind) for kind in differ]
             yield (
                 f"{_listed(members)} differ in the source of {', '.join(parts)}: {_which(members)}."
@@ -64,9 +60,7 @@ def _alike(rows: Sequence[ReadRow]) -> list[list[ReadRow]]:
 
 def files_of(row: ReadRow) -> Mapping[str, str]:
     """Return the digests of the one-off files that components of a row are from, by kind."""
-    text = row.text
-    marked = _MARK in text if isinstance(text, str) else _MARK.encode() in text
-    return row.identity.get("files", {}) if marked else {}
+    return row.identity.get("files", {}) if mentions_files(row.text) else {}
 
 
 def _name(row: ReadRow, kind: str) -> str:

@@ -165,7 +165,8 @@ def test_current_rows_are_known_only_with_their_file(invoke, filler, edited):
     """Without it --current is refused with its place, unless no row of it is chosen."""
     file, *_ = edited
     given = ("--store", filler.root, "--current")
-    for words in (("leaderboard",), ("compare", "mine", "sgd"), ("optimizers",)):
+    plot = ("plot", "--figure", "heatmap", "--output", filler.root / "a.png")
+    for words in (("leaderboard",), ("compare", "mine", "sgd"), ("optimizers",), plot):
         done = invoke(*words, *given)
         assert 2 == done.exit_code
         assert f"the file of optimizer mine is not loaded: add --plugin {file}\n" in done.stderr
