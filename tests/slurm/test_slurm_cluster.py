@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 DRIVER = Path(__file__).parent / "driver.py"
 DEADLINE = 120.0
-EPOCHS = 20
+EPOCHS = 60
 SEEDS = 2
 CPU = ("cpus_per_task=2", "time=10")
 

@@ -26,7 +26,7 @@ from normbench.launchers.gpu_book import GpuBook, GpuBookFile, gpu_name
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.pool import WorkerProcess, start_worker
 from normbench.launchers.seating import Needs, Seat, Seating
-from normbench.launchers.signals import interrupted_by_sigterm, shielded
+from normbench.launchers.signals import check_interrupted, interrupted_by_sigterm, shielded
 from normbench.launchers.tally import Tally
 from normbench.quantities import counted, show_bytes
 from normbench.store import RunState, RunStore
@@ -127,6 +127,7 @@ class Scheduler:
     def _loop(self) -> None:
         self._fill()
         while self._workers or self._waits():
+            check_interrupted()
             self._tick()
             time.sleep(POLL_SECONDS if self._workers else ELSEWHERE_SECONDS)
             if self._until is not None and time.time() >= self._until:

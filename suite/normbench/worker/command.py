@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from normbench.errors import NormbenchError, UsageError
 from normbench.garbage import uncollected
 from normbench.launchers.devices import parse_pack, parse_slots
+from normbench.launchers.signals import interrupted_by_first_sigterm
 from normbench.quantities import parse_bytes, parse_seconds
 from normbench.rungs import AUTO, ENGINES
 
@@ -49,16 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker from the command line and return its exit code."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if options.drain:
-            from normbench.launchers.drain import drain
-
-            return drain(options)
-        with uncollected():
-            from normbench.worker.loop import work
-
-        return work(options)
+        with interrupted_by_first_sigterm():
+            return _work(options)
     except UsageError as error:
         _log.error("%s", error)
         return 2
@@ -67,8 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UNABLE
     except KeyboardInterrupt:
         return INTERRUPTED
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+
+
+def _work(options: argparse.Namespace) -> int:
+    if options.drain:
+        from normbench.launchers.drain import drain
+
+        return drain(options)
+    with uncollected():
+        from normbench.worker.loop import work
+
+    return work(options)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -179,10 +180,3 @@ def _checked(parse: Callable[[str], _T]) -> Callable[[str], _T]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parsed
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001 - the signal's own
-    # A scheduler tells every process of a job, and a launcher its workers: the second must not
-    # break into what the first began.
-    signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt

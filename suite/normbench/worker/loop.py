@@ -15,6 +15,7 @@ from normbench.errors import UsageError
 from normbench.garbage import uncollected
 from normbench.launchers.gpu_book import GpuBookFile
 from normbench.launchers.seating import GpuRoom, Needs
+from normbench.launchers.signals import check_interrupted
 from normbench.places import data_folder
 from normbench.plugins import load_catalogue
 from normbench.rungs import check_engine
@@ -48,6 +49,7 @@ def work(options: argparse.Namespace) -> int:
         worker = _open_worker(store, options, reporter)
     code = 0
     while True:
+        check_interrupted()
         outcomes = worker.take(queue)
         for struck in queue.struck:
             reporter.tell("struck", run=struck)

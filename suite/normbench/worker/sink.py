@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from normbench.engine import trainer
+from normbench.launchers.signals import check_interrupted
 from normbench.store import Attempt
 from normbench.worker.limits import TimeLimit
 
@@ -69,6 +70,7 @@ class AttemptSink:
             self._kept()
 
     def _check(self) -> None:
+        check_interrupted()
         self._attempt.check()
         self._limit.check(self._attempt.checkpoint_epoch)
 
