@@ -14,6 +14,7 @@ from normbench.descriptions import Launcher, Observer
 from normbench.errors import UsageError
 from normbench.launchers.base import Launch, LaunchRequest, Pack, Slots
 from normbench.launchers.devices import check_pack, devices
+from normbench.launchers.signals import interrupted_by_signals
 from normbench.overrides import parse_mask
 from normbench.places import data_folder
 from normbench.planning import check_resumable, plan
@@ -399,7 +400,7 @@ def _launch(
         memory_limit=launching.memory_limit,
         options=launching.launcher_options,
     )
-    with launching.watch(store, fingerprints) as tick:
+    with interrupted_by_signals(), launching.watch(store, fingerprints) as tick:
         return launcher(request, tick)
 
 

@@ -13,7 +13,8 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from traceback import walk_tb
+from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 import pluggy
@@ -361,8 +362,8 @@ def _called(manager: pluggy.PluginManager, hook: str, plugin: str) -> list[Any]:
         results: list[Any] = getattr(manager.hook, hook)()
     except Exception as error:
         raise PluginError(
-            f"plugin {plugin!r} failed in {hook}: {type(error).__name__}: {error}. Repair it, or "
-            "leave it out."
+            f"plugin {plugin!r} failed in {hook}: {_told(error, manager.get_plugin(plugin))}. "
+            "Repair it, or leave it out."
         ) from error
     return results
 
@@ -420,9 +421,21 @@ def _import_file(file: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise PluginError(
-            f"plugin file {file} could not be loaded: {type(error).__name__}: {error}."
+            f"plugin file {file} could not be loaded: {_told(error, module)}."
         ) from error
     return module
+
+
+def _told(error: Exception, plugin: Any) -> str:
+    """Return what an exception says, and the last line in the plugin's file that it came by."""
+    file = getattr(plugin, "__file__", None)
+    lines = [line for frame, line in walk_tb(error.__traceback__) if _file(frame) == file]
+    said = f"{type(error).__name__}: {error}"
+    return f"{said} ({file}, line {lines[-1]})" if file and lines else said
+
+
+def _file(frame: FrameType) -> str:
+    return frame.f_code.co_filename
 
 
 def _origin(entry_point: EntryPoint) -> str:

@@ -28,6 +28,8 @@ from normbench.settings import (
 )
 from normbench.specs import ComponentSpec, ProblemSpec, ProtocolSpec, RunSpec, epochs_of
 
+# Optimizers that a message names at most.
+_NAMED = 5
 # Their effect is in the identity as epochs and as the optimizer's weight decay.
 _ELSEWHERE = frozenset({"epochs", "epoch_share", "weight_decay"})
 # Spellings of one thing: where the user gives one, a protocol's word for another has no place.
@@ -351,7 +353,7 @@ class _Resolution:
         }
         for name in sorted(values.keys() - known):
             if hint := self._owners(name) or _elsewhere(name, places):
-                raise UsageError(f"unknown parameter of {owner} {name!r}.{hint}")
+                raise UsageError(f"{owner} has no parameter {name!r}.{hint}")
         return checked(parameters, values, owner)
 
     def _owners(self, name: str) -> str:
@@ -364,7 +366,9 @@ class _Resolution:
         ]
         if not owners:
             return ""
-        return f" Of these it is one: {', '.join(owners[:5])}{', ...' * (len(owners) > 5)}."
+        more = f" and {len(owners) - _NAMED} more" * (len(owners) > _NAMED)
+        have = "This optimizer has" if len(owners) == 1 else "These optimizers have"
+        return f" {have} it: {', '.join(owners[:_NAMED])}{more}."
 
     def _optimizer_values(
         self, rules: Sequence[str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -126,7 +127,7 @@ def test_time_limit_ends_runs_whatever_they_do(store, add, catalogue, monkeypatc
 
 
 def test_second_interrupt_kills_at_once(store, add, tmp_path):
-    """A run that ignores the first one counts as interrupted, without a strike."""
+    """A run that ignores Ctrl-C counts as interrupted, without a strike; SIGTERM is the second."""
     run = add("hang")
     words = ["resume", "--store", str(store.root), "--plugin", str(PLUGIN), "--no-track"]
     command = [sys.executable, "-m", "normbench", *words, "--slots", "1", "--device", "cpu"]
@@ -134,9 +135,9 @@ def test_second_interrupt_kills_at_once(store, add, tmp_path):
     variables = {**os.environ, "DEAF_FILE": str(deaf)}
     driver = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables)
     wait_for(deaf.exists)
-    driver.send_signal(2)
+    driver.send_signal(signal.SIGINT)
     lines = [driver.stderr.readline()]
-    driver.send_signal(2)
+    driver.send_signal(signal.SIGTERM)
     lines += driver.stderr.readlines()
     driver.stderr.close()
 

@@ -25,7 +25,6 @@ from normbench.bench.figures import Measured, rows_of
 from normbench.bench.journal import temporary_journal
 from normbench.bench.material import gather
 from normbench.bench.measure import bench
-from normbench.bench.meter import Meter
 from normbench.bench.pack_row import PackRow, Together
 from normbench.bench.reading import read_report
 from normbench.bench.report import Check, Spread
@@ -35,6 +34,7 @@ from normbench.bench.timing import Turn, joules_of, take_turns
 from normbench.bench.tuned import evaluation_loader, loader_workers
 from normbench.bench.yardsticks import TunedRow
 from normbench.cli import cli
+from normbench.engine.meter import Meter
 from normbench.engine.recording import RECORDERS
 from normbench.engine.session import load_data
 from normbench.plugins import load_catalogue
@@ -413,7 +413,7 @@ class Library:
 
 def test_meter_reads_driver_clocks_and_energy(monkeypatch):
     """Units are those of people: joules, watts, megahertz; what is not told is None."""
-    meter = Meter(Library(), "GPU-1")
+    meter, found = Meter(Library(), "GPU-1"), lambda *_: 0
     monkeypatch.setattr(Library, "answers", lambda _, name: "Power" not in name)
 
     assert ("570.1", 5.0) == (meter.driver(), meter.joules())
@@ -421,7 +421,9 @@ def test_meter_reads_driver_clocks_and_energy(monkeypatch):
     monkeypatch.setattr(Library, "answers", lambda _, name: False)
     with pytest.raises(OSError, match="nvmlInit"):
         Meter(Library(), "GPU-1")
-    assert Meter.of(CPU) is None
+    assert meter.joules() is Meter.of(CPU) is None
+    meter = Meter(SimpleNamespace(nvmlInit_v2=found, nvmlDeviceGetHandleByUUID=found), "GPU-1")
+    assert meter.joules() is None
 
 
 def invoke(*words):

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from normbench.errors import SecondInterrupt
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.local import Scheduler
+from normbench.launchers.signals import (
+    check_interrupted,
+    interrupted_by_signals,
+    interrupts,
+    shielded,
+)
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
 from normbench.store import RunState, RunStore
@@ -31,7 +40,7 @@ class Kept:
 class Signalled(torch.optim.SGD):
     def step(self, closure=None):
         kept = Kept()
-        watch = weakref.ref(kept, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        watch = weakref.ref(kept, lambda _: os.kill(os.getpid(), signal.{number}))
         del kept
         return super().step(closure)
 
@@ -55,11 +64,19 @@ def unraised(monkeypatch):
     return kinds
 
 
+@pytest.fixture(params=[signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def number(request):
+    """Each signal that asks to stop; its handler is the same afterwards."""
+    before = signal.getsignal(request.param)
+    yield request.param
+    assert before is signal.getsignal(request.param)
+
+
 @pytest.fixture
-def run_and_words(tmp_path):
-    """A run in which SIGTERM comes in the callback of a weak reference, and who trains it."""
+def run_and_words(tmp_path, number):
+    """A run in which a signal comes in the callback of a weak reference, and who trains it."""
     file = tmp_path / "signalled.py"
-    file.write_text(PLUGIN)
+    file.write_text(PLUGIN.replace("{number}", number.name))
     words = ["protocol.epochs=5"]
     request = Request(problem="quadratic_deep", optimizer="signalled", words=words, seeds=[0])
     store = RunStore.open(tmp_path / "store", create=True)
@@ -67,19 +84,22 @@ def run_and_words(tmp_path):
     return store.add(spec), ["--store", str(store.root), "--plugin", str(file)]
 
 
-def test_worker_stops_though_its_interrupt_was_lost(run_and_words, unraised):
-    """It lets go of its run after the epoch in which the signal came, and can be asked again."""
+def test_worker_stops_though_its_interrupt_was_lost(run_and_words, unraised, number):
+    """It lets go of its run after the epoch in which the signal came, and can be asked again.
+
+    Of the signals of all 7 steps each Ctrl-C interrupts, but only the first SIGTERM.
+    """
     run, words = run_and_words
     codes = [command.main(words) for _ in range(2)]
 
-    assert [KeyboardInterrupt] * 2 == unraised
+    assert [KeyboardInterrupt] * (2 if number is signal.SIGTERM else 14) == unraised
     assert [command.INTERRUPTED] * 2 == codes
     assert RunState.INTERRUPTED is run.state()
     assert 2 == len(run.attempts())
     assert max(point["epoch"] for point in run.points()) < 5
 
 
-def test_launcher_stops_though_its_interrupt_was_lost(run_and_words, unraised):
+def test_launcher_stops_though_its_interrupt_was_lost(run_and_words, unraised, number):
     """It waits for a run that is held elsewhere, until the signal comes."""
     run, (_, root, *_) = run_and_words
     request = LaunchRequest(store=Path(root), fingerprints=(run.fingerprint,), data_folder=Path())
@@ -88,7 +108,7 @@ def test_launcher_stops_though_its_interrupt_was_lost(run_and_words, unraised):
     def tick():
         ticks.append(1)
         if len(ticks) == 1:
-            watch = weakref.ref(Kept(), lambda _: os.kill(os.getpid(), signal.SIGTERM))
+            watch = weakref.ref(Kept(), lambda _: os.kill(os.getpid(), number))
             assert watch() is None
 
     with run.claim({}), pytest.raises(KeyboardInterrupt):
@@ -96,3 +116,61 @@ def test_launcher_stops_though_its_interrupt_was_lost(run_and_words, unraised):
 
     assert [KeyboardInterrupt] == unraised
     assert 2 == len(ticks), "in the loop, and at the end"
+
+
+def test_second_interrupt_that_was_lost_kills(run_and_words, unraised, number, monkeypatch):
+    """Workers that take their time are killed though Python lost what was to say so."""
+    run, (_, root, *_) = run_and_words
+    request = LaunchRequest(store=Path(root), fingerprints=(run.fingerprint,), data_folder=Path())
+    scheduler = Scheduler(request, LaunchFolder.create("test", request), lambda: None)
+    looks = []
+
+    def lose() -> bool:
+        looks.append(weakref.ref(Kept(), lambda _: os.kill(os.getpid(), number)))
+        return len(looks) < 3
+
+    monkeypatch.setattr(scheduler, "_loop", lambda: os.kill(os.getpid(), number))
+    monkeypatch.setattr(scheduler, "_any_alive", lose)
+    with pytest.raises(SecondInterrupt):
+        scheduler.run()
+
+    assert ([KeyboardInterrupt], 1) == (unraised, len(looks))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_another_signal_raises_at_once(number, lost, unraised):
+    """The first was lost, so the second counts however it comes; a shield keeps each for later."""
+    came = []
+    with interrupted_by_signals(), contextlib.suppress(KeyboardInterrupt):
+        watch = weakref.ref(Kept(), lambda _: os.kill(os.getpid(), number))
+        assert watch() is None
+        with shielded():
+            os.kill(os.getpid(), number)
+        came.append(interrupts())
+        if lost:
+            check_interrupted(before=1)
+        os.kill(os.getpid(), signal.SIGINT if number is signal.SIGTERM else signal.SIGTERM)
+        came.append("not reached")
+
+    assert [2] == came
+    assert [KeyboardInterrupt] == unraised
+    check_interrupted()
+
+
+def test_other_threads_and_other_handlers_are_left_alone():
+    """Only the main thread is interrupted, and who handles a signal alone goes on doing so."""
+    caught = []
+    before = signal.signal(signal.SIGTERM, lambda *_: caught.append("its own"))
+    try:
+        with interrupted_by_signals(), shielded():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(check_interrupted).result()
+            with pytest.raises(KeyboardInterrupt):
+                check_interrupted()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert ["its own"] == caught
+    assert signal.default_int_handler is signal.getsignal(signal.SIGINT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
 from normbench import UsageError
 from normbench.api import Launching, check_launching
-from normbench.errors import SecondInterrupt
+from normbench.errors import SecondInterrupt, StoreError
+from normbench.launchers import pool
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.devices import check_pack, cores, devices, parse_pack, parse_slots
 from normbench.launchers.kernel import oom_kills
@@ -402,6 +405,29 @@ def test_what_a_worker_reports_until_it_is_killed_counts(two_runs, tmp_path, mon
     assert [] == scheduler._workers
 
 
+@pytest.mark.parametrize("fails", ["close_for", "freeze_tree"])
+def test_workers_are_killed_though_a_disk_is_full(two_runs, tmp_path, monkeypatch, fails):
+    """Each is, whatever fails for the others; the first failure is raised then."""
+    store, runs = two_runs
+    scheduler = scheduler_of(store, runs)
+    command = [sys.executable, "-Sc", "import signal; signal.pause()"]
+    for run in runs:
+        process = subprocess.Popen(command, start_new_session=True)
+        reader = ReportReader(tmp_path / "worker.jsonl")
+        worker = WorkerProcess(process, "cpu", "f00d", tmp_path / "log", reader)
+        worker.held[run.fingerprint] = Held(run.fingerprint, tmp_path, None)
+        scheduler._workers.append(worker)
+    workers, full = list(scheduler._workers), [StoreError("full"), StoreError("full as well")]
+    monkeypatch.setattr(scheduler, "_ask_to_stop", lambda: None)
+    monkeypatch.setattr(pool, fails, Mock(side_effect=full))
+    with pytest.raises(StoreError, match=r"full$"):
+        scheduler._close()
+
+    assert [-signal.SIGKILL] * 2 == [worker.process.returncode for worker in workers]
+    assert [] == scheduler._workers
+    assert "ended" in launches(store.root)[0].info()
+
+
 @pytest.mark.parametrize("held", [1, 2])
 def test_of_a_pack_beyond_its_memory_none_is_blamed(two_runs, monkeypatch, held):
     """One run alone is out of memory; two are each trained alone next."""
@@ -419,16 +445,19 @@ def test_of_a_pack_beyond_its_memory_none_is_blamed(two_runs, monkeypatch, held)
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_an_interrupt_says_whether_it_was_the_second(two_runs, monkeypatch, again):
-    """Whoever closes the launch then spends no time on it; its end is noted in either case."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_says_whether_it_was_the_second(two_runs, monkeypatch, again, number):
+    """Whoever closes the launch then spends no time on it; its end is noted whatever comes."""
     store, runs = two_runs
     scheduler = scheduler_of(store, runs)
+    note_end = scheduler._note_end
 
     def interrupt() -> None:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
 
     monkeypatch.setattr(scheduler, "_loop", interrupt)
     monkeypatch.setattr(scheduler, "_ask_to_stop", interrupt if again else lambda: None)
+    monkeypatch.setattr(scheduler, "_note_end", lambda: (interrupt(), note_end()))
     with pytest.raises(KeyboardInterrupt) as caught:
         scheduler.run()
 
@@ -538,3 +567,21 @@ def test_reports_are_read_line_by_line_as_they_come(tmp_path):
     assert [{"event": "took"}] == reader.news()
     Reporter().tell("ready")
     Reporter(tmp_path / "no" / "folder").tell("ready")
+
+
+def test_reports_of_a_worker_whose_disk_was_full(tmp_path):
+    """The rest of a line is written once there is room; what nobody can read is passed over."""
+    path = tmp_path / "worker.jsonl"
+    reader, reporter = ReportReader(path), Reporter(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        reporter.tell("took", run="a")
+        reporter.tell("ended", run="a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (10, []) == (path.stat().st_size, reader.news())
+    reporter.tell("waits")
+    path.open("ab").write(b'{"event": "to{"event": "took"}\n\xff\n\n7\n{}\n{"event": "ready"}\n')
+
+    assert ["took", "ended", "waits", "ready"] == [news["event"] for news in reader.news()]

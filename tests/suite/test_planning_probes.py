@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -12,9 +17,10 @@ from normbench.forecast.probes import Probe, Prober
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
 from normbench.store import RunStore
+from normbench.worker.trees import Processes
 
 PLUGIN = """
-import os, signal
+import os, pathlib, signal, subprocess
 import torch
 from normbench import Optimizer, Parameter, hookimpl
 
@@ -29,9 +35,14 @@ def broken(groups, lr):
 def killed(groups, lr):
     os.kill(os.getpid(), signal.SIGKILL)
 
+def stuck(groups, lr):
+    child = subprocess.Popen(["sleep", "600"])
+    pathlib.Path(os.environ["STUCK"]).write_text(f"{os.getpid()} {child.pid}")
+    child.wait()
+
 @hookimpl
 def normbench_optimizers():
-    makers = (short_of_memory, broken, killed)
+    makers = (short_of_memory, broken, killed, stuck)
     return [
         Optimizer(name=maker.__name__, summary="fails", parameters=LR, factory=maker)
         for maker in makers
@@ -98,6 +109,26 @@ def test_slow_probe_is_ended(tmp_path):
 
     assert ("timed_out", "the probe took over 0.05 s") == (found.outcome, found.message)
     assert not (tmp_path / "store").exists()
+
+
+def test_probe_ends_with_the_plan_that_wants_it(tmp_path, plugin):
+    """Whoever plans may be killed: the probe and what it started are gone soon after."""
+    words = ["plan", "quadratic_deep", "stuck", "--plugin", plugin, "--store", tmp_path / "store"]
+    told = tmp_path / "stuck"
+    command = [sys.executable, "-m", "normbench", *map(str, words)]
+    planning = subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, env={**os.environ, "STUCK": str(told)}
+    )
+    deadline = time.monotonic() + 60
+    while not (told.is_file() and (pids := set(map(int, told.read_text().split())))):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert pids == Processes().tree(min(pids)) & pids
+    planning.send_signal(signal.SIGKILL)
+    planning.wait()
+    while any(Processes().tree(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

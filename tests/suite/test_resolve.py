@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -448,9 +449,23 @@ def test_hook_that_returns_one_description_is_told_to_return_a_list(tmp_path):
         load_catalogue([file])
 
 
+@pytest.mark.parametrize("begin", ["if True:", "def normbench_optimizers():"])
+def test_error_in_a_plugin_file_names_its_line(tmp_path, begin):
+    """Whether the file fails as it is read or in a hook, its last line on the way is told."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import normbench\n\ndef lr():\n    return normbench.Parameter('lr', 0.01)\n\n"
+        f"@normbench.hookimpl\n{begin}\n    lr()\n".replace("@normbench.hookimpl\nif", "if")
+    )
+    with pytest.raises(PluginError, match=rf"3 were given \({re.escape(str(file))}, line 4\)\."):
+        load_catalogue([file])
+
+
 def test_parameter_of_another_optimizer_is_told_as_such():
     """momentum= given to plain sgd is answered with the optimizers that have it."""
-    with pytest.raises(UsageError, match=r"Of these it is one: .*momentum"):
+    with pytest.raises(
+        UsageError, match=r"sgd has no parameter .* These optimizers have it: .*more"
+    ):
         resolve(
             Request(problem="digits_cnn_bn", optimizer="sgd", words=["momentum=0.9"]), CATALOGUE
         )

@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,6 +23,7 @@ from normbench import UsageError
 from normbench.engine import recording
 from normbench.engine.capturing import CAPTURES, CaptureBrokenError
 from normbench.engine.evaluation import Evaluator
+from normbench.engine.meter import Meter
 from normbench.pack_key import pack_key
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
@@ -28,6 +31,7 @@ from normbench.store import RunState, RunStore
 from normbench.store.folders import list_attempts
 from normbench.store.queue import Queue
 from normbench.store.strikes import count_strikes, must_be_alone
+from normbench.worker import training
 from normbench.worker.packing import Packing
 from normbench.worker.sink import AttemptSink
 from normbench.worker.training import Worker
@@ -120,6 +124,9 @@ def test_each_run_of_a_pack_has_an_outcome_of_its_own(tmp_path, recording_here, 
         progress(self, epoch, step, steps)
 
     monkeypatch.setattr(AttemptSink, "progress", troubled)
+    readings = chain([100.0], repeat(600.0))
+    meter = SimpleNamespace(joules=lambda: next(readings))
+    monkeypatch.setattr(Meter, "of", lambda device: meter)
     worker, queue = worker_of(store, 8), Queue(store, [run.fingerprint for run in runs])
     good, let_go = RunState.FINISHED, RunState.INTERRUPTED
 
@@ -132,6 +139,7 @@ def test_each_run_of_a_pack_has_an_outcome_of_its_own(tmp_path, recording_here, 
     assert [[good], []] == [worker.take(queue) for _ in range(2)]
     first, second = runs[0].result(), runs[2].result()
     assert [(5, True), (1, False)] == [(each["pack"], each["shared"]) for each in (first, second)]
+    assert [500.0 / 5, 0.0] == [each["energy_joules"] for each in (first, second)]
     assert [first["weights_sha256"], second["weights_sha256"]] == (
         weights_alone(tmp_path / "alone", 0, 2)
     )
@@ -270,6 +278,28 @@ def test_kind_is_what_shapes_a_step(change, same):
     norm = {"norm": "group_norm"} if change.get("norm") == "group_norm" else {}
 
     assert same == (pack_key(spec(**norm)) == pack_key(spec(*words, seed=7, **change)))
+
+
+def test_each_kind_is_measured_by_its_own_peak(tmp_path, recording_here, monkeypatch):
+    """What the device keeps of an earlier, larger kind is no need of a later one."""
+    store, held, seen = RunStore.open(tmp_path, create=True), [0], []
+    sizes = [f"problem.batch_size={size}" for size in (256, 32)]
+    runs = [store.add(spec("protocol.epochs=1", size)) for size in sizes]
+    opening = training.open_session
+
+    def opened(run, *given):
+        held[0] = max(held[0], run.problem.training.batch_size)
+        return opening(run, *given)
+
+    monkeypatch.setattr(training, "open_session", opened)
+    monkeypatch.setattr(training, "forget_memory", lambda _: held.__setitem__(0, 0))
+    monkeypatch.setattr(training, "peak_memory", lambda _: held[0])
+    monkeypatch.setattr(Packing, "saw", lambda _, run, peak, **__: seen.append((run, peak)))
+    worker, queue = worker_of(store), Queue(store, [run.fingerprint for run in runs])
+    while worker.take(queue):
+        pass
+
+    assert [(256, 256), (32, 32)] == [(run.problem.training.batch_size, peak) for run, peak in seen]
 
 
 def test_worker_sizes_packs_from_the_first_run_of_a_kind(monkeypatch):

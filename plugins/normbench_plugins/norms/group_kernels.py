@@ -2,10 +2,11 @@
 
 A program has one example and some whole groups of its channels. It reads them once for the
 statistics and once more, for the most part from cache, for the result. Forward is one launch and
-backward two, where plain torch operations take 18 and 25. Blocks depend on neither the batch nor
-the GPU and sums run in a fixed order: results repeat bit for bit, and an example's are its own.
-The sizes of the blocks are chosen by what the compiler reports for compute capability 9.0 (at most
-96 registers a thread, nothing spilled at the sizes of usual networks), not by timing.
+backward two, where the plain version dispatches 18 and 25 torch operations (counted on a processor
+in float32 with scale and shift, views left out). Blocks depend on neither the batch nor the GPU and
+sums run in a fixed order: results repeat bit for bit, and an example's are its own. The sizes of
+the blocks are chosen by what the compiler reports for compute capability 9.0 (at most 96 registers
+a thread, nothing spilled at the sizes of usual networks), not by timing.
 
 Importing this needs Triton; :mod:`normbench_plugins.norms.fused_groups` does so on first use.
 """

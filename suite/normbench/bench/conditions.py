@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from normbench.bench.material import Material
-from normbench.bench.meter import Meter
 from normbench.bench.timing import STRETCH_SECONDS
+from normbench.engine.meter import Meter
 from normbench.engine.precision import computed_in
 
 

@@ -13,12 +13,12 @@ from normbench.bench.conditions import state
 from normbench.bench.contender import Contender
 from normbench.bench.figures import Measured, rows_of, speed
 from normbench.bench.material import Material
-from normbench.bench.meter import Meter
 from normbench.bench.report import BenchReport, Extra, PartRow, Spread
 from normbench.bench.roof import Need, Roof, measure_roof, training_need
 from normbench.bench.rows import Lineup, Wanted
 from normbench.bench.timing import Turn, Work, joules_of, take_turns
 from normbench.bench.yardsticks import DeepobsRow
+from normbench.engine.meter import Meter
 from normbench.errors import UsageError
 from normbench.rungs import Rung
 

@@ -63,12 +63,15 @@ class Together:
         if branches is None:
             raise TypeError(self.reason)
         self.begin(epoch, factors)
-        branches.bind()
         for index in range(len(factors)):
             for loop in branches.loops:
                 loop.step.rates.set(index)
                 loop.step.fetch(loop.step.source.batch_size)
-            branches.step()
+            if all(loop.step.holds for loop in branches.loops):
+                branches.step()
+                continue
+            for loop in branches.loops:
+                loop.take_plain_step(loop.step.source.batch_size)
         return self.end()
 
     def end(self) -> list[PendingSums]:

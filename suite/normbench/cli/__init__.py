@@ -36,7 +36,8 @@ def main() -> None:
 
 def _leave() -> NoReturn:
     """End the process without taking MLflow's modules apart, which can take seconds."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

@@ -108,4 +108,4 @@ def _show(
 
     asked = {**chosen, "factor": factor, "base": base, "alpha": alpha, "correction": correction}
     asked |= {"allow_incomplete": allow_incomplete, "suite": content(of_suite)}
-    deliver(remembered(reader, catalogue, target.shape, asked, make), target)
+    deliver(remembered(reader, catalogue, target, asked, make), target)

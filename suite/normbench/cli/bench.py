@@ -199,11 +199,11 @@ def _deliver(
     section: Section, content: Mapping[str, Any], shape: str, target: Target | None
 ) -> None:
     """Print the report, and write it where *target* says."""
-    from normbench.cli.target import Drawn, deliver, draw
+    from normbench.cli.target import Drawn, Target, deliver, draw
 
     def drawn(shape: str) -> Drawn:
         if shape != "json":
-            return draw([section], shape)
+            return draw([section], Target(shape))
         return Drawn(shape, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False))
 
     drawn(shape).print()

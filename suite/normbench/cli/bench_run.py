@@ -32,9 +32,9 @@ def measured(
     from normbench.bench.conditions import conditions
     from normbench.bench.journal import temporary_journal
     from normbench.bench.measure import bench
-    from normbench.bench.meter import Meter
     from normbench.bench.reading import read_report
     from normbench.bench.rows import first_name
+    from normbench.engine.meter import Meter
 
     then = read_report(against) if against else None
     device = device_named(given["device"])

@@ -14,7 +14,7 @@ import click
 
 from normbench.cli import complete
 from normbench.cli.options import Invocation, words_once
-from normbench.cli.target import target_options
+from normbench.cli.target import brief_option, target_options
 from normbench.quantities import parse_seconds
 
 if TYPE_CHECKING:
@@ -196,8 +196,8 @@ def content(suite: SuiteRows | None) -> list[object] | None:
 
 
 def terms_options(function: _F) -> _F:
-    """Add ``--alpha``, ``--correction``, ``--allow-incomplete``, and where to."""
-    return judging_options(target_options(function))
+    """Add ``--alpha``, ``--correction``, ``--allow-incomplete``, ``--brief``, and where to."""
+    return judging_options(target_options(brief_option(function)))
 
 
 def judging_options(function: _F) -> _F:

@@ -105,7 +105,7 @@ def command(
         return [duel_section(found)], shown
 
     asked = {**chosen, "suite": content(of_suite), "compare": [new, base]}
-    deliver(remembered(reader, catalogue, target.shape, asked, make), target)
+    deliver(remembered(reader, catalogue, target, asked, make), target)
 
 
 def _one_alone(new: str, reader: Reader, catalogue: Catalogue, wanted: Wanted) -> UsageError:

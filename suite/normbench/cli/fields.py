@@ -170,7 +170,9 @@ def _optimizer(optimizer: Optimizer) -> dict[str, str]:
         "averages": "yes: judged at an average of its weights"
         if optimizer.averages_weights
         else "no",
-        "CUDA graph": "yes" if optimizer.capturable else "no",
+        "CUDA graph": "whole steps"
+        if optimizer.capturable and not optimizer.needs_closure
+        else "forward and backward; its own step stays outside",
         "elementwise": "yes" if optimizer.elementwise else "no",
     }
 

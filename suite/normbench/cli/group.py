@@ -16,6 +16,7 @@ import click
 
 from normbench.cli.options import Invocation
 from normbench.errors import DamagedFileError, NormbenchError, UsageError, unknown_name
+from normbench.launchers.signals import shielded
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -190,15 +191,19 @@ class CommandGroup(NamingGroup):
             )
 
         if not standalone_mode:
-            return run()
+            with invocation.to_the_end:
+                return run()
         _write_what_can_be_shown()
         try:
             code = run()
         except BrokenPipeError:
             _silence_output()
             code = 1
-        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one message
-            code = _report(error, invocation)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the user gets one message
+            with shielded():
+                code = _report(error, invocation)
+        finally:
+            invocation.to_the_end.close()
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -206,9 +211,9 @@ def _visible() -> list[str]:
     return [name for name, entry in COMMANDS.items() if not entry.hidden]
 
 
-def _report(error: Exception, invocation: Invocation) -> int:
+def _report(error: Exception | KeyboardInterrupt, invocation: Invocation) -> int:
     """Print what went wrong and return the exit code."""
-    if isinstance(error, click.Abort):
+    if isinstance(error, click.Abort | KeyboardInterrupt):
         said = str(error.__cause__ or "")
         jobs_go_on = "\n".join(filter(None, (f" {said}", invocation.afterwards)))
         _complain(f"interrupted.{jobs_go_on if said else invocation.resume_hint}")
@@ -228,7 +233,7 @@ def _report(error: Exception, invocation: Invocation) -> int:
     return _report_unexpected(error, invocation)
 
 
-def _report_unexpected(error: Exception, invocation: Invocation) -> int:
+def _report_unexpected(error: BaseException, invocation: Invocation) -> int:
     if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
         _complain(f"error: the output cannot be written: {error.strerror}. Send it elsewhere.")
         return 1

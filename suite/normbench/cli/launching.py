@@ -117,7 +117,8 @@ _LAUNCH = (
         show_default=True,
         metavar="N|auto|off",
         help="Runs of one kind that a process on a GPU trains at once, as branches of one CUDA "
-        "graph, each as it is alone; auto: as many as its memory allows, once one was alone.",
+        "graph, each as it is alone; auto: as many as its memory allows, once one was alone. Not "
+        "run on a GPU yet.",
     ),
     click.option(
         "--engine",
@@ -125,7 +126,8 @@ _LAUNCH = (
         default=AUTO,
         show_default=True,
         help="How steps are carried out: graph replays captured CUDA graphs, compile compiles the "
-        "forward pass as well; auto is the fastest that holds, on the processor eager.",
+        "forward pass as well; auto is the fastest that holds, on the processor eager. On GPUs "
+        "none has been run yet.",
     ),
     click.option(
         "--time-limit",
@@ -264,9 +266,8 @@ def _print_report(
     click.echo(
         f"Curves: normbench plot{invocation.place_option}. MLflow: {first}normbench ui{place}"
     )
-    for row in report.rows:
-        for seed, message in sorted(row.messages.items()):
-            click.echo(f"seed {seed}: {message}", err=True)
+    for words in why_unfinished(report):
+        click.echo(words, err=True)
     for sentence in report.lacking:
         click.echo(sentence, err=True)
     if report.tracking:
@@ -275,6 +276,21 @@ def _print_report(
         click.echo(report.going_on, err=True)
     elif invocation.resume_hint:
         say_how_to_go_on(invocation, {*trials, *(s for row in report.rows for s in row.outcomes)})
+
+
+def why_unfinished(report: Report) -> list[str]:
+    """Return why runs ended badly, each with its seed, and its row where there are several."""
+    from normbench.cli.run_names import row_names
+    from normbench.store import RunStore
+
+    if not any(row.messages for row in report.rows):
+        return []
+    names = row_names(RunStore.open(report.store), [row.spec for row in report.rows])
+    return [
+        f"{name} seed {seed}: {message}".lstrip()
+        for name, row in zip(names, report.rows, strict=True)
+        for seed, message in sorted(row.messages.items())
+    ]
 
 
 def say_how_to_go_on(invocation: Invocation, states: Collection[RunState]) -> None:
@@ -317,6 +333,7 @@ def _show_plan(
     from normbench.tables import optimizer_cell
 
     path = invocation.store_path
+    RunStore.check_place(path)
     store = RunStore.open_if_there(path)
     states = []
     for spec in specs:
@@ -365,11 +382,16 @@ def _missing_data(invocation: Invocation, specs: Sequence[RunSpec]) -> list[str]
 def hint_again(invocation: Invocation, *, tunes: bool = False) -> None:
     """Have an interruption say how to go on: by the same command, which keeps what is done.
 
+    From here on SIGTERM is such an interruption as well.
+
     Args:
         invocation: What was typed.
         tunes: Whether the command has more to do once jobs that go on by themselves have ended.
     """
+    from normbench.launchers.signals import interrupted_by_signals
+
     invocation.resume_hint = f" Go on with: {invocation.again()}"
+    invocation.to_the_end.enter_context(interrupted_by_signals())
     if tunes:
         invocation.afterwards = f"Once the trials have ended, go on with: {invocation.again()}"
 

@@ -92,7 +92,11 @@ def command(
     chosen = {**names_of(filters), "metric": metric, "reference": reference, "since": moment(since)}
     if to_mlflow:
         refuse_filters(
-            {name: chosen[name] for name in ("norms", "optimizers", "settings", "since", "current")}
+            {
+                name: chosen[name]
+                for name in ("norms", "optimizers", "settings", "since", "current")
+            },
+            incomplete=allow_incomplete,
         )
     reader, catalogue = open_source(invocation, source, chosen["problems"], chosen["protocols"])
     of_suite = rows_of(suite, words, catalogue)
@@ -118,12 +122,12 @@ def command(
         with uncollected():
             boards, sections, _ = make()
             links = links_to(invocation, boards, server)
-            deliver(draw(sections, target.shape, links), target)
+            deliver(draw(sections, target, links), target)
     else:
         asked = {**chosen, "suite": content(of_suite), "stages": stages}
         asked |= {"alpha": alpha, "correction": correction, "allow_incomplete": allow_incomplete}
         asked |= {"leaderboard": True, "published": published}
-        deliver(remembered(reader, catalogue, target.shape, asked, lambda: make()[1:]), target)
+        deliver(remembered(reader, catalogue, target, asked, lambda: make()[1:]), target)
     if source != STORE and invocation.store_path.exists():
         place = invocation.store_path
         click.echo(f"Read from MLflow, so {place} does not note what was shown.", err=True)

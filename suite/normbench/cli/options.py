@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
@@ -39,6 +40,7 @@ class Invocation:
         resume_hint: What to do after an interruption; set by commands that train.
         afterwards: What to do once jobs that go on by themselves have ended; set by commands that
             tune.
+        to_the_end: What lasts until the last word is printed.
     """
 
     store: Path | None = None
@@ -49,6 +51,7 @@ class Invocation:
     arguments: tuple[str, ...] = ()
     resume_hint: str = field(default="", init=False)
     afterwards: str = field(default="", init=False)
+    to_the_end: ExitStack = field(default_factory=ExitStack, init=False)
 
     @cached_property
     def catalogue(self) -> Catalogue:

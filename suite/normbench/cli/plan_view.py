@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -141,11 +142,12 @@ def _time(forecast: Forecast) -> str:
     start = forecast.start_seconds
     starts = _NO_STARTS if start is None else f"{duration(start)} for the start of workers included"
     finish = duration(forecast.finish_seconds)
+    alone = replace(forecast, devices=1).finish_seconds
     if devices == 1:
         return f"{line}, {finish} one after another; {starts}"
     return (
-        f"{line}: {duration(seconds)} one after another, {finish} with {devices} at a time, "
-        f"longest first; {starts}"
+        f"{line}: {duration(alone)} one after another, {finish} with {devices} "
+        f"at a time, longest first; {starts}"
     )
 
 

@@ -26,21 +26,29 @@ def publish_option(function: _F) -> _F:
         "to_mlflow",
         is_flag=True,
         help="Put it into MLflow, too: on the rows, with saved views, charts and a report. Whole "
-        "tables only: not with --norm, --optimizer, --setting, --since or --current.",
+        "tables only: not with --norm, --optimizer, --setting, --since, --current or "
+        "--allow-incomplete.",
     )(function)
 
 
-def refuse_filters(filters: Mapping[str, Any]) -> None:
+def refuse_filters(filters: Mapping[str, Any], *, incomplete: bool = False) -> None:
     """Refuse to publish some rows of a table: they would take the place of all of them.
 
     Args:
         filters: What chooses rows, by the names of its options in the plural.
+        incomplete: Whether rows with missing seeds are to be judged: that is refused, too.
 
     Raises:
         UsageError: If something does.
     """
     from normbench.errors import UsageError
 
+    if incomplete:
+        raise UsageError(
+            "--publish puts tables into MLflow whose verdicts stand, and --allow-incomplete judges "
+            "rows although seeds are missing, perhaps for what the rows do. Publish without, or "
+            "train the seeds: normbench resume"
+        )
     given = [f"--{name.removesuffix('s')}" for name, value in filters.items() if value]
     if given:
         raise UsageError(

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from normbench.cli.target import Drawn, draw
+from normbench.cli.target import Drawn, Target, draw
 from normbench.garbage import uncollected
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 def remembered(
     reader: Reader,
     catalogue: Catalogue,
-    shape: str,
+    target: Target,
     asked: Mapping[str, Any],
     make: Callable[[], tuple[Sequence[Section], bytes]],
 ) -> Drawn:
@@ -32,7 +32,7 @@ def remembered(
     Args:
         reader: What the table is made of.
         catalogue: What the plugins offer.
-        shape: The format.
+        target: The format, and whether notes are left out.
         asked: All else that *make* depends on, as values of JSON.
         make: Makes the sections, and returns what that has written down of their being shown.
     """
@@ -40,18 +40,18 @@ def remembered(
 
     with uncollected():
         if not isinstance(reader, StoreReader):
-            return draw(make()[0], shape)
+            return draw(make()[0], target)
         from normbench.leaderboard.remembered import Remembered
 
-        asked = {**asked, "shape": shape, "option": reader.option}
+        asked = {**asked, "shape": target.shape, "brief": target.brief, "option": reader.option}
         table = Remembered(reader, catalogue, asked)
         known = table.text()
         if known is not None:
             _warn(reader, catalogue)
-            return Drawn(shape, known)
+            return Drawn(target.shape, known)
         sections, shown = make()
         _warn(reader, catalogue)
-        drawn = draw(sections, shape)
+        drawn = draw(sections, target)
         table.keep(drawn.text, shown)
         return drawn
 

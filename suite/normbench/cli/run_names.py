@@ -1,9 +1,9 @@
-"""What progress displays call each run: by what tells it from the others."""
+"""What displays and messages call each run or row: by what tells it from the others."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,25 +36,47 @@ def run_names(store: RunStore, specs: Sequence[RunSpec]) -> dict[str, RunName]:
         specs: What they are.
     """
     trials = _trials(store, specs)
+    several_seeds = len({spec.seed for spec in specs}) > 1
+    names = {}
+    for spec, (full, brief) in zip(specs, _words(specs, trials), strict=True):
+        seed = f"seed {spec.seed}"
+        names[spec.fingerprint] = RunName(
+            full=" ".join([*full, seed]),
+            brief=" ".join([*brief, *([seed] if several_seeds or not brief else [])]),
+        )
+    return names
+
+
+def row_names(store: RunStore, specs: Sequence[RunSpec]) -> list[str]:
+    """Return the fewest words that tell rows apart; none for a row alone.
+
+    Args:
+        store: Where they are; it knows which of them are trials of a tuning.
+        specs: A spec of each.
+    """
+    names = [" ".join(brief) for _, brief in _words(specs, _trials(store, specs))]
+    alike = Counter(names)
+    return [
+        name if alike[name] == 1 else f"{name} row {spec.row[:8]}".lstrip()
+        for name, spec in zip(names, specs, strict=True)
+    ]
+
+
+def _words(
+    specs: Sequence[RunSpec], trials: Mapping[str, int]
+) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield, of each spec, what it is, and what tells it from the others, the seed aside."""
     # Of many runs, those of one row share their identity.
     rows = {id(spec.identity): spec for spec in specs}
     varying = _varying(list(rows.values()))
     labels = {key: _labels(spec) for key, spec in rows.items()}
     words = {key: _values(spec, varying[labels[key]]) for key, spec in rows.items()}
     differ = [len({label[i] for label in labels.values()}) > 1 for i in range(3)]
-    several_seeds = len({spec.seed for spec in specs}) > 1
-    names = {}
     for spec in specs:
-        fingerprint, key = spec.fingerprint, id(spec.identity)
-        trial, label, values = _trial_words(trials.get(fingerprint)), labels[key], words[key]
-        brief = [*trial, *(text for text, shown in zip(label, differ, strict=True) if shown)]
-        brief += values
-        seed = f"seed {spec.seed}"
-        names[fingerprint] = RunName(
-            full=" ".join([*label, *trial, *values, seed]),
-            brief=" ".join([*brief, *([seed] if several_seeds or not brief else [])]),
-        )
-    return names
+        key = id(spec.identity)
+        trial, label, values = _trial_words(trials.get(spec.fingerprint)), labels[key], words[key]
+        apart = (text for text, shown in zip(label, differ, strict=True) if shown)
+        yield [*label, *trial, *values], [*trial, *apart, *values]
 
 
 def _labels(spec: RunSpec) -> _Labels:

@@ -63,6 +63,7 @@ def _open_mlflow(
         _tracking_uri(invocation),
         problems=[base_problem(name, catalogue) for name in problems],
         protocols=protocols,
+        option=invocation.place_option if invocation.store_path.exists() else "",
     )
     return reader, catalogue.with_settings(reader.settings())
 

@@ -175,6 +175,9 @@ def tune_suite(
 
 def _show_plan(invocation: Invocation, together: Together, *, as_json: bool, added: bool) -> int:
     """Print the cells and how many trials of each are drawn, after adding them if asked for."""
+    from normbench.store import RunStore
+
+    RunStore.check_place(invocation.store_path)
     drawn = together.enqueue() if added else together.draw()
     if as_json:
         cells = {

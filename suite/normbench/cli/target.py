@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FORMATS = ("table", "md", "latex", "csv", "json", "html")
+_BRIEF = ("table", "md")
 _OTHER_NAMES = {"tex": "latex"}
 _SUFFIXES: Mapping[str, str] = {
     ".html": "html",
@@ -48,10 +49,12 @@ class Target:
     Attributes:
         shape: The format.
         file: Where to write to; None for standard output.
+        brief: Whether notes are left out.
     """
 
     shape: str
     file: Path | None = None
+    brief: bool = False
 
 
 def target_options(function: _F) -> _F:
@@ -75,6 +78,26 @@ def target_options(function: _F) -> _F:
         help=f"Write to this file; its ending, {', '.join(_SUFFIXES)}, decides the format.",
     )
     return shape_option(output_option(command))  # type: ignore[return-value]
+
+
+def brief_option(function: _F) -> _F:
+    """Add ``--brief``, which becomes part of *target*."""
+
+    @wraps(function)
+    def command(*args: Any, target: Target, brief: bool, **choices: Any) -> Any:
+        if brief and target.shape not in _BRIEF:
+            raise UsageError(
+                f"--brief leaves notes out, which {target.shape} always has: expected --format "
+                f"{' or '.join(_BRIEF)}. Leave --brief out, or choose one of these."
+            )
+        return function(*args, target=replace(target, brief=brief), **choices)
+
+    option = click.option(
+        "--brief",
+        is_flag=True,
+        help="Only the tables and what each comes to in a sentence, without notes.",
+    )
+    return option(command)  # type: ignore[return-value]
 
 
 def target_of(shape: str | None, output: Path | None) -> Target:
@@ -117,16 +140,23 @@ class Drawn:
             click.echo(self.text)
 
 
-def draw(sections: Sequence[Section], shape: str, links: Mapping[str, str] | None = None) -> Drawn:
+def draw(
+    sections: Sequence[Section], target: Target, links: Mapping[str, str] | None = None
+) -> Drawn:
     """Return *sections* in a format.
 
     Args:
         sections: What to show.
-        shape: The format.
+        target: The format, and whether notes are left out.
         links: Addresses by the fingerprint of a row or a run, for formats that have links.
     """
     from normbench.leaderboard.formats import FORMATS, LINKING
 
+    shape = target.shape
+    if target.brief:
+        from normbench.leaderboard.brief import brief_sections
+
+        sections = brief_sections(sections)
     if shape != "table":
         more = {"links": links or {}} if shape in LINKING else {}
         return Drawn(shape, FORMATS[shape](sections, **more))

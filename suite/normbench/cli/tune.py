@@ -147,7 +147,9 @@ _TUNING = ("search", "method", "trials", "draw_seed", "tuning_seeds", "skip_fail
 def _show_plan(invocation: Invocation, conduct: Conduct, *, as_json: bool, added: bool) -> int:
     """Print the trials that were drawn, after adding them if that is asked for."""
     from normbench.parameters import typed
+    from normbench.store import RunStore
 
+    RunStore.check_place(invocation.store_path)
     drawn = conduct.draw()
     if added:
         conduct.enqueue(drawn)

@@ -105,6 +105,7 @@ def train_until_decided(
     launching = make_launching(invocation, track=not no_track, observers=observers, **launch_values)
     if dry_run:
         check_launching(launching, invocation.catalogue)
+        RunStore.check_place(invocation.store_path)
         store = RunStore.open_if_there(invocation.store_path)
         planned = plan_stages(asked, store, invocation.catalogue, invocation.data_dir)
         _show_plan(planned, store, as_json=as_json)

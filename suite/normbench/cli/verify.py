@@ -10,7 +10,7 @@ import click
 
 from normbench.cli import complete
 from normbench.cli.group import NamingGroup
-from normbench.cli.launching import hint_again, launch_options, make_launching
+from normbench.cli.launching import hint_again, launch_options, make_launching, why_unfinished
 from normbench.cli.options import Invocation, common_options, words_once
 from normbench.cli.output import print_json, print_table, print_text
 from normbench.errors import UsageError
@@ -94,6 +94,9 @@ def precision(invocation: Invocation, /, shape: str, dry_run: bool, **given: Any
     launching = make_launching(invocation, track=not given.pop("no_track"), **given)
     test = plan_here(asked, invocation.catalogue, launching)
     if dry_run:
+        from normbench.store import RunStore
+
+        RunStore.check_place(invocation.store_path)
         return _show_plan(test, as_json=shape == "json")
     report = run_test(test, invocation.catalogue, launching)
     if shape == "json":
@@ -173,7 +176,7 @@ def _show(invocation: Invocation, report: TestReport) -> None:
     print_table(words.FOUND, words.found_rows(judgement), right=words.FOUND[1:])
     click.echo(f"\nVerdict: {words.verdict(test, judgement)}")
     print_text(words.sentence(test, judgement), rest="  ")
-    for text in _unfinished(report):
+    for text in why_unfinished(report.launched):
         click.echo(text, err=True)
     if report.launched.going_on:
         click.echo(report.launched.going_on, err=True)
@@ -182,11 +185,3 @@ def _show(invocation: Invocation, report: TestReport) -> None:
         click.echo(f"Result: {shlex.quote(str(report.path))}")
     if report.launched.tracking:
         click.echo(f"MLflow: {report.launched.tracking}", err=True)
-
-
-def _unfinished(report: TestReport) -> list[str]:
-    return [
-        f"seed {seed}: {message}"
-        for row in report.launched.rows
-        for seed, message in sorted(row.messages.items())
-    ]

@@ -8,6 +8,7 @@ itself, and all of that is undone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -38,7 +39,8 @@ class Branches:
             loop.bind(captured)
 
     def step(self) -> None:
-        """Take one step of each."""
+        """Take one step of each; all of them hold their states."""
+        self.bind()
         self.replay()
         for loop in self.loops:
             loop.gradient_evaluations += 1
@@ -53,7 +55,14 @@ def record_branches(loops: Sequence[LadderLoop], steps: int) -> tuple[Branches |
         loops: They all can branch.
         steps: Whole batches left in the epoch.
     """
-    trials = [loop.try_steps(min(TRIAL_STEPS, steps)) for loop in loops]
+    with ExitStack() as states:
+        for loop in loops:
+            states.enter_context(loop.step.held_state())
+        return _tried(loops, min(TRIAL_STEPS, steps))
+
+
+def _tried(loops: Sequence[LadderLoop], steps: int) -> tuple[Branches | None, str]:
+    trials = [loop.try_steps(steps) for loop in loops]
     try:
         branches = _recorded(loops, trials)
         reason = _disagreement(branches, trials)

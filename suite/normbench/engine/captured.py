@@ -45,7 +45,7 @@ class CapturedLoop(EagerLoop):
         self._recorder, self._captures = recorder or PlainRecorder(), recorder is not None
         self._compiled, self._plain_task = compiled, step.task
         self._captured: Captured | None = None
-        self._bound = False
+        self._bound: Captured | None = None
         self._draws_globally = False
 
     @property
@@ -105,14 +105,19 @@ class CapturedLoop(EagerLoop):
         return Captured(Rung(self.name), replay, self._step.scores, gradients)
 
     def bind(self, captured: Captured) -> None:
-        """Put scores and gradients of *captured* where others look for them."""
+        """Put scores and gradients of *captured* where others look for them, unless they are there.
+
+        A plain step, or the optimizer behind a gradient, puts others in their place.
+        """
+        if self._bound is captured and captured.rung is not Rung.GRADIENT_GRAPH:
+            return
         for parameter, gradient in captured.gradients:
             parameter.grad = gradient
-        self._step.scores = captured.scores
+        self._step.scores, self._bound = captured.scores, captured
 
     def undo(self, trial: Trial) -> None:
         """Go back to where *trial* began."""
-        self._step.task, self._bound = self._plain_task, False
+        self._step.task, self._bound = self._plain_task, None
         trial.snapshot.restore()
 
     def first(self) -> dict[str, Tensor]:
@@ -125,7 +130,7 @@ class CapturedLoop(EagerLoop):
 
     def take_plain_step(self, size: int) -> None:
         """Take a step on *size* examples, one operation after another."""
-        self._bound = False
+        self._bound = None
         self._plain(size)
 
     def _seconds(self, captured: Captured, trial: Trial) -> float:
@@ -174,7 +179,7 @@ class CapturedLoop(EagerLoop):
     ) -> tuple[dict[Path, Tensor], dict[str, Tensor], dict[Path, str]]:
         """Take trial steps, plain ones for None; return what they did, and undo it."""
         counted, size, first = self.gradient_evaluations, self._step.source.batch_size, {}
-        self._bound = False
+        self._bound = None
         if captured is not None:
             spoil(captured)
         for index in range(trial.steps):
@@ -188,7 +193,7 @@ class CapturedLoop(EagerLoop):
         self._draws_globally |= trial.snapshot.drew_globally()
         done = trial.snapshot.values(), first, trial.snapshot.changes()
         trial.snapshot.restore()
-        self.gradient_evaluations, self._bound = counted, False
+        self.gradient_evaluations, self._bound = counted, None
         return done
 
     def _replay(self, captured: Captured, size: int) -> None:
@@ -200,10 +205,7 @@ class CapturedLoop(EagerLoop):
             self._step.optimizer.step()
 
     def _replayed(self, captured: Captured) -> Scores:
-        if not self._bound or captured.rung is Rung.GRADIENT_GRAPH:
-            # A plain step, or the optimizer, has put others in their place.
-            self.bind(captured)
-            self._bound = True
+        self.bind(captured)
         captured.work()
         self.gradient_evaluations += 1
         return self._step.scores

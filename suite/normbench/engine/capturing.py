@@ -80,22 +80,37 @@ def _captured(
     work: Callable[[], None],
     generators: Sequence[torch.Generator],
 ) -> torch.cuda.CUDAGraph:
-    """Return a graph of *work*; if that breaks off, stream and memory are as before."""
+    """Return a graph of *work*; if that breaks off, stream and memory are as before.
+
+    Raises:
+        Exception: What *work* raised; behind that, torch says only that the capture broke.
+    """
     before = torch.cuda.current_stream(device)
     # Given its name here, for a graph that broke does not tell it.
     graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     if TOLD_OF_GENERATORS:
         for generator in generators:
             graph.register_generator_state(generator)
+    reason: Exception | None = None
     try:
         # The threads that keep the lease and pin batches must not break the capture: on older torch
         # one that breaks may be the last of this process.
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            work()
-    except Exception:
+            try:
+                work()
+            except Exception as error:
+                reason = error
+                raise
+    except Exception as error:  # noqa: BLE001 - raised below
+        reason = reason or error
+    if reason is not None:
         torch.cuda.set_stream(before)
         _leave_pool(graph, pool, _index(device))
-        raise
+        try:
+            raise reason
+        finally:
+            # Its traceback holds this frame: nothing may keep the tensors of the capture alive.
+            del reason
     return graph
 
 

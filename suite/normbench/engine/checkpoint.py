@@ -39,6 +39,7 @@ class Progress:
         engine_seconds: Seconds spent on trial steps, on recording and on compiling.
         engine: The rung of the first attempt, which all later ones keep; empty as long as no
             step could be tried on another than the plain one.
+        energy_joules: Energy of the GPU, read when the epoch was; None where it is not counted.
     """
 
     epoch: int = 0
@@ -50,6 +51,7 @@ class Progress:
     target_seconds: float | None = None
     engine_seconds: float = 0.0
     engine: str = "eager"
+    energy_joules: float | None = None
 
 
 def save(path: Path, session: Session, progress: Progress, observing: Observing) -> None:
@@ -103,12 +105,29 @@ def restore(path: Path, session: Session, observing: Observing) -> Progress:
         )
     session.network.load_state_dict(content["network"])
     session.optimizer.load_state_dict(content["optimizer"])
+    return_counts(session.optimizer)
     observing.load_states(content.get("observers", {}))
     progress = Progress(**content["progress"])
     session.loop.gradient_evaluations = progress.gradient_evaluations
     if progress.engine:
         session.loop.keep(progress.engine)
     return progress
+
+
+def return_counts(optimizer: torch.optim.Optimizer) -> None:
+    """Put the step counts that torch's optimizers keep on the host back there.
+
+    Those that are neither fused nor capturable read them in each step, and to load a state leaves
+    counts on the device that they came on: each step would then wait for it.
+    """
+    for group in optimizer.param_groups:
+        flags = [group[name] for name in ("fused", "capturable") if name in group]
+        if not flags or any(flags):
+            continue
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            if isinstance(state.get("step"), torch.Tensor):
+                state["step"] = state["step"].cpu()
 
 
 def weights_hash(network: nn.Module) -> str:

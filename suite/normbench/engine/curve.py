@@ -94,7 +94,7 @@ class Curve:
                 f"the result has no {metric.name}: evaluated were {evaluated}. "
                 "Hold validation examples out, or evaluate the part that the metric names."
             )
-        seconds = progress.train_seconds
+        seconds, joules = progress.train_seconds, progress.energy_joules
         return {
             "schema": RESULT_SCHEMA,
             "fingerprint": self._spec.fingerprint,
@@ -110,6 +110,7 @@ class Curve:
             "train_seconds": round(seconds, 6),
             "evaluation_seconds": round(progress.evaluation_seconds, 6),
             "engine_seconds": round(progress.engine_seconds, 6),
+            "energy_joules": None if joules is None else round(joules, 3),
             "images_per_second": round(progress.epoch * examples / seconds, 3) if seconds else 0.0,
             "time_to_target": {
                 "target": metric.target,

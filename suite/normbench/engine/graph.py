@@ -33,7 +33,8 @@ class LadderLoop(CapturedLoop):
     """Takes its first step plainly, then tries rungs from the highest to the lowest.
 
     The first step of a run makes the optimizer's state, which a captured one cannot. A last batch
-    that is smaller is always trained on plainly.
+    that is smaller is always trained on plainly, and so is the first of an epoch that begins with a
+    state of another form than batches leave.
 
     Args:
         step: What is done on each batch.
@@ -63,6 +64,7 @@ class LadderLoop(CapturedLoop):
             step, randomness, recorder=recorder, compiled=compiled, needs_closure=needs_closure
         )
         self._rungs, self._pays, self._kept = tuple(rungs), pays, ""
+        self._waited = False
         self._agreement = agreement or Agreement()
 
     @property
@@ -99,7 +101,7 @@ class LadderLoop(CapturedLoop):
         if whole and self._rungs and self.gradient_evaluations:
             with self._timed():
                 self._climb(min(TRIAL_STEPS, left - (source.last_size != size)))
-        if whole and self._captured is not None:
+        if whole and self._captured is not None and self._step.holds:
             self._replay(self._captured, size)
         else:
             self.take_plain_step(size)
@@ -116,10 +118,17 @@ class LadderLoop(CapturedLoop):
             self.engine_seconds += time.perf_counter() - started
 
     def _climb(self, steps: int) -> None:
-        """Try the rungs; what holds is at work from now on."""
-        rungs, self._rungs = self._rungs, ()
+        """Try the rungs; what holds is at work from now on.
+
+        Behind a checkpoint the first step of an epoch may be one that begins a state: a plain one
+        goes before then.
+        """
         self._step.hold()
         trial = self._tried_plainly(steps)
+        if trial.begins_state and not self._waited:
+            self._waited = True
+            return
+        rungs, self._rungs = self._rungs, ()
         for rung, below in zip(rungs, (*rungs[1:], Rung.EAGER), strict=True):
             self._captured, reason = self._tried(rung, trial)
             if self._captured is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -22,6 +23,7 @@ from normbench.rungs import AUTO, Rung, check_engine
 COMPILE_SECONDS = 60.0
 COMPILE_GAIN = 0.2
 COMPILE_MARGIN = 3.0
+_log = logging.getLogger("normbench.engine")
 
 
 def choose_loop(
@@ -52,10 +54,17 @@ def choose_loop(
     """
     check_engine(engine, device.type)
     on_cuda, captures = device.type == "cuda", device.type in RECORDERS
+    rungs = rungs_to_try(engine, description, captures=captures)
+    if engine == Rung.COMPILE and Rung.COMPILE not in rungs:
+        _log.warning(
+            "engine compile is not tried: a compiled step is captured whole, and that of this "
+            "optimizer cannot be; going on with %s",
+            rungs[0],
+        )
     return LadderLoop(
         step,
         randomness,
-        rungs=rungs_to_try(engine, description, captures=captures),
+        rungs=rungs,
         recorder=RECORDERS[device.type](device, randomness.generators) if captures else None,
         compiled=CompiledTask(step.task),
         agreement=Agreement(

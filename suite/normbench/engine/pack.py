@@ -190,17 +190,16 @@ def _charged_to(loops: Sequence[LadderLoop]) -> Iterator[None]:
 def _take_steps(branches: Branches, members: Sequence[Member]) -> None:
     """Take all steps of the epoch that *members* have begun."""
     steps, whole, reported = members[0].steps, _whole_steps(members[0]), time.monotonic()
-    branches.bind()
     for index in range(steps):
         if not _training(members):
             return
         if index:
             _of_each(members, partial(_fetch, index=index))
-        if index < whole:
+        if index < whole and all(_loop(each).step.holds for each in _training(members)):
             with _blamed_on_none(members):
                 branches.step()
         else:
-            _of_each(members, _take_plain_step)
+            _of_each(members, partial(_take_plain_step, index=index))
         _of_each(members, partial(_observe, index=index))
         if time.monotonic() - reported >= PROGRESS_SECONDS:
             reported = time.monotonic()
@@ -237,12 +236,17 @@ def _end(member: Member) -> None:
 def _fetch(member: Member, index: int) -> None:
     step = _loop(member).step
     step.rates.set(index)
-    step.fetch(step.source.batch_size if index < _whole_steps(member) else step.source.last_size)
+    step.fetch(_size(member, index))
 
 
-def _take_plain_step(member: Member) -> None:
-    loop = _loop(member)
-    loop.take_plain_step(loop.step.source.last_size)
+def _take_plain_step(member: Member, index: int) -> None:
+    _loop(member).take_plain_step(_size(member, index))
+
+
+def _size(member: Member, index: int) -> int:
+    """Return the examples in the batch of a step."""
+    source = _loop(member).step.source
+    return source.batch_size if index < _whole_steps(member) else source.last_size
 
 
 def _observe(member: Member, index: int) -> None:

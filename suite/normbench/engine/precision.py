@@ -14,10 +14,16 @@ def configure(precision: str, *, deterministic: bool, device: torch.device) -> N
     """Set torch's process-wide switches for one run.
 
     Both convolutions and matrix products are set, since torch's own defaults differ between them.
+    By default torch also lets a product of 16-bit inputs add partial sums up in 16 bits.
+
+    Raises:
+        UsageError: If *precision* is bf16 and *device* could only emulate it.
     """
     tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = deterministic
     if deterministic and device.type == "cuda":
@@ -25,8 +31,11 @@ def configure(precision: str, *, deterministic: bool, device: torch.device) -> N
     torch.use_deterministic_algorithms(deterministic)
     # In deterministic mode torch fills fresh memory with NaN, a write more for every result.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise UsageError("protocol.precision=bf16: this device has no bfloat16. Use tf32.")
+    if precision == "bf16" and device.type == "cuda" and not _is_ampere_or_newer(device):
+        raise UsageError(
+            "protocol.precision=bf16: this GPU is older than compute capability 8.0 and has no "
+            "bfloat16 arithmetic. Use protocol.precision=fp32."
+        )
 
 
 def computed_in(precision: str, device: torch.device) -> str:
@@ -36,8 +45,12 @@ def computed_in(precision: str, device: torch.device) -> str:
     """
     if precision != "tf32":
         return precision
-    has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    return "tf32" if has_tf32 else "fp32"
+    return "tf32" if device.type == "cuda" and _is_ampere_or_newer(device) else "fp32"
+
+
+def _is_ampere_or_newer(device: torch.device) -> bool:
+    """Whether the tensor cores of a GPU have tf32 and bfloat16."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def forward_context(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Protocol
 
 import torch
@@ -90,13 +90,10 @@ class CudaRecorder:
             # All leave before the first comes back: else each would wait for the one before it.
             for stream in streams:
                 stream.wait_stream(self._stream)
-            try:
+            with _joining(self._stream, streams):
                 for stream, work in zip(streams, works, strict=True):
                     with torch.cuda.stream(stream):
                         work()
-            finally:
-                for stream in streams:
-                    self._stream.wait_stream(stream)
 
         return capture(self._device, self._stream, branches, generators).replay
 
@@ -137,6 +134,22 @@ RECORDERS: dict[str, Callable[[torch.device, Sequence[torch.Generator]], Recorde
     "cuda": CudaRecorder
 }
 """What records steps, by the type of device; the others take plain ones."""
+
+
+@contextmanager
+def _joining(stream: torch.cuda.Stream, branches: Sequence[torch.cuda.Stream]) -> Iterator[None]:
+    """Behind the block let *stream* wait for *branches*, also where it fails."""
+    try:
+        yield
+    except Exception:
+        for branch in branches:
+            # A capture that broke may refuse that too; what broke it is the reason.
+            with suppress(RuntimeError):
+                stream.wait_stream(branch)
+        raise
+    for branch in branches:
+        stream.wait_stream(branch)
+
 
 _STREAMS: defaultdict[torch.device, list[torch.cuda.Stream]] = defaultdict(list)
 

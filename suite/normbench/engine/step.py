@@ -6,7 +6,8 @@ sums, losses and the state carried from batch to batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -58,11 +59,33 @@ class Step:
         self._sums = torch.zeros(len(task.metrics), dtype=torch.float64, device=device)
         self._fetched: Batch | None = None
         self._held: Batch | None = None
+        self._held_state: dict[str, Tensor] = {}
 
     @property
     def device(self) -> torch.device:
         """Where it computes."""
         return self._device
+
+    @property
+    def holds(self) -> bool:
+        """Whether the state lies where :meth:`hold` found it, and so where a capture reads it.
+
+        It does not where an epoch begins with a state of another form, mostly an empty one. A plain
+        step then puts it there.
+        """
+        held = self._held_state
+        return self.state.keys() == held.keys() and all(
+            self.state[name] is tensor for name, tensor in held.items()
+        )
+
+    @contextmanager
+    def held_state(self) -> Iterator[None]:
+        """Within the block, let the state be the one that lies where :meth:`hold` found it."""
+        before, self.state = self.state, dict(self._held_state)
+        try:
+            yield
+        finally:
+            self.state = before
 
     def start_epoch(self, factors: Sequence[float]) -> None:
         """Go back to the first batch, with sums of zero and the learning rates of the epoch."""
@@ -84,8 +107,8 @@ class Step:
         self._fetched = held
 
     def hold(self) -> None:
-        """Put batches from the host where the last one is from now on, if they have its shape."""
-        self._held = self._fetched
+        """Put state and batches from the host where the last ones are, if they have their shape."""
+        self._held, self._held_state = self._fetched, dict(self.state)
 
     def gradient(self, size: int) -> None:
         """Compute scores and gradients on the batch of *size* examples at the current position."""
@@ -122,11 +145,16 @@ class Step:
         return own | {f"state {name}": tensor for name, tensor in self.state.items()}
 
     def _carry(self, state: object) -> None:
-        """Take over *state*, at the addresses of the last one where it has the same form."""
+        """Take over *state*, at the addresses held or at the last ones if it has the same form."""
         given: dict[str, Tensor] = dict(state)  # type: ignore[call-overload]
-        kept = self.state
-        if {name: t.shape for name, t in kept.items()} != {n: t.shape for n, t in given.items()}:
-            self.state = {name: tensor.detach().clone() for name, tensor in given.items()}
-            return
-        for name, tensor in kept.items():
-            tensor.copy_(given[name].detach())
+        for kept in (self._held_state, self.state):
+            if _form(kept) == _form(given):
+                for name, tensor in kept.items():
+                    tensor.copy_(given[name].detach())
+                self.state = dict(kept)
+                return
+        self.state = {name: tensor.detach().clone() for name, tensor in given.items()}
+
+
+def _form(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}

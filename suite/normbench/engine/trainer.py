@@ -31,6 +31,7 @@ from normbench.engine.curve import Curve, Point, finite
 from normbench.engine.evaluation import Evaluator
 from normbench.engine.loop import Observe
 from normbench.engine.loop import Progress as Report
+from normbench.engine.meter import EnergyUse
 from normbench.engine.observing import Observing
 from normbench.engine.recording import RECORDERS, Recorder
 from normbench.engine.session import Session
@@ -139,6 +140,7 @@ class Trainer:
         late: Whether an epoch is read when the next one's steps have been issued, and checkpoints
             are written by a thread; None for where it pays, on CUDA. Not if anything observes.
         recorder: Records evaluations; None for that of the device, if it has one.
+        energy: Counts what the run uses; None if nothing does.
 
     Attributes:
         network: The one whose weights are the result: it trains, or it holds the averages.
@@ -153,9 +155,11 @@ class Trainer:
         observing: Observing | None = None,
         late: bool | None = None,
         recorder: Recorder | None = None,
+        energy: EnergyUse | None = None,
     ) -> None:
         self._session, self._sink = session, sink
         self._observing = observing or Observing(session)
+        self._energy = energy or EnergyUse()
         self.network = session.network
         self._spec = session.spec
         self._steps = session.source.steps
@@ -239,6 +243,7 @@ class Trainer:
     def _resume(self, path: Path, points: Sequence[Point]) -> None:
         progress = checkpoint.restore(path, self._session, self._observing)
         self._earlier_engine_seconds = progress.engine_seconds
+        self._energy.earlier = progress.energy_joules
         self._curve = Curve(self._spec, points, progress)
 
     def _train(self, epoch: int) -> Generator[Epoch, PendingSums, int | None]:
@@ -361,6 +366,7 @@ class Trainer:
             progress.evaluation_seconds += reading.evaluation.seconds - reading.recorded
         progress.engine_seconds = self._earlier_engine_seconds + spent.seconds + reading.recorded
         progress.gradient_evaluations = spent.gradient_evaluations
+        progress.energy_joules = self._energy.joules()
         self._engine = spent.engine
         if reading.epoch:
             progress.engine = spent.engine if spent.decided else ""

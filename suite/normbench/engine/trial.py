@@ -50,6 +50,11 @@ class Trial:
     first: Mapping[str, Tensor]
     changes: Mapping[Path, str]
 
+    @property
+    def begins_state(self) -> bool:
+        """Whether the state carried from batch to batch has another form behind it than before."""
+        return any(path[0] == "step" for path in self.changes)
+
 
 def spoil(captured: Captured) -> None:
     """Put numbers that are none where replays leave theirs: what is left out must show."""

@@ -1,8 +1,9 @@
 """The probe: a few steps of one run, timed in a process of its own.
 
-``python -m normbench.forecast.probe FILE`` reads from standard input what
-:class:`normbench.forecast.probes.Prober` asks for and writes what it measured to FILE. The session
-is the one that a worker would train, so what cannot be trained is found here.
+``python -m normbench.forecast.probe FILE PARENT`` reads from standard input what
+:class:`normbench.forecast.probes.Prober` asks for and writes what it measured to FILE; it ends when
+PARENT does. The session is the one that a worker would train, so what cannot be trained is found
+here.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from normbench.forecast.probes import Measured
 from normbench.plugins import load_catalogue
 from normbench.specs import RunSpec
 from normbench.tasks import Batch
+from normbench.worker.orphans import watch_parent
 
 WARM_STEPS = 2
 LEAST_STEPS = 10
@@ -173,4 +175,5 @@ def main(path: Path) -> int:
 if __name__ == "__main__":
     # One thread a run, also in libraries that read this only when they load.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    watch_parent(int(sys.argv[2]), at_once=True)
     sys.exit(main(Path(sys.argv[1])))

@@ -163,7 +163,7 @@ class Prober:
         result, log = folder / "result.json", folder / "log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [sys.executable, "-m", "normbench.forecast.probe", str(result)],
+                [sys.executable, "-m", "normbench.forecast.probe", str(result), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,

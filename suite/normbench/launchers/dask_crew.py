@@ -15,6 +15,7 @@ from normbench.launchers.base import LaunchRequest
 from normbench.launchers.dask_hands import Hand, addresses, greet, stop_all
 from normbench.launchers.dask_options import DaskOptions
 from normbench.launchers.launches import DRAIN, LaunchFolder, launches
+from normbench.launchers.signals import check_interrupted
 from normbench.launchers.words import resume_command, worker_words
 from normbench.store import RunStore
 from normbench.store.queue import Queue
@@ -63,6 +64,7 @@ class Crew:
         """
         try:
             while self._goes_on():
+                check_interrupted()
                 tick()
                 time.sleep(POLL_SECONDS)
         finally:

@@ -26,7 +26,12 @@ from normbench.launchers.gpu_book import GpuBook, GpuBookFile, gpu_name
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.pool import WorkerProcess, start_worker
 from normbench.launchers.seating import Needs, Seat, Seating
-from normbench.launchers.signals import check_interrupted, interrupted_by_sigterm, shielded
+from normbench.launchers.signals import (
+    check_interrupted,
+    interrupted_by_signals,
+    interrupts,
+    shielded,
+)
 from normbench.launchers.tally import Tally
 from normbench.quantities import counted, show_bytes
 from normbench.store import RunState, RunStore
@@ -114,15 +119,21 @@ class Scheduler:
             KeyboardInterrupt: After the workers were stopped, when this process is interrupted.
             SecondInterrupt: After they were killed, since it was interrupted again.
         """
-        try:
-            with interrupted_by_sigterm():
+        with interrupted_by_signals():
+            try:
                 self._loop()
-        finally:
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        try:
             killed = self._stop()
-            self._note_end()
-            self._tick()
-            if killed:
-                raise SecondInterrupt
+        finally:
+            with shielded():
+                self._note_end()
+        self._tick()
+        if killed:
+            raise SecondInterrupt
 
     def _loop(self) -> None:
         self._fill()
@@ -185,17 +196,19 @@ class Scheduler:
             book.admit(gpu, worker.process.pid, seat.need, alone=seat.alone)
 
     def _start_worker(self, seat: Seat) -> WorkerProcess:
-        worker = start_worker(
-            self._request,
-            self._folder,
-            seat.device,
-            since=self._since,
-            until=self._until,
-            shared=self._shared,
-            peers=self._peers,
-            book=self._book,
-        )
-        self._workers.append(worker)
+        # One that nobody knows would outlive an interruption.
+        with shielded():
+            worker = start_worker(
+                self._request,
+                self._folder,
+                seat.device,
+                since=self._since,
+                until=self._until,
+                shared=self._shared,
+                peers=self._peers,
+                book=self._book,
+            )
+            self._workers.append(worker)
         return worker
 
     def _listen(self, worker: WorkerProcess) -> None:
@@ -276,7 +289,8 @@ class Scheduler:
         message: str,
         runs: Sequence[str] | None = None,
     ) -> None:
-        closed, news = worker.kill(outcome, message, runs=runs)
+        with shielded():
+            closed, news = worker.kill(outcome, message, runs=runs)
         self._hear(news)
         for run in closed:
             self.tally.count(run, outcome, message)
@@ -286,7 +300,11 @@ class Scheduler:
 
         Returns:
             Whether Ctrl-C asked for the latter.
+
+        Raises:
+            Exception: What went wrong first, once all of them are gone.
         """
+        failed: list[Exception] = []
         message, at_once = f"killed: it did not stop within {GRACE_SECONDS:g} seconds", False
         try:
             self._ask_to_stop()
@@ -294,25 +312,37 @@ class Scheduler:
             message, at_once = "killed on request", True
         with shielded():
             for worker in self._workers:
-                if worker.process.poll() is None:
-                    self._end(worker, RunState.INTERRUPTED, message)
-                else:
-                    self._listen(worker)
-                    worker.clear_away()
+                try:
+                    self._let_go(worker, message)
+                except Exception as error:  # noqa: BLE001 - the others must go as well
+                    failed.append(error)
             self._workers.clear()
+        if failed:
+            raise failed[0]
         return at_once
+
+    def _let_go(self, worker: WorkerProcess, message: str) -> None:
+        """Kill a worker that did not stop, and what one that did left behind."""
+        if worker.process.poll() is None:
+            self._end(worker, RunState.INTERRUPTED, message)
+        else:
+            self._listen(worker)
+            worker.clear_away()
 
     def _ask_to_stop(self) -> None:
         """Ask all workers to stop at their last checkpoints, and wait a while for them."""
+        known = interrupts()
         for worker in self._workers:
             worker.ask_to_stop()
         if self._workers:
             _log.warning(
-                "stopping %s at the last checkpoint; interrupt again to kill",
+                "stopping %s at the last checkpoint, %g s at most; interrupt again to kill at once",
                 counted(len(self._workers), "worker"),
+                GRACE_SECONDS,
             )
         deadline = time.monotonic() + GRACE_SECONDS
         while self._any_alive() and time.monotonic() < deadline:
+            check_interrupted(known)
             time.sleep(POLL_SECONDS)
 
     def _any_alive(self) -> bool:

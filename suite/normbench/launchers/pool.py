@@ -105,10 +105,10 @@ class WorkerProcess:
         Returns:
             The runs whose attempts were closed so, and what it reported since it was last heard.
         """
-        freeze_tree(self.process.pid, self.mark)
-        news = self.news()
         closed: list[str] = []
         try:
+            freeze_tree(self.process.pid, self.mark)
+            news = self.news()
             for run, held in self.held.items():
                 if runs is None or run in runs:
                     closed += [run] if close_for(held.attempt, outcome, message) else []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import LaunchFolder
+from normbench.launchers.signals import check_interrupted
 from normbench.launchers.slurm_queue import Job, cancel_waiting, ended_as, queued
 from normbench.launchers.words import resume_command
 from normbench.quantities import counted
@@ -38,6 +39,7 @@ def watch_jobs(
     """
     look = _Look(request, launch, number)
     while not look.is_over():
+        check_interrupted()
         tick()
         time.sleep(POLL_SECONDS)
     tick()

@@ -47,8 +47,14 @@ def about_choices(
     if left and names:
         rows = counted(len(left), "comparable row")
         yield f"Not taken in: {rows}, since the {names} were {_CHOSEN} {EXPLORATORY}"
-    if any(row.dated for row in members):
-        yield f"Results older than --since are left out. The date was {_CHOSEN} {EXPLORATORY}"
+    dated = [row for row in members if row.dated]
+    if dated:
+        gone = sum(not row.scores for row in dated)
+        counts = {"all of": gone, "some of": len(dated) - gone}
+        told = ", ".join(f"{of} {counted(n, 'comparable row')}" for of, n in counts.items() if n)
+        yield (
+            f"Results older than --since are left out: {told}. The date was {_CHOSEN} {EXPLORATORY}"
+        )
 
 
 def _differ(one: Reference, other: Reference, factor: str) -> bool:

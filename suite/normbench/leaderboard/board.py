@@ -208,6 +208,13 @@ class Board:
             return self.reference.row
         return self._measured.get(row.bound_to, self.reference.row)
 
+    def is_apart(self, entry: Entry) -> bool:
+        """Whether a row is compared with another one than the table's reference."""
+        own, table = self.reference_of(entry.row), self.reference.row
+        if own is None or table is None or entry.comparison is None:
+            return False
+        return own.row != table.row
+
     def lacks_its_reference(self, row: ReadRow) -> bool:
         """Whether *row* has another reference than the one its stages were declared against."""
         compared = self.reference_of(row)

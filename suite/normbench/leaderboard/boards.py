@@ -26,6 +26,7 @@ from normbench.leaderboard.provenance import input_hash, look_up, refuse_mixed_h
 from normbench.leaderboard.reading import Reader, ReadRow
 from normbench.leaderboard.reference_notes import (
     note_on_its_cell,
+    note_on_wider_tables,
     notes_about_looks,
     notes_about_reference,
 )
@@ -61,18 +62,23 @@ def make_boards(
         _board(title, members, references[title], kept, reader, wanted)
         for title, members in tables.items()
     ]
-    return [_with_its_cell(board, reader, catalogue, wanted) for board in boards]
+    return [_with_the_outside(board, reader, catalogue, wanted) for board in boards]
 
 
-def _with_its_cell(board: Board, reader: Reader, catalogue: Catalogue, wanted: Wanted) -> Board:
-    """Return a suite's *board* with a note on the other rows of its reference's cell."""
+def _with_the_outside(board: Board, reader: Reader, catalogue: Catalogue, wanted: Wanted) -> Board:
+    """Return a suite's *board* with notes on the store's rows that the suite does not have.
+
+    These are the others of its reference's cell, and those that its rows were judged among before.
+    """
     taken = board.reference.row
     if wanted.suite is None or taken is None:
         return board
     outside = [row for row in reader.rows() if row.row not in wanted.suite.rows]
     alike = [row for row in outside if _table(row) == _table(taken)]
     beside = list(of_its_cell(as_known_now(alike, catalogue), taken))
-    return replace(board, notes=(*board.notes, *note_on_its_cell(board, beside, reader.option)))
+    more = note_on_its_cell(board, beside, reader.option)
+    wider = note_on_wider_tables(board, alike, wanted.suite)
+    return replace(board, notes=(*board.notes, *wider, *more))
 
 
 def boards_to_note(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from normbench.leaderboard.sheets import Sheet
+from normbench.leaderboard.sheets import APART, Sheet
 from normbench.leaderboard.strict_json import indented, strict
 
 _TEX = {
@@ -18,6 +18,7 @@ _TEX = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    APART: r"\textdagger{}",
 }
 
 # Columns that lead to a row where its address is known, the first that a table has.
@@ -161,9 +162,16 @@ def _latex_table(sheet: Sheet, section: Section) -> str:
             *body[1:],
             r"\bottomrule",
             r"\end{tabular}",
+            *(rf"\par {{\footnotesize {_latex(note)}}}" for note in _footnotes(sheet, notes)),
             r"\end{table}",
         ]
     )
+
+
+def _footnotes(sheet: Sheet, notes: Sequence[str]) -> list[str]:
+    """Return those of the *notes* that explain a mark in the cells of *sheet*."""
+    marked = any(APART in cell for row in sheet.rows for cell in row)
+    return [note for note in notes if marked and note.startswith(APART)]
 
 
 def _latex(text: str) -> str:

@@ -92,7 +92,7 @@ def looks_together(members: Iterable[Looks]) -> Looks:
     if not lists:
         return Looks(tuple(sorted({stage for looks in declared for stage in looks.stages})))
     shared = set.intersection(*lists)
-    first = min((looks.seeds for looks in declared if looks.seeds), default=tuple(sorted(shared)))
+    first = min((looks.seeds for looks in declared if looks.seeds), default=())
     order = tuple(seed for seed in first if seed in shared)
     return Looks(_stages(declared, order), order)
 

@@ -137,6 +137,16 @@ def lacks_results(row: ReadRow, reference: ReadRow, compared: Comparison) -> boo
     return hole or (bool(row.missing) and not row.staged)
 
 
+def judged_incomplete(board: Board) -> bool:
+    """Whether rows of *board* were judged although results are missing, since that was asked."""
+    return board.terms.allow_incomplete and any(
+        (reference := board.reference_of(entry.row)) is not None
+        and entry.comparison is not None
+        and lacks_results(entry.row, reference, entry.comparison)
+        for entry in board.whole
+    )
+
+
 def at_declared_look(row: ReadRow, compared: Comparison) -> bool:
     """Whether the comparison is of a look that was declared, or the number of seeds was fixed."""
     if row.staged is not None:

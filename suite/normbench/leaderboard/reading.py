@@ -134,7 +134,7 @@ class ReadRow:
     @cached_property
     def missing(self) -> tuple[int, ...]:
         """Seeds without a result, whatever the reason."""
-        return tuple(seed for seed, run in self.runs.items() if run.state not in SCORED)
+        return tuple(seed for seed, run in self.runs.items() if run.score is None)
 
     @cached_property
     def unread(self) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ _FLAT = (
     *("protocol", "metric", "n", "planned", "diverged", "mean", "low", "high", "median"),
     *("difference", "difference_low", "difference_high", "t", "p", "p_adjusted"),
     *("sign_flip", "win_rate", "effect", "detectable", "correlation", "verdict", "seconds"),
-    "engine",
+    *("engine", "reference"),
 )
 
 
@@ -128,6 +128,7 @@ def flat_records(board: Board) -> tuple[tuple[str, ...], list[list[Any]]]:
             "p_adjusted": (found.get("p_adjusted") or {}).get(side),
             "seconds": record["costs"]["seconds"],
             "engine": named_counts(entry.costs.engines),
+            "reference": found.get("reference"),
         }
         values |= {name: found.get(name) for name in ("t", "win_rate", "effect", "detectable")}
         values["correlation"] = found.get("correlation")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.naming import setting_text
 from normbench.leaderboard.reading import ReadRow
+from normbench.leaderboard.sheets import APART
+from normbench.leaderboard.suites import SuiteRows
 from normbench.quantities import counted
 from normbench.store import Shown
 
@@ -34,11 +37,10 @@ def notes_about_reference(board: Board) -> Iterator[str]:
         )
     if reference.earlier:
         yield f"{reference.earlier}; that the suite was written before it is on trust."
-    apart = [text for entry in board.entries if (text := _apart(board, entry))]
-    if apart:
+    if apart := _apart(board):
         yield (
-            "Compared with the row that their stages were declared against, not with the table's "
-            f"reference: {'; '.join(apart[:_SHOWN])}."
+            f"{APART} Compared with the row that their stages were declared against, not with the "
+            f"table's reference: {'; '.join(apart)}."
         )
     lacking = [e for e in board.entries if e.comparison and board.lacks_its_reference(e.row)]
     if lacking:
@@ -69,6 +71,48 @@ def note_on_its_cell(board: Board, beside: Sequence[ReadRow], option: str = "") 
         f"--problem {board.problem} --protocol {reference.protocol} --reference "
         f"{beside[0].row[:_DIGITS]}{option}"
     )
+
+
+def note_on_wider_tables(
+    board: Board, outside: Iterable[ReadRow], suite: SuiteRows
+) -> Iterator[str]:
+    """Yield how many rows of a user's suite were judged among more rows before it had a table.
+
+    Args:
+        board: The table of the suite.
+        outside: The store's comparable rows that the suite does not have.
+        suite: The suite.
+    """
+    there = [row for row in outside if row.shown] if suite.own else []
+    first: dict[tuple[str, str], float] = {}
+    for each in (shown for row in there for shown in row.shown):
+        first[_table(each)] = min(each.at, first.get(_table(each), math.inf))
+    before = {
+        row.row: (own, earlier)
+        for row in (entry.row for entry in board.whole)
+        if (own := _first_by(suite.shown_as, row))
+        and (earlier := [s for s in row.shown if s.at < own and first.get(_table(s), own) < own])
+    }
+    if not before:
+        return
+    tables = {_table(each) for _, earlier in before.values() for each in earlier}
+    last = max(own for own, _ in before.values())
+    wider = [r for r in there if any(_table(s) in tables and s.at < last for s in r.shown)]
+    day = day_of(min(each.at for _, earlier in before.values() for each in earlier))
+    yield (
+        f"In a table with verdicts that was shown on {day}, {counted(len(before), 'row')} of this "
+        f"suite stood among {counted(len(wider), 'comparable row')} that it leaves out. p here "
+        "count the suite's own rows only, which holds if the suite was written before that."
+    )
+
+
+def _table(shown: Shown) -> tuple[str, str]:
+    return shown.name, shown.reference
+
+
+def _first_by(name: str, row: ReadRow) -> float:
+    """Return when a table that was asked for by *name* first gave *row* a verdict."""
+    return min((shown.at for shown in row.shown if shown.name == name), default=math.inf)
 
 
 def _with_seeds(row: ReadRow) -> str:
@@ -134,11 +178,19 @@ def _full(row: ReadRow) -> str:
     return f"{row.norm_label} {row.optimizer} {setting_text(row)}"
 
 
-def _apart(board: Board, entry: Entry) -> str:
-    own, table = board.reference_of(entry.row), board.reference.row
-    if own is None or table is None or entry.comparison is None or own.row == table.row:
-        return ""
-    return f"{board.name_of(entry.row)} with {board.name_of(own)}"
+def _apart(board: Board) -> list[str]:
+    """Return each row that some are compared with in place of the reference, with those."""
+    found: dict[str, list[str]] = {}
+    for entry in board.entries:
+        own = board.reference_of(entry.row)
+        if own is not None and board.is_apart(entry):
+            found.setdefault(board.name_of(own), []).append(board.name_of(entry.row))
+    return [f"{_first_of(names)} with {base}" for base, names in found.items()]
+
+
+def _first_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"
 
 
 def _added(board: Board, entry: Entry) -> str:

@@ -13,6 +13,9 @@ from normbench.leaderboard.censored import TimeToTarget
 from normbench.leaderboard.naming import setting_text, setting_words
 from normbench.tables import duration
 
+# Marks a difference from another row than the table's reference; a note says from which.
+APART = "†"
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -195,7 +198,8 @@ def _difference(board: Board, entry: Entry, numbers: Numbers) -> str:
     if found is None:
         return ""
     low, high = sorted(board.sign * end for end in found.interval)
-    return numbers.interval(board.sign * found.difference, (low, high), signed=True)
+    shown = numbers.interval(board.sign * found.difference, (low, high), signed=True)
+    return f"{shown} {APART}" if shown and board.is_apart(entry) else shown
 
 
 def _side(found: Comparison | None, name: str) -> float | None:

@@ -10,6 +10,7 @@ from normbench.leaderboard.against import LEAST_FOR_INTERVAL
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.boards import boards_to_note
 from normbench.leaderboard.grouping import Wanted
+from normbench.leaderboard.making import judged_incomplete
 from normbench.leaderboard.reading import Reader, ReadRow, StoreReader
 from normbench.leaderboard.references import Reference
 from normbench.leaderboard.verdicts import Verdict
@@ -30,8 +31,8 @@ def note_shown(store: RunStore, boards: Iterable[Board]) -> bytes:
 
     Exploratory tables, such as those that lose results by a date or rows by settings, those by
     another metric, with another correction or a larger alpha, fix nothing for later ones, and
-    leave no line. Where a date or settings leave nothing out, the table is as if they were not
-    given.
+    leave no line; nor do those that judge rows with missing seeds. Where a date or settings leave
+    nothing out, or no seed is missing, the table is as if these were not given.
 
     Returns:
         What was added to the file of the store.
@@ -40,6 +41,8 @@ def note_shown(store: RunStore, boards: Iterable[Board]) -> bytes:
     for board in boards:
         reference, judged = board.reference, [e for e in board.entries if e.verdict in _SAID]
         if reference.row is None or board.exploratory or not judged:
+            continue
+        if judged_incomplete(board):
             continue
         # By each name that a table is asked for: a suite's rows may leave it later.
         new = {e.row.row: _pairs(e) for e in judged if not _shown(e.row, reference.name)}
@@ -78,28 +81,27 @@ def note_judged(
         return b""
 
     def is_new(shown: Sequence[ReadRow], reference: Reference) -> bool:
-        return _may_tell(shown, reference, wanted) and (not pair or _of(reference) in pair)
+        return _may_tell(shown, reference) and (not pair or _of(reference) in pair)
 
     asked = replace(wanted, rows=frozenset(pair))
     return note_shown(reader.store, boards_to_note(rows, reader, catalogue, asked, is_new))
 
 
-def _may_tell(shown: Sequence[ReadRow], reference: Reference, wanted: Wanted) -> bool:
+def _may_tell(shown: Sequence[ReadRow], reference: Reference) -> bool:
     """Whether a table of these rows may give one of them its first verdict by its name."""
     base = reference.row
     if base is None or reference.post_hoc:
         return False
     rows = (row for row in shown if row.row != base.row and not _shown(row, reference.name))
-    return any(_may_be_judged(row, base, wanted) for row in rows)
+    return any(_may_be_judged(row, base) for row in rows)
 
 
-def _may_be_judged(row: ReadRow, base: ReadRow, wanted: Wanted) -> bool:
+def _may_be_judged(row: ReadRow, base: ReadRow) -> bool:
     """Whether a row has enough results for a verdict, or none of its seeds differs from others."""
     if len(row.scores) < LEAST_FOR_INTERVAL:
         return False
     lacks = bool(row.missing) or (bool(base.missing) and base.staged is None)
-    lacking = row.staged is None and lacks and not wanted.terms.allow_incomplete
-    return not lacking or _alike(row, base)
+    return row.staged is not None or not lacks or _alike(row, base)
 
 
 def _alike(row: ReadRow, base: ReadRow) -> bool:

@@ -9,10 +9,11 @@ from statistics import median
 from normbench.leaderboard.against import LEAST_FOR_INTERVAL
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.choosing import row_label
-from normbench.leaderboard.making import MOST_FOR_LETTERS, MOST_FOR_RANKS
+from normbench.leaderboard.making import MOST_FOR_LETTERS, MOST_FOR_RANKS, judged_incomplete
 from normbench.leaderboard.notes import seed_list
 from normbench.leaderboard.stage_notes import tested_in_stages
 from normbench.leaderboard.verdicts import Verdict
+from normbench.quantities import counted
 from normbench.tables import score
 
 _DRIVEN = "initial values, data order, augmentation"
@@ -60,18 +61,36 @@ def _compared(board: Board) -> Iterator[str]:
     if not family:
         yield "No row has five pairs that vary, so nothing is confirmed and nothing corrected for."
     elif board.terms.correction == "holm":
-        yield (
-            f"`better` and `worse` are two families of {family}, each corrected by Holm: where "
-            "differences are normal, the probability of any false `better` in this table is at "
-            f"most {alpha}, that of any false `worse` too (simulated for 5 %: with heavy tails or "
-            "two modes 1 to 6 %)."
-        )
+        families = f"`better` and `worse` are two families of {family}, each corrected by Holm"
+        yield f"{families}{_bound(board, alpha) if _confirms(board) else ''}."
     else:
         how = _CORRECTED[board.terms.correction]
         yield f"`better` and `worse` are two families of {family}, {how}"
     yield from tested_in_stages(board)
     found = [entry for entry in board.entries if entry.comparison and entry.comparison.n]
     yield from _about_pairs(board, found)
+
+
+def _confirms(board: Board) -> bool:
+    """Whether a row has a verdict that is more than a hint."""
+    said = {entry.verdict for entry in board.whole} - _HINTS
+    return bool(said) and not board.exploratory
+
+
+_HINTS = frozenset({None, Verdict.EXPLORATORY, Verdict.TOO_FEW, Verdict.REFERENCE})
+
+
+def _bound(board: Board, alpha: str) -> str:
+    trust = (
+        ", and seeds are missing for no reason that has to do with what they would have shown,"
+        if judged_incomplete(board)
+        else ","
+    )
+    return (
+        f": where differences are normal{trust} the probability of any false `better` in this "
+        f"table is at most {alpha}, that of any false `worse` too (simulated for 5 %: with heavy "
+        "tails or two modes 1 to 6 %)"
+    )
 
 
 _CORRECTED = {
@@ -97,7 +116,9 @@ def _about_pairs(board: Board, found: list[Entry]) -> Iterator[str]:
         f"Pairs: {seed_list(pairs)}; the exact sign-flip p of {pairs[0]} is {least:.2g} at least"
     )
     if least * max(1, board.family) >= board.terms.alpha:
-        sentence += ", so that it alone could decide nothing here"
+        rows = counted(sum(c.n == pairs[0] for c in comparisons), "row")
+        where = f"of the {rows.removeprefix('1 ')} with {pairs[0]} pairs" if pairs[1:] else "here"
+        sentence += f", so that it alone could decide nothing {where}"
     yield f"{sentence}. All p: --format json."
 
 

@@ -127,8 +127,19 @@ def _of_results(results: Sequence[Content]) -> dict[str, str]:
         "last result": _date(max(ended)) if ended else "",
         "training time": f"{duration(training)}, summed over the runs" if training else "",
         "evaluation time": f"{duration(evaluation)}, summed over the runs" if evaluation else "",
+        "energy of GPUs": _energy(results),
         "on a shared device": f"{shared} runs" if shared else "",
     }
+
+
+def _energy(results: Sequence[Content]) -> str:
+    """Say what the runs used that had a GPU to themselves."""
+    alone = [each for each in results if not each.get("shared")]
+    known = [joules for each in alone if (joules := each.get("energy_joules")) is not None]
+    if not known:
+        return ""
+    runs = f"{len(known)} of {len(results)} runs, those that were alone on their GPU"
+    return f"{sum(known) / 1000:.1f} kJ, summed over {runs}"
 
 
 def _of_rules(rows: Sequence[ReadRow]) -> dict[str, str]:

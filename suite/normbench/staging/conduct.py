@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -230,6 +231,14 @@ def introduction(planned: StagePlan) -> list[str]:
         f"{planned.label} is looked at after {_listed(declaration.stages)} seeds, against "
         f"{opponent.label} ({there})."
     ]
+    declared_at = declaration.declared_at or math.inf
+    others = [(at, words) for at, words in opponent.others if at < declared_at]
+    if others:
+        at, words = others[0]
+        sentences.append(
+            f"A table was shown on {day_of(at)} against {words}; these stages are declared against "
+            f"{opponent.label} (row {opponent.spec.row[:8]})."
+        )
     if declaration.before:
         sentences.append(
             f"{counted(len(declaration.before), 'seed')} had results before these stages were "

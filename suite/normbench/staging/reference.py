@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from normbench.comparable import comparable, mixture
 from normbench.errors import UsageError
-from normbench.leaderboard.choosing import base_problem
+from normbench.leaderboard.choosing import base_problem, row_label
 from normbench.leaderboard.grouping import as_known_now, refuse_damaged, with_damaged_settings
 from normbench.leaderboard.reading import ReadRow, ReadRun, StoreReader
 from normbench.leaderboard.references import REFERENCE_OPTIMIZERS, declared_reference
@@ -32,6 +32,7 @@ class Opponent:
         stored: Whether it has results in the store.
         counting: The seeds that count, in their order, where it has declared stages of its own;
             else None, for all of them.
+        others: When tables of the same rows were shown against other rows, and these in words.
     """
 
     spec: RunSpec
@@ -39,6 +40,7 @@ class Opponent:
     seeds: tuple[int, ...] = ()
     stored: bool = False
     counting: tuple[int, ...] | None = None
+    others: tuple[tuple[float, str], ...] = ()
 
     @property
     def label(self) -> str:
@@ -75,7 +77,8 @@ def find_opponent(
     for row in rows:
         if row.row == bound:
             why = "its stages were declared against it"
-            return _stored(row, why, stored=bool(row.scores))
+            found = _stored(row, why, stored=bool(row.scores))
+            return replace(found, others=_other_tables(rows, found))
     found = _by_rule(request, spec, rows, catalogue)
     if bound and found.spec.row != bound:
         raise UsageError(
@@ -83,7 +86,21 @@ def find_opponent(
             f"which this store has nothing; now it would be {found.label}. Bring its runs here "
             "with: normbench sync --from DIR, or use another store."
         )
-    return found
+    return replace(found, others=_other_tables(rows, found))
+
+
+def _other_tables(rows: Sequence[ReadRow], taken: Opponent) -> tuple[tuple[float, str], ...]:
+    """Return when tables of *rows* were shown against other rows than the one *taken*."""
+    names = {row.row: row_label(row) for row in rows}
+    found = {
+        (shown.at, shown.reference)
+        for row in rows
+        for shown in row.shown
+        if shown.reference != taken.spec.row
+    }
+    return tuple(
+        (at, f"{names.get(row, 'another row')} (row {row[:8]})") for at, row in sorted(found)
+    )
 
 
 def _by_rule(

@@ -25,7 +25,7 @@ from normbench.store.index_rows import IndexedRow
 
 INDEX_FOLDER = "index"
 DIGITS = "0123456789abcdef"
-_VERSION = 5
+_VERSION = 6
 _ABANDONED_SECONDS = 3600.0
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 # Fields of a result that are one value each.
 FACTS = (
     *("outcome", "score", "epochs", "steps", "train_seconds", "evaluation_seconds"),
-    *("peak_memory_mb", "engine", "device", "shared", "finished_at"),
+    *("energy_joules", "peak_memory_mb", "engine", "device", "shared", "finished_at"),
 )
 _BYTES = array("d").itemsize
 _MOMENTS = ("final", "best")

@@ -20,6 +20,7 @@ from normbench.store.files import (
     is_temporary,
     open_folder,
     sync_folder,
+    temporary_name,
     to_json,
     write_once,
     write_whole,
@@ -65,6 +66,19 @@ def create_store(root: Path) -> None:
     with open_folder(root) as folder:
         # By a hard link, as results are published: a file system without them fails here and now.
         write_once(STORE_FILE, to_json(content), folder=folder)
+
+
+def try_place(root: Path) -> None:
+    """Make a folder where :func:`create_store` would, and remove it again.
+
+    Raises:
+        OSError: If that cannot be done, so that no store can be made there.
+    """
+    whole = root.absolute()
+    place = next(each for each in (whole, *whole.parents) if os.path.lexists(each))
+    trial = place / temporary_name("store")
+    trial.mkdir()
+    trial.rmdir()
 
 
 def unmake_store(root: Path) -> None:

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 from normbench.errors import DamagedFileError
 from normbench.specs import RunSpec, fingerprints_of, is_unchanged
 from normbench.store.files import read_json
-from normbench.store.folders import RESULT_FILE, SPEC_FILE, RunState, outcome_in
+from normbench.store.folders import FINAL, RESULT_FILE, SPEC_FILE, RunState, outcome_in
 
 _MADE_AGAIN = (
     "Restore it from a backup, or delete it: `normbench resume` then trains the run again."
 )
 _CLOSE = 1e-9
+_MOMENTS = ("final", "best")
 
 
 class Scoring(NamedTuple):
@@ -121,20 +122,36 @@ def _damaged(file: str, problem: str) -> DamagedFileError:
 
 
 def _wrong_score(result: Mapping[str, Any], state: RunState, scoring: Scoring) -> str:
-    """Say where the score contradicts what it is made of; empty if nowhere."""
+    """Say where a result is not as one is written, or its score not of its numbers; else empty."""
+    if state not in FINAL:
+        return f"its outcome is {state}, and a result is {' or '.join(sorted(FINAL))}"
+    if (metric := result.get("metric", scoring.metric)) != scoring.metric:
+        return f"its metric is {metric!r}, and its spec's is {scoring.metric}"
     score = _number_at(result, "score")
-    if score is None or result.get("metric", scoring.metric) != scoring.metric:
-        return ""
+    if score is None:
+        given = f"is {result['score']!r}, expected a number" if "score" in result else "is missing"
+        return f"its score {given}"
     if state is RunState.DIVERGED:
         if _agree(score, scoring.worst):
             return ""
         return f"its score is {score:g}, and a diverged run has {scoring.worst:g}"
+    return _wrong_number(result, score, scoring)
+
+
+def _wrong_number(result: Mapping[str, Any], score: float, scoring: Scoring) -> str:
+    """Say where the *score* of a finished run is not made of its numbers; else empty."""
     part, _, quantity = scoring.metric.partition("_")
     value = _number_at(result, scoring.moment, part, quantity)
+    name, told = f"{scoring.moment} {part} {quantity}", value
+    if told is None:
+        name, told = "score", score
+    if quantity == "accuracy" and not -_CLOSE <= told <= 1 + _CLOSE:
+        return f"its {name} is {told:g}, expected 0 to 1"
     if value is None:
-        return ""
-    if quantity == "accuracy" and not -_CLOSE <= value <= 1 + _CLOSE:
-        return f"its {scoring.moment} {part} {quantity} is {value:g}, expected 0 to 1"
+        # Of a file that tells nothing but a score, nothing is certain; no worker writes one.
+        if "metric" not in result and not any(moment in result for moment in _MOMENTS):
+            return ""
+        return f"its score is {score:g}, and it has no {scoring.moment} {part} {quantity}"
     # Older versions let a loss end above the worst score.
     bounded = min(value, scoring.worst) if scoring.direction == "min" else value
     if _agree(score, value) or _agree(score, bounded):

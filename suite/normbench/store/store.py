@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
-from normbench.errors import UsageError
+from normbench.errors import NoStoreError, UsageError
 from normbench.specs import RunSpec
-from normbench.store.files import explained, read_json, remove_tree
+from normbench.store.files import explain, explained, read_json, remove_tree
 from normbench.store.folders import SPEC_FILE
 from normbench.store.index import Index
 from normbench.store.indexed_run import IndexedRun
@@ -31,6 +31,7 @@ from normbench.store.layout import (
     list_names,
     prepare_run,
     run_path,
+    try_place,
 )
 from normbench.store.leases import FileClock
 from normbench.store.locks import hold
@@ -39,6 +40,15 @@ from normbench.store.run import StoredRun
 _PREPARED = ".add-"
 _ABANDONED_SECONDS = 3600.0
 _LOCK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@contextlib.contextmanager
+def _making(root: Path) -> Iterator[None]:
+    """Turn an ``OSError`` of the block into the error that no store can be made at *root*."""
+    try:
+        yield
+    except OSError as error:
+        raise NoStoreError(str(explain("create the run store", root, error))) from error
 
 
 class RunStore:
@@ -68,7 +78,7 @@ class RunStore:
         """
         content = read_json(root / STORE_FILE)
         if content is None and create:
-            with explained("create the run store", root):
+            with _making(root):
                 create_store(root)
             content = read_json(root / STORE_FILE)
         check_store(root, content)
@@ -91,6 +101,17 @@ class RunStore:
         if not root.exists() or (root.is_dir() and is_vacant(root)):
             return None
         return cls.open(root)
+
+    @classmethod
+    def check_place(cls, root: Path) -> None:
+        """Check that a store is in the folder *root* or can be made there; none is made.
+
+        Raises:
+            StoreError: If neither is so.
+        """
+        if cls.open_if_there(root) is None:
+            with _making(root):
+                try_place(root)
 
     def add(self, spec: RunSpec) -> StoredRun:
         """Add a run; if the store has it already, that one stands.

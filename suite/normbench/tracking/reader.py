@@ -66,12 +66,18 @@ class MlflowReader:
         problems: Only experiments of these problems, by their base names, are read if there are
             any; empty for all.
         protocols: The same for protocols.
+        option: What names a run store here to commands; empty for the default one.
     """
 
     def __init__(
-        self, uri: str, *, problems: Collection[str] = (), protocols: Collection[str] = ()
+        self,
+        uri: str,
+        *,
+        problems: Collection[str] = (),
+        protocols: Collection[str] = (),
+        option: str = "",
     ) -> None:
-        self._uri = uri
+        self._uri, self._option = uri, option
         self._wanted = {names.PROBLEM: problems, names.PROTOCOL: protocols}
         self._environments: dict[str, Mapping[str, Any]] = {}
 
@@ -82,8 +88,8 @@ class MlflowReader:
 
     @property
     def option(self) -> str:
-        """Empty: which store commands mean is not known here."""
-        return ""
+        """What names a run store to commands; it need not hold all that MLflow does."""
+        return self._option
 
     def rows(self) -> list[ReadRow]:
         """Return all rows with their runs, in an order that depends on nothing else.

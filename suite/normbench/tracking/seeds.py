@@ -31,6 +31,7 @@ _TIMES = {
     "train_seconds": "train_s",
     "evaluation_seconds": "evaluation_s",
     "engine_seconds": "engine_s",
+    "energy_joules": "energy_j",
     "images_per_second": "images_per_s",
     "peak_memory_mb": "peak_mb",
 }

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from normbench.engine.capturing import CAPTURES, CaptureBrokenError
+from normbench.engine.meter import EnergyUse, Meter
 from normbench.engine.pack import Member, Pack, PackBrokenError, can_branch
 from normbench.engine.recording import PlainRecorder
 from normbench.engine.session import open_session
@@ -113,6 +114,7 @@ class Worker:
         self._options = options or WorkerOptions(**words)
         self._reporter = reporter or Reporter()
         self._environment = environment(device, catalogue)
+        self._meter = Meter.of(device)
         self._predictor = Predictor(store)
         self._packing = packing or Packing("off", device)
         self._room = room
@@ -156,8 +158,9 @@ class Worker:
                 training.attempt.note_pack(1, alone=True)
             training.kept = queue.admit_others
         if (room := self._room) is not None:
-            forget_memory(self._device)
-            training.got_on = lambda: room.saw_peak(training.run, peak_memory(self._device))
+            run = training.run
+            # Not by way of *training*: it would keep itself, and the memory of its run, alive.
+            training.got_on = lambda: room.saw_peak(run, peak_memory(self._device))
 
     def _claim(self, queue: Queue) -> Iterator[tuple[StoredRun, Attempt]]:
         """Claim the next run, and then those that are to be trained beside it."""
@@ -212,6 +215,9 @@ class Worker:
 
     def _train(self, together: Sequence[Training]) -> None:
         """Train claimed runs in this process, each to its own outcome."""
+        if together:
+            # What a kind of run takes is told by its own peak.
+            forget_memory(self._device)
         members = []
         for each in together:
             each.pack = len(together)
@@ -332,6 +338,7 @@ class Worker:
             checkpoint_seconds=self._options.checkpoint_seconds,
             observing=observing,
             recorder=PlainRecorder() if training.plainly else None,
+            energy=EnergyUse(self._meter, training.pack),
         )
         # Only now: a library that is first imported beyond the limit may wait for memory for ever.
         limit_memory(self._options.memory_limit, self._device)

@@ -45,6 +45,34 @@ def test_the_ending_decides_the_format(invoke, trained, tmp_path, name, begin):
     assert out.read_text(encoding="utf-8").startswith(begin)
 
 
+@pytest.mark.parametrize("command", ["leaderboard", "norms"])
+@pytest.mark.parametrize("shape", ["table", "md"])
+def test_brief_leaves_out_notes_and_says_how_many(invoke, trained, command, shape):
+    """Tables and the sentence of the page are there; the last line counts what is not."""
+    words = (command, "--store", trained, "--format", shape)
+    record = json.loads(invoke(*words[:-1], "json").stdout)[-1]
+    whole, brief = (invoke(*words, *more).stdout for more in ((), ("--brief",)))
+    lines = [line for line in whole.splitlines() if line.startswith(("digits_cnn", "1", "|"))]
+    last = " ".join(brief.split("- ")[-1].split())
+    notes = len(record["notes"] if command == "leaderboard" else record["left_out"])
+
+    assert lines
+    assert set(lines) <= set(brief.splitlines())
+    assert last.startswith(f"{notes} note")
+    assert last.endswith("was tested: they come without --brief.")
+    assert "What was tested" in whole
+    assert "What was tested" not in brief
+    assert ("No row is shown to be better" in brief) == (command == "leaderboard")
+
+
+def test_brief_is_for_people(invoke, trained):
+    """Formats that always have the notes are refused, by option or by ending."""
+    for words, shape in ((("--format", "json"), "json"), (("--output", "a.html"), "html")):
+        done = invoke("leaderboard", "--store", trained, "--brief", *words)
+        assert 2 == done.exit_code
+        assert f"notes out, which {shape} always has: expected --format table or md" in done.stderr
+
+
 def test_latex_has_two_names(invoke, trained):
     """``--format tex`` is ``--format latex``, as the ending .tex is."""
     words = ("norms", "--store", trained, "--format")

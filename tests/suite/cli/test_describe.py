@@ -57,6 +57,18 @@ def test_parameters_show_type_unit_range_and_default(invoke, plugin_file):
     assert "lr float 0.1 per step a number, at least 0 step" == " ".join(line.split())
 
 
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [("adam", "whole steps"), *((n, "forward and backward; ") for n in ("adagrad", "sam"))],
+)
+def test_optimizer_shows_what_a_cuda_graph_holds(invoke, name, held):
+    """Where its own step cannot be captured, what is captured all the same is said."""
+    shown = invoke("describe", "optimizer", name).stdout
+    line = next(line for line in shown.splitlines() if line.startswith("CUDA graph"))
+
+    assert line.removeprefix("CUDA graph").strip().startswith(held)
+
+
 def test_problem_shows_its_metric_and_training(invoke, catalogue):
     """A problem's page holds dataset, metric record and training fields."""
     from normbench import Problem

@@ -15,7 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from normbench.cli import main
+from normbench.cli import group, main
 from normbench.cli.group import COMMANDS, CommandGroup, cli
 from normbench.cli.options import Invocation
 from normbench.errors import NormbenchError, UsageError
@@ -265,13 +265,24 @@ def test_interrupt_while_the_command_line_is_imported(monkeypatch, capsys):
         ("resume", "normbench.cli.options.Invocation.open_store"),
     ],
 )
-def test_what_goes_on_is_printed_from_the_start(monkeypatch, tmp_path, words, busy):
-    """Ctrl-C before anything is resolved prints the command, as it does while runs train."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_goes_on_is_printed_from_the_start(monkeypatch, tmp_path, words, busy, number):
+    """Interrupted before anything is resolved it prints the command, as it does while runs train.
+
+    It does so whatever signals come meanwhile.
+    """
+    complain = group._complain
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 
     def interrupt(*_arguments, **_words):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+
+    def interrupted(message):
+        interrupt()
+        complain(message)
 
     monkeypatch.setattr(busy, interrupt)
+    monkeypatch.setattr(group, "_complain", interrupted)
     typed = [*words.split(), "--store", str(tmp_path / "s")]
     done = CliRunner().invoke(cli, typed)
 
@@ -279,6 +290,7 @@ def test_what_goes_on_is_printed_from_the_start(monkeypatch, tmp_path, words, bu
         done.exit_code,
         done.stderr,
     )
+    assert handlers == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 
 
 def test_interrupt_while_watching(filler):

@@ -184,6 +184,10 @@ def test_filters_choose_rows(invoke, root, words, count):
         ),
         (("--publish", "--setting", "known"), "and --setting would leave rows out"),
         (("--publish", "--optimizer", "sgd"), "and --optimizer would leave rows out"),
+        (
+            ("--publish", "--allow-incomplete"),
+            "whose verdicts stand, and --allow-incomplete judges",
+        ),
         (("--publish", "--current"), "and --current would leave rows out"),
         (("--stages", "10,5"), "expected growing numbers of seeds"),
         (("--alpha", "2"), "2.0 is not in the range"),

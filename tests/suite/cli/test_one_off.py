@@ -171,6 +171,12 @@ def test_current_rows_are_known_only_with_their_file(invoke, filler, edited):
         assert 2 == done.exit_code
         assert f"the file of optimizer mine is not loaded: add --plugin {file}\n" in done.stderr
     assert 0 == invoke("leaderboard", *given, "--optimizer", "sgd").exit_code
+    other = file.with_name("other.py")
+    other.write_text(file.read_text(encoding="utf-8").replace("mine", "other"), encoding="utf-8")
+    trained = ("--enqueue", "--plugin", other, "--store", filler.root)
+    assert 0 == invoke("run", "digits_cnn_bn", "other", *trained).exit_code
+    told = f"optimizer mine, optimizer other are not loaded: add --plugin {file} --plugin {other}\n"
+    assert told in invoke("leaderboard", *given).stderr
 
 
 def test_files_that_are_gone_are_not_named(tmp_path):

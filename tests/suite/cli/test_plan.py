@@ -6,6 +6,10 @@ import json
 
 import pytest
 
+from normbench.launchers.base import LaunchRequest
+from normbench.launchers.launches import LaunchFolder
+from normbench.worker.reports import Reporter
+
 FAILING = """
 import normbench
 from normbench import Optimizer, Parameter, hookimpl
@@ -63,6 +67,19 @@ def test_plan_of_a_suite_is_read_at_a_glance(suite_file, invoke, filler):
     assert "Not probed: 1 cell; whether they can be trained shows in run --dry-run" in said
     assert "digits_cnn standard protocol.epochs=3, test_accuracy: with 5 seeds a difference" in said
     assert all(len(line) <= 100 for line in lines)
+
+
+def test_start_of_workers_is_in_both_times(invoke, filler):
+    """Once it was measured it counts one after another as well as side by side, and is told."""
+    filler.ended(seeds=3)
+    logs = LaunchFolder.create("local", LaunchRequest(store=filler.root, data_folder=filler.root))
+    Reporter(logs.logs / "worker-0.jsonl").tell("ready", start_seconds=10.0)
+    words = ("digits_cnn_bn", "sgd", "protocol.epochs=3", "--seeds", 5, "--no-probe")
+    found = invoke("plan", *words, "--devices", 2, "--store", filler.root).stdout
+
+    said = " ".join(found.split())
+    assert ": 16.6 s one after another, 13.3 s with 2 at a time, longest first; 10.0 s" in said
+    assert "for the start of workers included" in said
 
 
 def test_plan_as_json_holds_the_same(invoke, filler):

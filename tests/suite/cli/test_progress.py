@@ -8,8 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from normbench.api import Report
 from normbench.cli import progress
+from normbench.cli.launching import why_unfinished
 from normbench.cli.run_names import run_names
+from normbench.report import rows_of
 from normbench.store import RunState
 
 
@@ -45,6 +48,27 @@ def test_changed_rules_tell_rows_apart(filler):
     specs = [filler.specs(1, "sgd", (f"problem.batch_size={size}",))[0] for size in (8, 16)]
 
     assert [f"problem.batch_size={size}" for size in (8, 16)] == briefs(filler, *specs)
+
+
+@pytest.mark.parametrize(
+    ("others", "names"),
+    [
+        ([], [""]),
+        ([{"optimizer": "adam"}], ["sgd ", "adam "]),
+        ([{"words": ("lr=0.5",)}], ["lr=0.1 ", "lr=0.5 "]),
+        ([{"protocol": "quick"}], None),
+    ],
+)
+def test_what_failed_is_told_by_its_row(filler, others, names):
+    """Each line of a report has its seed, and among several rows what tells its row apart."""
+    failed = [filler.ended("failed", 2, **names) for names in ({}, *others)]
+    rows = rows_of([run for runs in failed for run in runs])
+    if names is None:
+        names = [f"row {row.spec.row[:8]} " for row in rows]
+    report = Report(rows=tuple(rows), store=filler.root, trained=0)
+
+    expected = [f"{name}seed {seed}: made to be failed" for name in names for seed in range(2)]
+    assert expected == why_unfinished(report)
 
 
 @pytest.fixture

@@ -72,6 +72,28 @@ def test_folder_of_something_else_is_refused(invoke, folder, words):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        *COMMANDS[:2],
+        ("run", *CELL, "--until-decided", "--dry-run"),
+        ("suite", "run", "mine.yaml", "--dry-run"),
+        ("suite", "tune", "mine.yaml", "--trials", "2", "--dry-run"),
+        ("verify", "precision", *CELL[:1], "--dry-run"),
+    ],
+    ids=lambda words: "_".join(words[:2]),
+)
+def test_dry_run_tells_that_no_store_can_be_made(invoke, folder, words):
+    """What the same command would stumble over without --dry-run is told, and nothing is left."""
+    folder.rmdir()
+    folder.touch()
+    found = invoke(*words, "--store", folder / "below" / "it")
+
+    assert 2 == found.exit_code
+    assert f"cannot create the run store {folder}/below/it: Not a directory." in found.stderr
+    assert [] == [file.name for file in folder.parent.iterdir() if file.name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize(
     "words", LOOKING, ids=lambda words: "_".join(word.strip("-") for word in words)
 )
 @pytest.mark.parametrize("made", ["missing", "other folder", "file"])

@@ -8,17 +8,24 @@ import torch
 
 
 class Carrying:
-    """A task that carries a mean from batch to batch, as recurrent networks do."""
+    """A task that carries a mean for each example from batch to batch, as recurrent networks do.
 
-    def __init__(self, task):
-        self.task, self.metrics = task, task.metrics
+    Args:
+        task: What is trained.
+        empty: Whether an epoch begins with an empty state, which stands for zeros.
+    """
+
+    def __init__(self, task, *, empty=False):
+        self.task, self.metrics, self.empty = task, task.metrics, empty
 
     def initial_state(self, batch_size, device):
-        """Return a mean of zero."""
-        return {"mean": torch.zeros((), device=device)}
+        """Return means of zero, or nothing."""
+        return {} if self.empty else {"mean": torch.zeros(batch_size, 1, 1, 1, device=device)}
 
     def __call__(self, network, batch, state):
-        """Add the mean to the loss's inputs and move it."""
-        scores = self.task(network, replace(batch, inputs=batch.inputs + state["mean"]), {})
-        mean = 0.9 * state["mean"] + batch.inputs.mean()
+        """Add the means to the loss's inputs and move them; a smaller batch is the last."""
+        before = state["mean"] if state else torch.zeros_like(batch.inputs[:, :1, :1, :1])
+        before = before[: len(batch.inputs)]
+        scores = self.task(network, replace(batch, inputs=batch.inputs + before), {})
+        mean = 0.9 * before + batch.inputs.mean((1, 2, 3), keepdim=True)
         return replace(scores, state={"mean": mean})

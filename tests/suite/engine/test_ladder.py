@@ -16,7 +16,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from normbench import Dropout, Norm, Optimizer, UsageError
-from normbench.engine import capturing
+from normbench.engine import capturing, recording
 from normbench.engine.agreement import Agreement
 from normbench.engine.graph import LadderLoop
 from normbench.engine.ladder import compiling_pays, decides_by_clock, rungs_to_try
@@ -170,6 +170,11 @@ def with_state(session):
     session.task = Carrying(session.task)
 
 
+def from_no_state(session):
+    """Carry a state from batch to batch that an epoch begins without."""
+    session.task = Carrying(session.task, empty=True)
+
+
 def from_host(session):
     """Take batches from the host."""
     session.source = FromHost(session.source)
@@ -190,6 +195,29 @@ def test_captured_steps_take_masks_states_and_batches_where_they_come_from(optim
     assert plain.loop.step.scores.loss.grad_fn is None
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "rung"),
+    [
+        ("momentum", Rung.GRAPH),
+        ("adam", Rung.COMPILE),
+        ("adagrad", Rung.GRADIENT_GRAPH),
+        ("sam", Rung.GRADIENT_GRAPH),
+    ],
+)
+def test_each_epoch_may_begin_without_a_state(optimizer, rung):
+    """A plain step then begins the state where the captured steps of all epochs read it."""
+    runs = [opened(optimizer), opened(optimizer)]
+    for session in runs:
+        from_no_state(session)
+    plain, captured = on_rungs(runs[0], plain=True), on_rungs(runs[1], rung)
+    captured.loop._compiled = captured.task
+    taken, take_plainly = [], captured.loop.take_plain_step
+    captured.loop.take_plain_step = lambda size: taken.append(size) or take_plainly(size)
+
+    assert_same(trained(plain), trained(captured))
+    assert (rung, [8, 3, 8, 3]) == (captured.loop.name, taken)
+
+
 class Keeping:
     """A sink that keeps the checkpoint of each epoch."""
 
@@ -208,13 +236,22 @@ class Keeping:
         write(self.folder / f"{epoch}.pt")
 
 
-@pytest.mark.parametrize("rung", ["graph", "gradient_graph"])
-def test_resumed_run_keeps_its_rung_and_its_bits(rung, tmp_path):
+@pytest.mark.parametrize(
+    ("optimizer", "rung", "change"),
+    [
+        ("adam", "graph", with_dropout),
+        ("adam", "graph", from_no_state),
+        ("sam", "gradient_graph", from_no_state),
+    ],
+)
+def test_resumed_run_keeps_its_rung_and_its_bits(optimizer, rung, change, tmp_path):
     """What was captured in the first attempt is captured in the second, from the checkpoint."""
     sink, words = Keeping(tmp_path), ("protocol.epochs=2", "protocol.evaluate_every=2")
-    whole = Trainer(on_rungs(opened("adam", *words), Rung(rung)), sink, checkpoint_seconds=-1).run()
-    again = Trainer(on_rungs(opened("adam", *words)), sink)
-    result = again.run(tmp_path / "1.pt", sink.points[:2])
+    first, second = opened(optimizer, *words), opened(optimizer, *words)
+    for session in (first, second):
+        change(session)
+    whole = Trainer(on_rungs(first, Rung(rung)), sink, checkpoint_seconds=-1).run()
+    result = Trainer(on_rungs(second), sink).run(tmp_path / "1.pt", sink.points[:2])
 
     assert [rung, rung] == [whole["engine"], result["engine"]]
     content = torch.load(tmp_path / "1.pt", weights_only=True)
@@ -384,7 +421,40 @@ def test_run_keeps_the_rung_that_it_began_on(caplog):
         trained(broken)
 
 
-def test_rungs_follow_engine_optimizer_and_device():
+WAITING = {
+    "mask": lambda x: x[x > 1],
+    "mask set": lambda x: x.clone().index_put_((x > 1,), x[:2]),
+    "places": lambda x: torch.where(x > 1),
+    "repeats": lambda x: torch.repeat_interleave(x, x.long()),
+    "bins": lambda x: torch.bincount(x.long()),
+    "unique": lambda x: x.unique(),
+    "cpu": lambda x: x.cpu(),
+    "to": lambda x: x.to("cpu"),
+    "list": lambda x: x.tolist(),
+    "item": lambda x: x[0].item(),
+    "numbers": lambda x: x[[0, 1]],
+    "number": lambda x: torch.tensor(3.0, device=x.device),
+    "alike": lambda x: x.new_tensor(3.0),
+}
+
+
+@pytest.mark.parametrize("work", WAITING.values(), ids=WAITING)
+def test_stand_in_refuses_what_a_capture_refuses(work):
+    """What waits for the device or copies from the host is refused; the like that does not, not."""
+    x, calls = torch.arange(4.0), []
+
+    def allowed():
+        x.clone()[x > 1] = 0.0
+        torch.repeat_interleave(x, x.long(), output_size=6)
+        calls.append(torch.where(x > 1, x * torch.tensor(3.0), torch.full_like(x, 2)))
+
+    Recorder().capture(allowed)
+    assert 1 == len(calls)
+    with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
+        Recorder().capture(lambda: work(x))
+
+
+def test_rungs_follow_engine_optimizer_and_device(monkeypatch, caplog):
     """The graph holds the optimizer where it may; the processor has two rungs."""
     adam, sam = (CATALOGUE.get(Optimizer, name) for name in ("adam", "sam"))
     graphs = (Rung.GRAPH, Rung.GRADIENT_GRAPH)
@@ -410,6 +480,14 @@ def test_rungs_follow_engine_optimizer_and_device():
     assert not compiling_pays(100_000, 99_000, 0.01)
     with pytest.raises(UsageError, match="needs an NVIDIA GPU"):
         check_engine("graph", "cpu")
+    opened("sam", engine="compile")
+    assert not caplog.text
+    monkeypatch.setitem(recording.RECORDERS, "cpu", lambda device, generators: Recorder())
+    opened("adam", engine="compile")
+    assert not caplog.text
+    opened("sam", engine="compile")
+    assert "engine compile is not tried: " in caplog.text
+    assert "going on with gradient_graph" in caplog.text
 
 
 @pytest.mark.gpu
@@ -426,6 +504,93 @@ def test_cuda_graph_of_every_optimizer_is_plain_steps(optimizer):
     expected = Rung.GRADIENT_GRAPH if optimizer.name in NOT_WHOLE else Rung.GRAPH
     assert expected == session.loop.name
     assert_same(*ends)
+
+
+ON_CUDA = (
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+)
+
+
+@pytest.fixture
+def recording_device(request, monkeypatch):
+    """Return a device whose sessions record as they are; the stand-in lets the processor do so."""
+    if request.param == "cpu":
+        request.getfixturevalue("as_on_cuda")
+        monkeypatch.setitem(recording.RECORDERS, "cpu", lambda *_: Recorder())
+    return torch.device(request.param)
+
+
+def on_devices(cases, *on_processor):
+    """Return the *cases* on CUDA, and on the processor those named, which show that they run."""
+    named = [pytest.param("cpu", *cases[name], id=f"cpu {name}") for name in on_processor]
+    return named + [
+        pytest.param("cuda", *case, id=f"cuda {name}", marks=ON_CUDA)
+        for name, case in cases.items()
+    ]
+
+
+def carrying(session):
+    """Let the loop that *session* came with carry a state."""
+    from_no_state(session)
+    session.loop.step.task = session.loop._plain_task = session.task
+
+
+RENORM = ("norm.plain_steps=3", "norm.r_ramp_steps=9")
+BF16 = ("protocol.precision=bf16",)
+SESSIONS = {
+    **{norm: (norm, RENORM if norm == "batch_renorm" else (), None) for norm in NORMS},
+    "state": (None, (), carrying),
+    "bf16": ("batch_norm", BF16, with_dropout),
+    "bf16 group": ("group_norm", BF16, None),
+}
+
+
+@pytest.mark.parametrize(
+    ("recording_device", "norm", "words", "change"),
+    on_devices(SESSIONS, "state", "bf16"),
+    indirect=["recording_device"],
+)
+def test_graph_of_a_session_is_plain_steps(recording_device, norm, words, change):
+    """Whole steps with every norm, a state or bf16 end in the bits of plain ones, rates falling."""
+    ends = []
+    for engine in ("eager", "auto"):
+        session = opened("adam", *words, norm=norm, device=recording_device, engine=engine)
+        if change is not None:
+            change(session)
+        ends.append(trained(session))
+
+    assert "graph" == session.loop.name
+    assert_same(*ends)
+
+
+RESUMES = {
+    "graph": ("adam", (), "graph"),
+    "gradient graph": ("sam", (), "gradient_graph"),
+    "bf16": ("momentum", BF16, "graph"),
+}
+
+
+@pytest.mark.parametrize(
+    ("recording_device", "optimizer", "words", "rung"),
+    on_devices(RESUMES, "gradient graph", "bf16"),
+    indirect=["recording_device"],
+)
+def test_resumed_session_keeps_its_rung(recording_device, optimizer, words, rung, tmp_path):
+    """Gone on from a checkpoint, a run is captured as before, to the bits of plain steps."""
+    sink, words = Keeping(tmp_path), ("protocol.epochs=2", "protocol.evaluate_every=2", *words)
+    plain, whole, again = (
+        opened(optimizer, *words, device=recording_device, engine=engine)
+        for engine in ("eager", "auto", "auto")
+    )
+    results = [
+        Trainer(plain, Keeping(tmp_path / "none"), checkpoint_seconds=1e9).run(),
+        Trainer(whole, sink, checkpoint_seconds=-1).run(),
+        Trainer(again, sink, checkpoint_seconds=1e9).run(tmp_path / "1.pt", sink.points[:2]),
+    ]
+
+    assert ["eager", rung, rung] == [result["engine"] for result in results]
+    assert 1 == len({result["weights_sha256"] for result in results})
 
 
 @pytest.mark.gpu

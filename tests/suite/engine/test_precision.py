@@ -15,8 +15,9 @@ from torch.func import functional_call
 
 from normbench.build import build_network
 from normbench.descriptions import Dataset, Norm, Optimizer
-from normbench.engine.precision import computed_in, forward_context
+from normbench.engine.precision import computed_in, configure, forward_context
 from normbench.engine.session import build_optimizer
+from normbench.errors import UsageError
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
 from normbench.tasks import Batch, Classification
@@ -145,3 +146,30 @@ def test_one_step_is_that_of_float32_within_rounding(name):
 def test_tf32_is_float32_where_there_is_none():
     """What was asked for stays in the identity; what it was computed in is told beside it."""
     assert ["fp32", "fp32", "bf16"] == [computed_in(each, CPU) for each in ("tf32", "fp32", "bf16")]
+
+
+def test_products_add_up_in_float32():
+    """No product of 16-bit inputs adds up in 16 bits, which torch allows by default."""
+    products = torch.backends.cuda.matmul
+    names = [f"allow_{kind}_reduced_precision_reduction" for kind in ("bf16", "fp16")]
+    for name in names:
+        setattr(products, name, True)
+
+    configure("bf16", deterministic=False, device=CPU)
+
+    assert [False, False] == [getattr(products, name) for name in names]
+
+
+def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch):
+    """The device that the run is trained on decides, whatever the current one could emulate."""
+    capabilities = {0: (9, 0), 1: (7, 5)}
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda d: capabilities[d.index])
+    newer, older = (torch.device("cuda", index) for index in capabilities)
+
+    configure("bf16", deterministic=False, device=newer)
+    configure("fp32", deterministic=False, device=older)
+    with pytest.raises(UsageError, match=r"8\.0.*Use protocol\.precision=fp32"):
+        configure("bf16", deterministic=False, device=older)
+
+    assert ["tf32", "fp32"] == [computed_in("tf32", device) for device in (newer, older)]

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
+from functools import partial
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from normbench import Data, Dataset, Part
 from normbench.engine import trainer
+from normbench.engine.checkpoint import Progress, restore
+from normbench.engine.meter import EnergyUse
 from normbench.engine.session import assemble, open_session
 from normbench.engine.trainer import Trainer
+from normbench.engine.transfer import mapped
 from normbench.plugins import load_catalogue
 from normbench.resolve import Request, resolve
 
@@ -101,6 +108,60 @@ def test_run_resumed_from_any_epoch_ends_in_the_same_bits(problem, optimizer, wo
         resumed = train(spec, resume=checkpoint, points=kept)
         assert comparable(whole) == comparable(resumed)
     assert spec.epochs - 1 == len(list(tmp_path.glob("*.pt")))
+
+
+def test_step_counts_come_back_to_where_a_new_optimizer_keeps_them(monkeypatch):
+    """Adagrad's are on the host, which reads them in each step; those of a captured Adam are not.
+
+    Without a GPU torch's fake tensors say where they would be.
+    """
+    with FakeTensorMode():
+        network = torch.nn.Linear(2, 1, device="cuda")
+        for make in (torch.optim.Adagrad, partial(torch.optim.Adam, capturable=True)):
+            optimizer = make(network.parameters())
+            for parameter in network.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            if make is not torch.optim.Adagrad:
+                optimizer.step()
+            expected = [state["step"].device for state in optimizer.state.values()]
+            states = mapped(optimizer.state_dict(), lambda tensor: tensor.cuda())
+            content = {"fingerprint": "", "network": network.state_dict(), "optimizer": states}
+            content["progress"] = asdict(Progress(engine=""))
+            monkeypatch.setattr(torch, "load", lambda *_, content=content, **__: content)
+            session = Mock(network=network, optimizer=optimizer)
+            session.spec.fingerprint = ""
+            restore(None, session, Mock())
+            assert expected == [state["step"].device for state in optimizer.state.values()]
+    assert "cuda" == expected[0].type
+
+
+class Meter:
+    """Stands in for a GPU's meter, with the readings that it is to show."""
+
+    def __init__(self, *readings):
+        self.joules = iter(readings).__next__
+
+
+def test_energy_is_summed_over_attempts_up_to_their_checkpoints(tmp_path):
+    """What was trained in vain is left out, packs share; unmetered once, it is unknown."""
+    spec, recorder = make_spec("quadratic_deep", "sgd", ("lr=0.01",)), Recorder(tmp_path)
+
+    def joules(energy, epoch=None, sink=None):
+        resume = {} if epoch is None else {"resume": tmp_path / f"{epoch}.pt"}
+        points = recorder.points[: 0 if epoch is None else epoch + 1]
+        made = Trainer(
+            session(spec), sink or Recorder(), checkpoint_seconds=0, late=False, energy=energy
+        )
+        return made.run(**resume, points=points)["energy_joules"]
+
+    assert 10.0 == joules(EnergyUse(Meter(100.0, 101.0, 103.0, 106.0, 110.0)), sink=recorder)
+    assert 3.0 + 10.0 / 2 == joules(EnergyUse(Meter(500.0, 504.0, 510.0), share=2), epoch=1)
+    assert joules(None) is joules(None, epoch=1) is None
+    assert joules(EnergyUse(Meter(1.0, 2.0, None, 4.0, None))) is None
+    before = torch.load(tmp_path / "1.pt", weights_only=True)
+    del before["progress"]["energy_joules"]
+    torch.save(before, tmp_path / "1.pt")
+    assert joules(EnergyUse(Meter(500.0, 504.0, 510.0)), epoch=1) is None
 
 
 def test_first_checkpoints_come_early_and_then_twice_as_late(monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 
 from normbench import Metric, UsageError
 from normbench.comparable import comparable
+from normbench.leaderboard.ablation_notes import about_choices
 from normbench.leaderboard.ablation_sheets import ablation_section
 from normbench.leaderboard.ablations import make_ablations
 from normbench.leaderboard.board import Provenance, Terms
@@ -23,6 +24,7 @@ from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.precision_notes import about_precision
 from normbench.leaderboard.records import board_record, flat_records
 from normbench.leaderboard.reference_notes import notes_about_looks, notes_about_reference
+from normbench.leaderboard.references import Reference
 from normbench.leaderboard.showing import note_shown
 from normbench.leaderboard.suites import SuiteRows
 from normbench.leaderboard.tested import what_was_tested
@@ -198,6 +200,33 @@ def test_a_suite_written_after_tables_of_its_rows_names_their_reference(
     assert own == said
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_suite_of_rows_that_were_judged_among_more_says_so(boards, make_row, own):
+    """It may have been written to have a smaller family; its words are what they are."""
+    rows = [make_row(norm, scores=BETTER) for norm in ("batch_norm", "group_norm", "layer_norm")]
+    rows = [make_row(scores=GOOD), *rows]
+    seen = Shown(1e9, "", rows[0].row, 6)
+    told = [replace(row, shown=(seen,)) for row in rows]
+    names = frozenset(row.row for row in rows[:2])
+    suite = SuiteRows(name="mine", rows=names, references=frozenset(), own=own)
+    words = (
+        "In a table with verdicts that was shown on 2001-09-09, 2 rows of this suite stood among 2 "
+        "comparable rows that it leaves out. p here count the suite's own rows only, which holds "
+        "if the suite was written before that."
+    )
+    (board,) = boards(*told, suite=suite)
+
+    assert own == (words in board.notes)
+    assert "better" == verdicts(board)["batch_norm"]
+    earlier = Shown(0.5e9, suite.shown_as, rows[0].row, 6)
+    before = [replace(row, shown=(earlier, seen)) for row in rows[:2]]
+    apart = [replace(row, shown=(seen._replace(reference="f" * 32),)) for row in rows[2:]]
+    older = [replace(row, shown=(seen._replace(at=0.4e9),)) for row in rows[2:]]
+    assert "of this suite stood" not in notes(boards(*before, *older, suite=suite)[0])
+    for given in ((*before, *told[2:]), (*told[:2], *rows[2:]), (*told[:2], *apart), told[:2]):
+        assert "of this suite stood among" not in notes(boards(*given, suite=suite)[0])
+
+
 @pytest.mark.parametrize(("alpha", "word"), [(0.2, "exploratory"), (0.05, "better")])
 def test_an_alpha_above_the_usual_one_confirms_nothing(boards, make_row, alpha, word):
     """It may have been chosen after looking at p; a stricter one needs no trust."""
@@ -206,6 +235,12 @@ def test_an_alpha_above_the_usual_one_confirms_nothing(boards, make_row, alpha, 
 
     assert word == verdicts(board)["batch_norm"]
     assert (alpha > 0.05) == ("--alpha 0.2 is above 0.05, perhaps chosen after" in notes(board))
+    tested = " ".join(what_was_tested(board))
+    assert "two families of 1, each corrected by Holm" in tested
+    # Where nothing is confirmed, nothing is bounded; nor where every row lacks seeds.
+    assert (alpha <= 0.05) == ("false `better` in this table is at most 5 %" in tested)
+    lacking = make_row("batch_norm", scores=BETTER, missing=(6,))
+    assert "is at most" not in " ".join(what_was_tested(boards(rows[0], lacking)[0]))
 
 
 def test_an_ablation_names_the_date_and_the_first_reference(make_row, reader, catalogue):
@@ -225,7 +260,14 @@ def test_an_ablation_names_the_date_and_the_first_reference(make_row, reader, ca
     named = said(problems=["digits_cnn_bn"])
     dated = said(since=10.0)
     assert "by another name of this problem, the reference was none with momentum" in named
-    assert "Results older than --since are left out. The date was chosen" in dated
+    assert "Results older than --since are left out: some of 2 comparable rows. The dat" in dated
+    later = {run.fingerprint: {"finished_at": 99.0} for run in rows[0].runs.values()}
+    ended.update(later)
+    assert "left out: all of 1 comparable row. The date" in said(since=60.0)
+    picked = about_choices(
+        rows, rows[:1], Reference(row=rows[0], why=""), "norm", Wanted(current=True), None
+    )
+    assert "Not taken in: 1 comparable row, since the files were chosen when" in next(picked)
     assert not any(words in said(since=1.0) for words in ("another name", "--since"))
 
 
@@ -524,8 +566,26 @@ def test_identical_rows_are_deterministic(boards, make_row):
     assert [1, 1] == [entry.rank for entry in board.entries]
 
 
-def test_seeds_without_a_result_keep_a_row_exploratory(boards, make_row):
-    """A crashed seed may have crashed for what the row does; --allow-incomplete says so."""
+def test_pairs_are_told_of_the_rows_that_have_so_few(boards, make_row):
+    """What the sign-flip alone cannot decide is said of these rows, of all where they are alike."""
+    rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER)]
+    few = make_row("group_norm", scores=BETTER[:2])
+    alike, apart = (
+        " ".join(what_was_tested(boards(*given)[0]))
+        for given in ((rows[0], make_row("batch_norm", scores=BETTER[:2])), (*rows, few))
+    )
+
+    assert "Pairs: 2; the exact sign-flip p of 2 is 0.25 at least, so that it alone could" in alike
+    assert "decide nothing here." in alike
+    assert "Pairs: 2, 6; the exact sign-flip p of 2 is 0.25 at least, so that it alone" in apart
+    assert "could decide nothing of the row with 2 pairs." in apart
+
+
+def test_seeds_without_a_result_keep_a_row_exploratory(boards, make_row, tmp_path):
+    """A crashed seed may have crashed for what the row does; --allow-incomplete says so.
+
+    It says what the bound rests on then, and fixes no reference.
+    """
     rows = [make_row(scores=GOOD), make_row("batch_norm", scores=BETTER, missing=(6, 7))]
     careful = boards(*rows)[0]
     daring = boards(*rows, terms=Terms(allow_incomplete=True))[0]
@@ -536,6 +596,13 @@ def test_seeds_without_a_result_keep_a_row_exploratory(boards, make_row):
     )
     assert "batch_norm momentum has 6 of 8" in notes(careful)
     assert "its mean is too good" in notes(daring)
+    trust = "seeds are missing for no reason that has to do with what they would have shown, the"
+    assert trust in " ".join(what_was_tested(daring))
+    store = RunStore.open(tmp_path / "store", create=True)
+    assert b"" == note_shown(store, [daring])
+    whole = boards(rows[0], make_row("batch_norm", scores=BETTER), terms=daring.terms)[0]
+    assert trust not in " ".join(what_was_tested(whole))
+    assert note_shown(store, [whole])
 
 
 def test_a_reference_with_seeds_missing_keeps_every_row_exploratory(boards, make_row):
@@ -786,7 +853,10 @@ def test_a_reference_is_of_the_setting_asked_for(boards, make_row, kind):
     # What --setting leaves out may have been chosen after looking, and what it compares with.
     assert (True, 4) == (board.exploratory, len(board.whole))
     assert "2 comparable rows of other settings than were asked for." in notes(board)
-    of_one_kind = boards(*rows[kind == "known" :: 2], settings=(kind,))[0]
+    assert (kind == "known") == board.reference.post_hoc
+    # Of another kind is a row that has no results yet, so nothing of it was looked at.
+    waiting = make_row("layer_norm", missing=(0,), **({} if kind == "known" else tuned))
+    of_one_kind = boards(waiting, *rows[kind == "known" :: 2], settings=(kind,))[0]
     assert not of_one_kind.exploratory
     # What was shown first by the problem's other name is said, be it of another kind.
     by_name = [replace(row, shown=(seen._replace(name="digits_cnn"),)) for row in rows]

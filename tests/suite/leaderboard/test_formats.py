@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from dataclasses import replace
@@ -20,6 +21,7 @@ from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.overall import overall_of
 from normbench.leaderboard.sections import report_sections
 from normbench.leaderboard.sheets import Numbers, Sheet, p_text
+from normbench.store import Declaration, Shown
 
 GOOD = (0.91, 0.93, 0.92, 0.94, 0.90, 0.92)
 BETTER = (0.953, 0.967, 0.961, 0.979, 0.944, 0.958)
@@ -107,6 +109,36 @@ def test_latex_escapes_names(sections):
     assert r"\textless{}script\textgreater{}alert(1)" in text
     assert r"=\%\_\textbackslash{}\&" in text
     assert all(line.startswith("%") for line in text.splitlines()[:3])
+
+
+def test_a_difference_from_another_row_than_the_reference_is_marked(make_row, reader, catalogue):
+    """Every format says so, and of which row it is."""
+    base, other = make_row(scores=GOOD), make_row("none", "sgd", BETTER)
+    own = make_row("batch_norm", scores=GOOD[:5])
+    declared = Declaration(
+        row=own.row, stages=(5,), seeds=tuple(range(5)), reference=other.row, declared_at=2e9
+    )
+    base = replace(base, shown=(Shown(1e9, "", base.row, 6),))
+    rows = [base, other, replace(own, declared=declared)]
+    (section,) = found = report_sections(make_boards(reader(rows), catalogue, Wanted()))
+    differences = {row.norm: row.difference for row in section.sheets[0].rows if row.difference}
+    marked, note = differences["batch_norm"], "their stages were declared against, not with the"
+
+    assert "-4.08 [-4.44, -3.72] †" == marked
+    assert 1 == sum("†" in row.difference for row in section.sheets[0].rows)
+    for shape in ("md", "html"):
+        text = FORMATS[shape](found)
+        assert "-3.72] †" in text.replace("\\", "")
+        assert "† Compared with the row that" in text
+        assert f"{note} table's reference: batch_norm momentum with none sgd." in html.unescape(
+            text
+        )
+    latex = FORMATS["latex"](found)
+    assert r"-3.72] \textdagger{} &" in latex
+    assert rf"{{\footnotesize \textdagger{{}} Compared with the row that {note}" in latex
+    assert 1 == latex.count("footnotesize")
+    (line,) = (x for x in csv.DictReader(io.StringIO(FORMATS["csv"](found))) if x["n"] == "5")
+    assert other.row == line["reference"]
 
 
 def test_formats_show_the_same_cells(sections):

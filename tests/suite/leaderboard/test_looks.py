@@ -17,7 +17,7 @@ from normbench.leaderboard.comparison import duel, seeds_missing
 from normbench.leaderboard.duels import in_words
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.looks import Looks, looks_together
-from normbench.leaderboard.making import looks_of, pairwise_p
+from normbench.leaderboard.making import letters_of, looks_of, pairwise_p
 from normbench.leaderboard.sections import board_section
 from normbench.leaderboard.staged import p_of_looks, two_sided_p
 from normbench.leaderboard.tested import what_was_tested
@@ -73,6 +73,10 @@ def test_a_row_of_fixed_seeds_bounds_the_looks_at_a_pair():
 
     assert (5, 10) == looks_together([staged, Looks((), tuple(range(10)))]).stages
     assert Looks() == looks_together([Looks((), (1, 2)), Looks((), (3,))])
+    # Stages against no row that was named may give their seeds to any of a fixed number.
+    unnamed, fixed = replace(staged, row="a", against=""), Looks((), tuple(range(10)), "b")
+    assert staged.stages == looks_together([unnamed, fixed]).stages
+    assert (5, 10) == looks_together([replace(unnamed, against="c"), fixed]).stages
 
 
 @few_examples
@@ -215,6 +219,10 @@ def test_letters_pay_for_looks_and_pairs(boards, make_row, reader):
     said = [in_words(duel(rows[1], rows[0], reader(rows), None, alpha)) for alpha in (0.05, 0.01)]
     assert ["hard to put down to chance." in words for words in said] == [True, False]
     noise = np.random.default_rng(5).normal(0.004, 0.02, 10)
+    for n, told in ((5, {0: "a", 1: "b"}), (4, {})):
+        assert told == letters_of(
+            [{s: 1 + s / 99 for s in range(n)}, dict.fromkeys(range(n), 0.0)], 0.05
+        )
     third = make_row("group_norm", scores=[b + more for b, more in zip(base, noise, strict=True)])
     assert {"a"} == {entry.letters for entry in boards(*rows, third)[0].entries}
 

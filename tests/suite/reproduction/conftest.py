@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "command": ["/home/somebody/normbench"],
 }
 RESULT = {"train_seconds": 60.0, "evaluation_seconds": 6.0, "finished_at": 1.7e9, "shared": False}
+RESULT |= {"energy_joules": 1250.0}
 Score = Callable[[RunSpec], float | None]
 
 

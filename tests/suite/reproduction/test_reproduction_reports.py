@@ -16,6 +16,7 @@ from normbench.plots import heatmap as draw
 from normbench.plots import svg
 from normbench.plugins import load_catalogue
 from normbench.reproduction.document import Document, Figure, chapter
+from normbench.reproduction.machines import Trained, machines_chapter
 from normbench.reproduction.markdown import standalone, to_markdown
 from normbench.reproduction.matching import match
 from normbench.reproduction.page import to_html
@@ -152,9 +153,26 @@ def test_environment_leaves_out_who_and_where(report, specs_of, stored):
 
     assert "| torch | 2.15.0 |" in text
     assert "| training time | 10 min 00 s, summed over the runs |" in text
+    assert "| energy of GPUs | 12.5 kJ, summed over 10 of 10 runs, those that were alone" in text
     assert "git checkout 0123456789ab && pip install" in text
     assert "secret" not in text
     assert "somebody" not in text
+
+
+def test_energy_is_that_of_runs_alone_on_their_gpu():
+    """Shared runs and those that nothing counted are left out, and that is said."""
+    results = [
+        {"energy_joules": 1500.0, "shared": False},
+        {"energy_joules": 9000.0, "shared": True},
+        {"energy_joules": None, "shared": False},
+        {"shared": False},
+    ]
+    text, nothing = (
+        str(machines_chapter(Trained(results=given), [])) for given in (results, results[1:])
+    )
+
+    assert "1.5 kJ, summed over 1 of 4 runs, those that were alone on their GPU" in text
+    assert "kJ" not in nothing
 
 
 def test_digest_depends_on_scores_alone(report, specs_of, stored):

@@ -16,7 +16,8 @@ from normbench.leaderboard.reading import StoreReader
 from normbench.leaderboard.showing import note_judged
 from normbench.resolve import Request
 from normbench.staging import Staging, plan_stages, run_staged
-from normbench.store import RunStore, declare, merge_store, read_declarations
+from normbench.staging.conduct import introduction
+from normbench.store import RunStore, add_shown, declare, merge_store, read_declarations
 
 STAGES = {"stages": (5, 10, 15)}
 
@@ -227,6 +228,27 @@ def test_reference_of_the_store_keeps_what_it_has(trainer):
     asked = Staging(request=Request(problem="digits_cnn_bn", optimizer="adamw"))
     another = plan_stages(asked, RunStore.open(trainer.store), trainer.catalogue, None)
     assert (5, 10, 15, 20) == another.declaration.stages
+
+
+def test_a_table_shown_before_against_another_reference_is_named(trainer):
+    """By any name of the problem; tables against the same one, or of later, are not."""
+    trainer.train("sgd", 5)
+    trainer.train("momentum", 5, problem="digits_cnn")
+    store, seen = RunStore.open(trainer.store), {}
+    for run in store.runs():
+        seen.setdefault(run.spec.norm.name, run.spec.row)
+    add_shown(store.root, 1e9, "digits_cnn", seen["none"], dict.fromkeys(seen.values(), 5))
+    words = ("run", "digits_cnn_bn", "adam", "--until-decided", "--dry-run")
+    said = " ".join(trainer.invoke(*words).stdout.split())
+
+    assert (
+        f"A table was shown on 2001-09-09 against digits_cnn none momentum standard (row "
+        f"{seen['none'][:8]}); these stages are declared against batch_norm sgd (row "
+        f"{seen['batch_norm'][:8]})."
+    ) in said
+    plain = Request(problem="digits_cnn", optimizer="adam")
+    alike = plan_stages(Staging(request=plain), store, trainer.catalogue, None)
+    assert "A table was shown" not in " ".join(introduction(alike))
 
 
 def test_sgd_is_the_reference_where_it_has_results_and_momentum_has_none(trainer):

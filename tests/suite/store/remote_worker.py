@@ -21,7 +21,7 @@ def obey(attempt: Attempt, word: str, *values: object) -> str:
         "checkpoint": lambda epoch, size: attempt.save_checkpoint(
             lambda path: _fill(path, epoch, size), epoch=epoch
         ),
-        "publish": lambda: attempt.publish({"outcome": "finished", "score": attempt.number}),
+        "publish": lambda: attempt.publish({"outcome": "finished", "score": 0.5}),
         "close": lambda outcome: attempt.close(RunState(outcome), "as told", "Traceback"),
         "check": attempt.check,
         "limit": lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),

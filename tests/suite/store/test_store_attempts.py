@@ -41,10 +41,11 @@ def test_the_result_is_published_with_what_the_store_knows(run):
 def test_a_second_result_does_not_replace_the_first(run):
     """Who publishes into a run that has a result is told so, and the first one stands."""
     attempt = run.claim({})
-    (run.path / "result.json").write_text('{"outcome": "diverged"}')
+    first = {"outcome": "diverged", "score": 0.1}
+    (run.path / "result.json").write_text(json.dumps(first))
 
     assert not attempt.publish(RESULT)
-    assert {"outcome": "diverged"} == run.result()
+    assert first == run.result()
     assert [RunState.INTERRUPTED] == [info.outcome for info in run.attempts()]
 
 

@@ -470,15 +470,16 @@ def test_a_damaged_run_stands_apart(big, make_spec):
 
 
 def test_odd_values_in_a_result_stop_nothing(big, make_spec):
-    """A result that holds words for numbers has no score; a wrong outcome is damage."""
+    """A result that holds words for seconds has none; a wrong outcome is damage."""
     odd, wrong = (big.get(make_spec(seed).fingerprint) for seed in (0, 1))
-    for run, result in ((odd, {**RESULT, "score": "high"}), (wrong, {"outcome": "great"})):
+    odder = {**RESULT, "train_seconds": "long"}
+    for run, result in ((odd, odder), (wrong, {"outcome": "great"})):
         (run.path / "result.json").unlink()
         (run.path / "result.json").write_text(json.dumps(result))
 
     index = big.index()
 
-    assert index.runs[odd.fingerprint].score is None
+    assert index.runs[odd.fingerprint].seconds is None
     assert [wrong.fingerprint] == list(index.damaged) == list(index.described)
     (wrong.path / "result.json").write_text(json.dumps(RESULT))
     assert index.digest != big.index().digest

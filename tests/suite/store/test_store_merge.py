@@ -92,7 +92,7 @@ def test_merging_again_changes_nothing(store, node, make_spec, tmp_path):
 def test_a_published_result_is_never_overwritten(store, node, make_spec):
     """Where both have a result, the target's stands."""
     train(store.add(make_spec()), result=RESULT)
-    train(node.add(make_spec()), result={"outcome": "diverged"})
+    train(node.add(make_spec()), result={"outcome": "diverged", "score": 0.1})
     before = content(store)
 
     assert MergeReport(kept=1) == merge_store(node.root, store)

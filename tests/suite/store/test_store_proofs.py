@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import reduce
+from operator import getitem
 
 import pytest
 
@@ -21,6 +23,18 @@ WRONG = {
     "another run's result": ("result.json", ("fingerprint",), OTHER, f"the result of run {OTHER}"),
     "another score": ("result.json", ("score",), 7.5, "its score is 7.5, and its final test"),
     "no accuracy": ("result.json", ("final", "test", "accuracy"), 7.5, "7.5, expected 0 to 1"),
+    "too good a score": ("result.json", (), {"outcome": "finished", "score": 7.5}, "is 7.5, exp"),
+    "no final numbers": ("result.json", ("final",), {}, "0.8, and it has no final test accuracy"),
+    "no numbers": (
+        "result.json",
+        (),
+        {"outcome": "finished", "metric": "test_accuracy", "score": 0.8},
+        "0.8, and it has no final test accuracy",
+    ),
+    "another metric": ("result.json", ("metric",), "test_loss", "its spec's is test_accuracy"),
+    "a score in words": ("result.json", ("score",), "high", "its score is 'high', expected"),
+    "no score": ("result.json", (), {"outcome": "diverged"}, "its score is missing"),
+    "no result's outcome": ("result.json", ("outcome",), "failed", "outcome is failed, and a res"),
     "no score of a diverged run": ("result.json", ("outcome",), "diverged", "run has 0.1"),
     "another seed": ("spec.json", ("seed",), 7, "holds the spec of run"),
     "another identity": (
@@ -66,10 +80,11 @@ def test_a_wrong_file_makes_a_damaged_run(store, make_spec, tmp_path, name):
     assert not store.index().damaged
     path = runs[0].path / file
     content = json.loads(path.read_text())
-    within = content
-    for step in place[:-1]:
-        within = within[step]
-    within[place[-1]] = value
+    if place:
+        *steps, last = place
+        reduce(getitem, steps, content)[last] = value
+    else:
+        content = value
     if "says" in words:
         del content["checksum"]
     path.unlink()
@@ -127,14 +142,15 @@ def test_a_result_is_scored_by_the_rule_of_its_protocol(make_spec):
         (("test_accuracy", "final", "max", 0.1), {"outcome": "diverged", "score": 0.1}),
         (("test_loss", "final", "min", 228.5), {"score": 228.5}),
         (("test_loss", "final", "min", 228.5), {"score": 300.0}),
-        (("test_accuracy", "best", "max", 0.1), {"score": 0.3}),
-        (("test_perplexity", "final", "min", 9.0), {"score": 0.3}),
-        (("test_loss", "final", "min", 9.0), {"score": 0.3, "metric": "test_accuracy"}),
-        (("test_accuracy", "final", "max", 0.1), {"score": None}),
+        (("test_accuracy", "best", "max", 0.1), {"score": 0.8, "best": PARTS, "final": {}}),
+        (
+            ("test_accuracy", "final", "max", 0.1),
+            {"outcome": "diverged", "score": 0.1, "final": {}},
+        ),
     ],
 )
 def test_what_is_not_certainly_wrong_is_believed(run, scoring, result):
-    """A bounded loss, an older unbounded one, and a score of which the result holds nothing."""
+    """A bounded loss, an older unbounded one, and the numbers of another epoch."""
     result = {**RESULT, "metric": scoring[0], **result}
     (run.path / "result.json").write_text(json.dumps(result))
 

@@ -180,6 +180,7 @@ def result(seed: int, epochs: int, outcome: str = "finished") -> dict[str, Any]:
         "gradient_evaluations": 10 * epochs,
         "train_seconds": 1.23456789,
         "evaluation_seconds": 0.5,
+        "energy_joules": 4321.25,
         "images_per_second": 12345.6789,
         "peak_memory_mb": 100.0,
         "time_to_target": {"target": 0.6, "reached": True, "epochs": 1, "seconds": 0.4},

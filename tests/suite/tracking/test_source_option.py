@@ -50,7 +50,10 @@ COMMANDS = (
 
 
 def test_every_command_reads_the_database_of_the_store(trained: RunStore, invoke: Invoke) -> None:
-    """What stands on standard output is the same from both, byte for byte."""
+    """What stands on standard output is the same from both, byte for byte; so is how to go on."""
+    request = Request(problem="digits_cnn", optimizer="sgd", norm="none", seeds=[3])
+    trained.add(*resolve(request, load_catalogue()))
+    told = []
     for words in COMMANDS:
         # Each notes in the store what it showed, which the next one tells.
         sync(trained)
@@ -60,6 +63,8 @@ def test_every_command_reads_the_database_of_the_store(trained: RunStore, invoke
 
         assert (0, 0) == (from_store.exit_code, from_mlflow.exit_code), from_mlflow.stderr
         assert from_store.stdout == from_mlflow.stdout, words
+        told.append(f"normbench resume --store {trained.root}" in from_store.stdout)
+    assert any(told)
 
 
 def test_an_address_is_enough(

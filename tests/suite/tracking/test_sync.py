@@ -69,6 +69,7 @@ def test_a_seed_holds_curves_results_and_files(
     assert [1, 2, 3] == [step for step, _, _ in seed["metrics"]["train/loss"]]
     assert run.result()["score"] == seed["metrics"]["final/score"][0][1]
     assert 12346.0 == seed["metrics"]["final/images_per_s"][0][1]
+    assert 4321.2 == seed["metrics"]["final/energy_j"][0][1]
     assert ["environment.json", "journal.jsonl", "result.json", "spec.json"] == seed["artifacts"]
     assert "FINISHED" == seed["status"]
 
@@ -159,7 +160,7 @@ def test_time_left_is_unknown_before_a_run_of_each_row_has_ended(
 def test_times_of_shared_devices_stay_out(
     store: RunStore, make_spec: Spec, contents: Contents, result: Point
 ) -> None:
-    """A run that shared its device says so, and has no time, speed or memory to compare."""
+    """A run that shared its device says so, and has no time, speed, memory or energy to compare."""
     with store.add(make_spec()).claim({}) as attempt:
         attempt.publish({**result(0, 1), "shared": True})
 
@@ -167,6 +168,7 @@ def test_times_of_shared_devices_stay_out(
 
     seed = contents(store)[f"{ROW}/s0"]
     timed = {"final/train_s", "final/images_per_s", "final/peak_mb", "final/seconds_to_target"}
+    timed |= {"final/energy_j"}
     assert "true" == seed["tags"]["normbench.shared"]
     assert not timed & set(seed["metrics"])
     assert 1.0 == seed["metrics"]["final/epochs_to_target"][0][1]

@@ -72,7 +72,7 @@ class Meter:
         found = kind()
         try:
             self._call(function, self._handle, *words, ctypes.byref(found))
-        except OSError:
+        except (OSError, AttributeError):  # An old library lacks some of them.
             return None
         return int(found.value)
 
@@ -80,3 +80,30 @@ class Meter:
         code = getattr(self._library, function)(*words)
         if code != _OK:
             raise OSError(f"{function} answered {code}")
+
+
+class EnergyUse:
+    """The energy of one run, over all attempts whose checkpoints it goes on from.
+
+    It is that of the whole GPU from here on, so that it is the run's only where no other process
+    computes there.
+
+    Args:
+        meter: Of the GPU; None where there is none.
+        share: Runs that this process trains at once; an equal part of the energy is this one's.
+
+    Attributes:
+        earlier: Joules up to the checkpoint that the run goes on from; None if unknown.
+    """
+
+    def __init__(self, meter: Meter | None = None, share: int = 1) -> None:
+        self._meter, self._share = meter, share
+        self.earlier: float | None = 0.0
+        self._start = meter.joules() if meter else None
+
+    def joules(self) -> float | None:
+        """Return what the run has used so far; None if a part of it is unknown."""
+        now = self._meter.joules() if self._meter else None
+        if now is None or self._start is None or self.earlier is None:
+            return None
+        return self.earlier + (now - self._start) / self._share
