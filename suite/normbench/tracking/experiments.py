@@ -65,6 +65,7 @@ class Experiment:
     name: str = ""
     rows: dict[str, MlflowRun] = field(default_factory=dict)
     seeds: dict[str, MlflowRun] = field(default_factory=dict)
+    _members: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def load(self, row: str | None = None) -> None:
         """Read what MLflow holds, of one *row* or of all; runs held twice lose the second."""
@@ -81,10 +82,12 @@ class Experiment:
                 self._keep(seeds, run.tags[names.FINGERPRINT], run)
         self.rows.update(rows)
         self.seeds.update(seeds)
+        for fingerprint, run in seeds.items():
+            self._members.setdefault(run.tags.get(names.ROW, ""), {})[fingerprint] = None
 
     def of_row(self, row: str) -> list[MlflowRun]:
         """Return the seeds of *row*."""
-        return [seed for seed in self.seeds.values() if seed.tags.get(names.ROW) == row]
+        return [self.seeds[name] for name in self._members.get(row, ()) if name in self.seeds]
 
     def _keep(self, kept: dict[str, MlflowRun], name: str, run: MlflowRun) -> None:
         if name in kept:

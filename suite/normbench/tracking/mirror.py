@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from normbench.errors import StoreError
+from normbench.garbage import seldom_collected
 from normbench.store import (
     Index,
     IndexedRun,
@@ -58,6 +59,10 @@ class Mirror:
             StoreError: If MLflow's database cannot be used as it is.
         """
         backend = self._backend = self._backend or open_backend(self._store, self._uri)
+        with seldom_collected():
+            return self._update(backend, runs)
+
+    def _update(self, backend: Backend, runs: Iterable[StoredRun] | None) -> Tally:
         tally = Tally()
         away = ""
         for place, row in self._rows(runs, tally).items():
