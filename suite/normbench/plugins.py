@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from importlib import import_module
@@ -320,7 +320,7 @@ def _take_guarded(catalogue: Catalogue, load: Callable[[], Any], name: str, orig
     """Load another package's plugin; whatever goes wrong in it concerns that plugin alone."""
     try:
         _take(catalogue, load(), name, origin)
-    except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's import may raise anything
         reason = f"{type(error).__name__}: {error}"
         catalogue.plugins.append(PluginInfo(name=name, origin=origin, error=reason))
         _log.warning(
@@ -360,12 +360,13 @@ def _take(catalogue: Catalogue, plugin: Any, name: str, origin: str, digest: str
 def _called(manager: pluggy.PluginManager, hook: str, plugin: str) -> list[Any]:
     try:
         results: list[Any] = getattr(manager.hook, hook)()
-    except Exception as error:
+        # A generator runs, and may fail, only as it is read.
+        return [list(each) if isinstance(each, Iterator) else each for each in results]
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"plugin {plugin!r} failed in {hook}: {_told(error, manager.get_plugin(plugin))}. "
             "Repair it, or leave it out."
         ) from error
-    return results
 
 
 def _offered(results: list[Any], kind: type[Component], plugin: str) -> list[Component]:
@@ -418,7 +419,7 @@ def _import_file(file: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(
             f"plugin file {file} could not be loaded: {_told(error, module)}."
@@ -426,7 +427,7 @@ def _import_file(file: Path) -> ModuleType:
     return module
 
 
-def _told(error: Exception, plugin: Any) -> str:
+def _told(error: BaseException, plugin: Any) -> str:
     """Return what an exception says, and the last line in the plugin's file that it came by."""
     file = getattr(plugin, "__file__", None)
     lines = [line for frame, line in walk_tb(error.__traceback__) if _file(frame) == file]

@@ -9,10 +9,12 @@ import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from normbench.errors import SecondInterrupt
+from normbench.launchers import local
 from normbench.launchers.base import LaunchRequest
 from normbench.launchers.launches import LaunchFolder
 from normbench.launchers.local import Scheduler
@@ -134,7 +136,60 @@ def test_second_interrupt_that_was_lost_kills(run_and_words, unraised, number, m
     with pytest.raises(SecondInterrupt):
         scheduler.run()
 
-    assert ([KeyboardInterrupt], 1) == (unraised, len(looks))
+    assert ([], 1) == (unraised, len(looks)), "noted, so that there was nothing to lose"
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ["_loop", "ask_to_stop", "_let_go", "_note_end", "_tick"],
+        ["_loop", "ask_to_stop", "_let_go"],
+        ["_loop", "ask_to_stop", "_tick"],
+        ["_loop", "ask_to_stop"],
+        ["_loop", "_let_go"],
+        ["_loop", "_note_end"],
+        ["_loop", "_tick"],
+        ["_close", "_loop"],
+        ["_loop"],
+        ["_note_end"],
+        ["_tick"],
+    ],
+    ids=" ".join,
+)
+def test_whatever_follows_the_first_signal_is_a_second_one(
+    run_and_words, number, monkeypatch, places
+):
+    """Wherever it comes until the launch is over, be it the third; no worker is left."""
+    run, (_, root, *_) = run_and_words
+    request = LaunchRequest(store=Path(root), fingerprints=(run.fingerprint,), data_folder=Path())
+    scheduler = Scheduler(request, LaunchFolder.create("test", request), lambda: None)
+    left, let_go, close = list(places), [], scheduler._close
+
+    def reach(place: str) -> None:
+        if place in left:
+            left.remove(place)
+            os.kill(os.getpid(), number)
+
+    def reach_close() -> None:
+        reach("_close")
+        close()
+
+    for place in ("_loop", "_note_end", "_tick"):
+        monkeypatch.setattr(scheduler, place, lambda place=place: reach(place))
+    monkeypatch.setattr(scheduler, "_close", reach_close)
+    monkeypatch.setattr(
+        scheduler, "_let_go", lambda *words: (reach("_let_go"), let_go.append(words))
+    )
+    process = SimpleNamespace(poll=lambda: None if "_let_go" not in places else 0)
+    worker = SimpleNamespace(process=process, ask_to_stop=lambda: reach("ask_to_stop"))
+    scheduler._workers.append(worker)
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.2)
+    kind = SecondInterrupt if len(places) > 1 else KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt) as caught:
+        scheduler.run()
+
+    assert (kind, []) == (type(caught.value), left)
+    assert ([worker], []) == ([words[0] for words in let_go], scheduler._workers)
 
 
 @pytest.mark.parametrize("lost", [False, True])

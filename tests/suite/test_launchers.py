@@ -456,8 +456,8 @@ def test_an_interrupt_says_whether_it_was_the_second(two_runs, monkeypatch, agai
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(scheduler, "_loop", interrupt)
-    monkeypatch.setattr(scheduler, "_ask_to_stop", interrupt if again else lambda: None)
-    monkeypatch.setattr(scheduler, "_note_end", lambda: (interrupt(), note_end()))
+    monkeypatch.setattr(scheduler, "_ask_to_stop", lambda: None)
+    monkeypatch.setattr(scheduler, "_note_end", lambda: (again and interrupt(), note_end()))
     with pytest.raises(KeyboardInterrupt) as caught:
         scheduler.run()
 

@@ -131,6 +131,30 @@ def test_probe_ends_with_the_plan_that_wants_it(tmp_path, plugin):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_plan_leaves_nothing(tmp_path, plugin, number):
+    """Either signal is an interruption, which ends the probe and clears its folder."""
+    words = ["plan", "quadratic_deep", "stuck", "--plugin", plugin, "--store", tmp_path / "store"]
+    told, temporary = tmp_path / "stuck", tmp_path / "temporary"
+    temporary.mkdir()
+    planning = subprocess.Popen(
+        [sys.executable, "-m", "normbench", *map(str, words)],
+        stderr=subprocess.PIPE,
+        env={**os.environ, "STUCK": str(told), "TMPDIR": str(temporary)},
+    )
+    deadline = time.monotonic() + 60
+    while not (told.is_file() and (pids := set(map(int, told.read_text().split())))):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert list(temporary.glob("normbench-probe-*"))
+    planning.send_signal(number)
+    _, errors = planning.communicate(timeout=60)
+
+    assert (130, "interrupted.") == (planning.returncode, errors.decode().splitlines()[-1])
+    assert not list(temporary.glob("normbench-probe-*"))
+    assert not any(Processes().tree(pid) for pid in pids)
+
+
 @pytest.mark.parametrize(
     ("optimizer", "outcome", "message"),
     [

@@ -461,6 +461,28 @@ def test_error_in_a_plugin_file_names_its_line(tmp_path, begin):
         load_catalogue([file])
 
 
+@pytest.mark.parametrize(
+    ("begin", "body", "told"),
+    [
+        ("if True:", "raise SystemExit(3)", "could not be loaded: SystemExit: 3"),
+        ("def normbench_norms():", "raise SystemExit(3)", "in normbench_norms: SystemExit: 3"),
+        ("def normbench_norms():", "yield {}['late']", "in normbench_norms: KeyError: 'late'"),
+        (
+            "def normbench_settings():",
+            "yield {}['late']",
+            "in normbench_settings: KeyError: 'late'",
+        ),
+    ],
+)
+def test_plugin_file_that_exits_or_fails_late_is_named(tmp_path, begin, body, told):
+    """Neither sys.exit nor a generator, which runs after its hook returned, ends the command."""
+    file = tmp_path / "mine.py"
+    mark = "@hookimpl" if begin.startswith("def") else ""
+    file.write_text(f"from normbench import hookimpl\n{mark}\n{begin}\n    {body}\n")
+    with pytest.raises(PluginError, match=rf"{told} \({re.escape(str(file))}, line 4\)\."):
+        load_catalogue([file])
+
+
 def test_parameter_of_another_optimizer_is_told_as_such():
     """momentum= given to plain sgd is answered with the optimizers that have it."""
     with pytest.raises(

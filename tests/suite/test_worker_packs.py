@@ -15,6 +15,7 @@ import time
 from itertools import chain, repeat
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -300,6 +301,23 @@ def test_each_kind_is_measured_by_its_own_peak(tmp_path, recording_here, monkeyp
         pass
 
     assert [(256, 256), (32, 32)] == [(run.problem.training.batch_size, peak) for run, peak in seen]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_gpu_that_fails_before_a_run_ends_it_as_one_that_fails_in_it(size, tmp_path, monkeypatch):
+    """The worker is replaced; alone the run has failed, in a pack it is trained alone next."""
+    store, (run, *others) = filled(tmp_path, size)
+    forget = Mock(side_effect=[RuntimeError("CUDA error: an illegal memory access")])
+    monkeypatch.setattr(training, "forget_memory", forget)
+    monkeypatch.setattr(Packing, "most", lambda *_: size)
+    worker = worker_of(store)
+    ended = RunState.FAILED if size == 1 else RunState.INTERRUPTED
+
+    assert [ended, *[RunState.FINISHED for _ in others]] == worker.take(Queue(store))
+    assert worker.broken
+    message = run.attempts()[-1].message
+    assert message.startswith("RuntimeError: CUDA error: an illegal memory access")
+    assert (size > 1) == message.endswith("it left a pack of 2 and is trained alone next")
 
 
 def test_worker_sizes_packs_from_the_first_run_of_a_kind(monkeypatch):

@@ -156,7 +156,9 @@ def show_plan(
 ) -> int:
     """Plan *plan*'s cells, print what was found and return the exit code."""
     from normbench.cli.plan_view import print_forecast
+    from normbench.launchers.signals import interrupted_by_signals
 
+    invocation.to_the_end.enter_context(interrupted_by_signals())
     with uncollected():
         forecast = _forecast(invocation, plan, devices, device, not no_probe, probe_seconds)
     if as_json:
@@ -199,6 +201,7 @@ def _forecast(
 def _store(invocation: Invocation) -> RunStore | None:
     from normbench.store import RunStore
 
+    RunStore.check_place(invocation.store_path)
     return RunStore.open_if_there(invocation.store_path)
 
 

@@ -83,7 +83,7 @@ def _captured(
     """Return a graph of *work*; if that breaks off, stream and memory are as before.
 
     Raises:
-        Exception: What *work* raised; behind that, torch says only that the capture broke.
+        BaseException: What *work* raised; behind that, torch says only that the capture broke.
     """
     before = torch.cuda.current_stream(device)
     # Given its name here, for a graph that broke does not tell it.
@@ -91,17 +91,17 @@ def _captured(
     if TOLD_OF_GENERATORS:
         for generator in generators:
             graph.register_generator_state(generator)
-    reason: Exception | None = None
+    reason: BaseException | None = None
     try:
         # The threads that keep the lease and pin batches must not break the capture: on older torch
         # one that breaks may be the last of this process.
         with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             try:
                 work()
-            except Exception as error:
+            except BaseException as error:
                 reason = error
                 raise
-    except Exception as error:  # noqa: BLE001 - raised below
+    except BaseException as error:  # noqa: BLE001 - raised below
         reason = reason or error
     if reason is not None:
         torch.cuda.set_stream(before)

@@ -121,11 +121,12 @@ class LadderLoop(CapturedLoop):
         """Try the rungs; what holds is at work from now on.
 
         Behind a checkpoint the first step of an epoch may be one that begins a state: a plain one
-        goes before then.
+        goes before then. On a rung that is kept as many do as the state's form takes, for the run
+        was captured behind them before.
         """
         self._step.hold()
         trial = self._tried_plainly(steps)
-        if trial.begins_state and not self._waited:
+        if trial.begins_state and (self._kept or not self._waited):
             self._waited = True
             return
         rungs, self._rungs = self._rungs, ()

@@ -86,11 +86,13 @@ class EnergyUse:
     """The energy of one run, over all attempts whose checkpoints it goes on from.
 
     It is that of the whole GPU from here on, so that it is the run's only where no other process
-    computes there.
+    computes there. Up to a checkpoint it is near: the host, which reads it when an epoch has been
+    issued, may be ahead of the GPU.
 
     Args:
         meter: Of the GPU; None where there is none.
-        share: Runs that this process trains at once; an equal part of the energy is this one's.
+        share: Runs of the pack that this one began in; an equal part of the energy is its own, also
+            when others have left.
 
     Attributes:
         earlier: Joules up to the checkpoint that the run goes on from; None if unknown.

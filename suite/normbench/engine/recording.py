@@ -141,7 +141,7 @@ def _joining(stream: torch.cuda.Stream, branches: Sequence[torch.cuda.Stream]) -
     """Behind the block let *stream* wait for *branches*, also where it fails."""
     try:
         yield
-    except Exception:
+    except BaseException:
         for branch in branches:
             # A capture that broke may refuse that too; what broke it is the reason.
             with suppress(RuntimeError):

@@ -115,6 +115,8 @@ class Reading:
         evaluation: Span charged to evaluation.
         recorded: Seconds of it spent on recording.
         states: Of network and optimizer, if a checkpoint was due.
+        overtaken: Whether it is read when steps of the next epoch are issued.
+        joules: Energy up to its end; None if unknown, and before it is read unless overtaken.
     """
 
     epoch: int
@@ -127,6 +129,8 @@ class Reading:
     evaluation: Span | None = None
     recorded: float = 0.0
     states: StatesTransfer | None = None
+    overtaken: bool = False
+    joules: float | None = None
 
 
 class Trainer:
@@ -248,6 +252,8 @@ class Trainer:
 
     def _train(self, epoch: int) -> Generator[Epoch, PendingSums, int | None]:
         """Have one epoch trained; return the step that diverged, counted from 1, if one did."""
+        if self._reading is not None:
+            self._reading.overtaken, self._reading.joules = True, self._energy.joules()
         before, span = self._spent(), Span(self._session.device)
         try:
             sums = yield self._asked(epoch)
@@ -366,7 +372,8 @@ class Trainer:
             progress.evaluation_seconds += reading.evaluation.seconds - reading.recorded
         progress.engine_seconds = self._earlier_engine_seconds + spent.seconds + reading.recorded
         progress.gradient_evaluations = spent.gradient_evaluations
-        progress.energy_joules = self._energy.joules()
+        # If no further steps are issued, the spans have waited for all there is.
+        progress.energy_joules = reading.joules if reading.overtaken else self._energy.joules()
         self._engine = spent.engine
         if reading.epoch:
             progress.engine = spent.engine if spent.decided else ""

@@ -15,7 +15,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
@@ -24,9 +25,17 @@ from typing import Any, Literal
 
 from normbench.errors import StoreError
 from normbench.forecast.hardware import device_name
+from normbench.launchers.signals import check_interrupted, shielded
 from normbench.specs import RunSpec
 from normbench.store import RunStore
-from normbench.store.files import explained, open_folder, read_json, to_json, write_whole
+from normbench.store.files import (
+    explained,
+    open_folder,
+    read_json,
+    remove_tree,
+    to_json,
+    write_whole,
+)
 
 PROBES_FOLDER = "probes"
 LIMIT_SECONDS = 120.0
@@ -147,8 +156,8 @@ class Prober:
 
     def probe(self, spec: RunSpec) -> Probe:
         """Probe *spec* in a process of its own, and keep what was measured."""
-        with tempfile.TemporaryDirectory(prefix="normbench-probe-") as folder:
-            probe = self._run(spec, Path(folder))
+        with _own_folder() as folder:
+            probe = self._run(spec, folder)
         if probe.measured is not None:
             self._keep(spec, probe)
         return probe
@@ -175,7 +184,9 @@ class Prober:
         except subprocess.TimeoutExpired:
             return Probe(outcome="timed_out", message=f"the probe took over {self._limit:g} s")
         finally:
-            _end(process)
+            with shielded():
+                _end(process)
+        check_interrupted()
         content = read_json(result)
         if content is None:
             return _died(process.returncode, log)
@@ -208,6 +219,18 @@ class Prober:
         except StoreError as error:
             self._keeps = False
             _log.warning("probes are not kept: %s", error)
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """Make a temporary folder, and remove it however often the user interrupts."""
+    with shielded():
+        folder = Path(tempfile.mkdtemp(prefix="normbench-probe-"))
+    try:
+        yield folder
+    finally:
+        with shielded():
+            remove_tree(folder)
 
 
 @cache

@@ -110,6 +110,7 @@ class Scheduler:
         self._seen: Mapping[str, Any] | None = None
         self._look_anyway = 0.0
         self._refused = False
+        self._killed = False
 
     def run(self) -> None:
         """Train until nothing is left to take.
@@ -117,23 +118,32 @@ class Scheduler:
         Raises:
             NormbenchError: If no worker can go on.
             KeyboardInterrupt: After the workers were stopped, when this process is interrupted.
-            SecondInterrupt: After they were killed, since it was interrupted again.
+            SecondInterrupt: After they were killed, since it was interrupted again; or if it was
+                so at any other time until then.
         """
         with interrupted_by_signals():
             try:
-                self._loop()
-            finally:
-                self._close()
+                try:
+                    self._loop()
+                finally:
+                    self._close()
+                    self._tick()
+                check_interrupted()
+            except KeyboardInterrupt:
+                # Of two signals at once the second comes before the shield is up.
+                if self._workers:
+                    self._close()
+                if self._killed or interrupts() > 1:
+                    raise SecondInterrupt from None
+                raise
 
     def _close(self) -> None:
-        try:
-            killed = self._stop()
-        finally:
-            with shielded():
+        """Stop the workers; what the user types meanwhile is noted, and looked for."""
+        with shielded():
+            try:
+                self._stop()
+            finally:
                 self._note_end()
-        self._tick()
-        if killed:
-            raise SecondInterrupt
 
     def _loop(self) -> None:
         self._fill()
@@ -295,31 +305,26 @@ class Scheduler:
         for run in closed:
             self.tally.count(run, outcome, message)
 
-    def _stop(self) -> bool:
+    def _stop(self) -> None:
         """Ask all workers to stop, then kill the trees of those that do not, or of all at once.
-
-        Returns:
-            Whether Ctrl-C asked for the latter.
 
         Raises:
             Exception: What went wrong first, once all of them are gone.
         """
         failed: list[Exception] = []
-        message, at_once = f"killed: it did not stop within {GRACE_SECONDS:g} seconds", False
+        message = f"killed: it did not stop within {GRACE_SECONDS:g} seconds"
         try:
             self._ask_to_stop()
         except KeyboardInterrupt:
-            message, at_once = "killed on request", True
-        with shielded():
-            for worker in self._workers:
-                try:
-                    self._let_go(worker, message)
-                except Exception as error:  # noqa: BLE001 - the others must go as well
-                    failed.append(error)
-            self._workers.clear()
+            message, self._killed = "killed on request", True
+        for worker in self._workers:
+            try:
+                self._let_go(worker, message)
+            except Exception as error:  # noqa: BLE001 - the others must go as well
+                failed.append(error)
+        self._workers.clear()
         if failed:
             raise failed[0]
-        return at_once
 
     def _let_go(self, worker: WorkerProcess, message: str) -> None:
         """Kill a worker that did not stop, and what one that did left behind."""
@@ -331,7 +336,7 @@ class Scheduler:
 
     def _ask_to_stop(self) -> None:
         """Ask all workers to stop at their last checkpoints, and wait a while for them."""
-        known = interrupts()
+        known = min(interrupts(), 1)
         for worker in self._workers:
             worker.ask_to_stop()
         if self._workers:

@@ -11,6 +11,11 @@ from normbench.leaderboard.references import Reference
 from normbench.quantities import counted
 
 EXPLORATORY = "Its p are exploratory."
+INCOMPLETE = f"Seeds may be missing for what they would have shown. {EXPLORATORY}"
+INCOMPLETE_TRUSTED = (
+    "That seeds are missing for no reason that has to do with what they would have shown is on "
+    "trust."
+)
 _CHOSEN = "chosen when this table was asked for, perhaps after looking."
 
 
@@ -39,6 +44,8 @@ def about_choices(
             "Before, by another name of this problem, the reference was "
             f"{reference.first.why}. {EXPLORATORY}"
         )
+    if not wanted.terms.confirmatory:
+        yield f"--correction or --alpha was {_CHOSEN} {EXPLORATORY}"
     there = {row.row for row in chosen}
     left = [row for row in members if row.scores and row.row not in there]
     filters = {"norms": wanted.norms, "optimizers": wanted.optimizers, "settings": wanted.settings}

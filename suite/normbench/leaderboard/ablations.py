@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from normbench.descriptions import Metric
 from normbench.errors import UsageError, unknown_name
-from normbench.leaderboard.ablation_notes import EXPLORATORY, about_choices, not_compared
+from normbench.leaderboard.ablation_notes import (
+    EXPLORATORY,
+    INCOMPLETE,
+    INCOMPLETE_TRUSTED,
+    about_choices,
+    not_compared,
+)
 from normbench.leaderboard.choosing import no_setting, one_setting, row_label
 from normbench.leaderboard.factors import FactorTable, factor_table
 from normbench.leaderboard.families import correction
@@ -152,7 +158,7 @@ def _ablation(
     wanted: Wanted,
     choices: Iterable[str],
 ) -> Ablation:
-    cells, left_out = _cells(rows, factor)
+    cells, left_out = _cells(rows, factor, allow_incomplete=wanted.terms.allow_incomplete)
     levels = list(dict.fromkeys(level for level, _ in cells))
     if base not in levels:
         raise _no_base(title, rows, factor, base, levels)
@@ -222,7 +228,7 @@ def _no_base(
 
 
 def _cells(
-    rows: Sequence[ReadRow], factor: str
+    rows: Sequence[ReadRow], factor: str, *, allow_incomplete: bool
 ) -> tuple[dict[tuple[str, str], ReadRow], list[str]]:
     """Return one row for each (level, level of the other factor), and what was left out."""
     other = other_factor(factor)
@@ -241,6 +247,8 @@ def _cells(
         for (level, within), row in chosen.items()
         if row is not None and row.missing
     ]
+    if missing:
+        missing.append(INCOMPLETE_TRUSTED if allow_incomplete else INCOMPLETE)
     return {cell: row for cell, row in chosen.items() if row is not None}, left_out + missing
 
 

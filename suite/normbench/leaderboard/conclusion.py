@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from normbench.leaderboard.board import Board, Entry
 from normbench.leaderboard.naming import row_names
 from normbench.leaderboard.sheets import Numbers, p_text
+from normbench.leaderboard.tested import condition
 from normbench.leaderboard.verdicts import Verdict
 from normbench.quantities import counted
 
@@ -32,15 +33,28 @@ def _of_those_shown(board: Board) -> str:
     reference = _reference(board)
     if reference is None:
         return f"Nothing was compared: {board.reference.why}. {_best(board, measured[0])}"
-    others = [entry for entry in measured if entry is not reference]
+    rest = [entry for entry in measured if entry is not reference]
+    others = [entry for entry in rest if not board.is_apart(entry)]
+    apart = _apart(board, rest)
     if not others:
-        return (
-            f"Only the reference has results, {_name(board, reference)}. {_best(board, reference)}"
-        )
+        only = "Only the reference has results" if not rest else "No row is compared with the"
+        name = f"{only}{' reference' if rest else ''}, {_name(board, reference)}."
+        return " ".join([name, *(apart or [_best(board, reference)])])
     better = _with(Verdict.BETTER, others)
-    if better:
-        return " ".join(_winner(board, better, others, reference))
-    return " ".join(_none(board, others, reference))
+    told = _winner if better else _none
+    return " ".join([*told(board, better, others, reference), *apart])
+
+
+def _apart(board: Board, rest: Sequence[Entry]) -> list[str]:
+    """Return, in a sentence, the verdicts of rows that are compared with another reference."""
+    found = [
+        f"{_name(board, entry)} against {board.name_of(own)} ({entry.verdict})"
+        for entry in rest
+        if board.is_apart(entry) and (own := board.reference_of(entry.row)) is not None
+    ]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    told = f"Compared with other rows than that: {', '.join(found[:_SHOWN])}{more}."
+    return [told] if found else []
 
 
 def _winner(
@@ -65,18 +79,23 @@ def _winner(
         verb = "is" if len(tied) == 1 else "are"
         yield f"{_names(board, tied)} {verb} not told apart from it."
     yield (
-        "Where differences are normal, the probability of any false `better` in this table is at "
+        f"Where {condition(board)} the probability of any false `better` in this table is at "
         f"most {100 * board.terms.alpha:g} %."
     )
 
 
-def _none(board: Board, others: Sequence[Entry], reference: Entry) -> Iterator[str]:
+def _none(
+    board: Board,
+    better: Sequence[Entry],  # noqa: ARG001 - there is none
+    others: Sequence[Entry],
+    reference: Entry,
+) -> Iterator[str]:
     worse = _with(Verdict.WORSE, others)
     verb = "is" if len(worse) == 1 else "are"
     beaten = f"; {len(worse)} of {len(others)} {verb} worse" if worse else ""
     yield f"No row is shown to be better than the reference, {_name(board, reference)}{beaten}."
     if board.exploratory:
-        yield "Nothing in this table is confirmed: its verdicts are exploratory, see the notes."
+        yield "Nothing in this table is confirmed: its verdicts are exploratory."
     if reference.row.diverged:
         yield (
             f"{len(reference.row.diverged)} of {reference.n} seeds of the reference diverged, so "

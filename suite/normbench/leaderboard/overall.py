@@ -105,10 +105,14 @@ def overall_of(boards: Sequence[Board]) -> list[Overall]:
 
 def _overall(protocol: str, boards: Sequence[Board]) -> Overall | None:
     names = [board.problem for board in boards]
-    single = [board for board in boards if names.count(board.problem) == 1]
+    alone = [board for board in boards if names.count(board.problem) == 1]
+    single = [board for board in alone if _has_scale(board)]
     if len(single) < 2:
         return None
     methods, left_out = _methods(single)
+    flat = ", ".join(board.problem for board in alone if not _has_scale(board))
+    if flat:
+        left_out.append(f"Left out, since the reference has the worst score at every seed: {flat}.")
     shared = [method for method, scores in methods.items() if len(scores) == len(single)]
     table = np.array([[scores.mean() for scores in methods[m].values()] for m in shared])
     ranks = average_ranks(table).mean(1) if len(shared) > 1 else np.ones(len(shared))
@@ -188,6 +192,11 @@ def _methods(boards: Sequence[Board]) -> tuple[dict[Method, dict[str, Floats]], 
             scores = normalised(np.array(list(values.values())), board.metric.worst, base)
             methods.setdefault(method, {})[board.problem] = scores
     return methods, left_out
+
+
+def _has_scale(board: Board) -> bool:
+    """Whether the reference is better than the worst score: between them lies the scale."""
+    return bool((_reference_scores(board, raw=True) != board.metric.worst).any())
 
 
 def _reference_scores(board: Board, *, raw: bool = False) -> Floats:

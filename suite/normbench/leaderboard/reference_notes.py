@@ -45,9 +45,10 @@ def notes_about_reference(board: Board) -> Iterator[str]:
     lacking = [e for e in board.entries if e.comparison and board.lacks_its_reference(e.row)]
     if lacking:
         names = ", ".join(board.name_of(entry.row) for entry in lacking[:_SHOWN])
+        other = "another row than was asked for" if reference.post_hoc else "a row that is not here"
         yield (
-            f"{counted(len(lacking), 'row')} whose stages were declared against a row that is not "
-            f"here: {names}. Compared with another one, they get no verdict beyond `exploratory`."
+            f"{counted(len(lacking), 'row')} whose stages were declared against {other}: {names}. "
+            "Compared with another one, they get no verdict beyond `exploratory`."
         )
 
 
@@ -102,7 +103,8 @@ def note_on_wider_tables(
     yield (
         f"In a table with verdicts that was shown on {day}, {counted(len(before), 'row')} of this "
         f"suite stood among {counted(len(wider), 'comparable row')} that it leaves out. p here "
-        "count the suite's own rows only, which holds if the suite was written before that."
+        "count the suite's own rows only, which holds if the suite was written before that table "
+        "was shown."
     )
 
 

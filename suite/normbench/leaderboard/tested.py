@@ -81,15 +81,20 @@ _HINTS = frozenset({None, Verdict.EXPLORATORY, Verdict.TOO_FEW, Verdict.REFERENC
 
 
 def _bound(board: Board, alpha: str) -> str:
-    trust = (
-        ", and seeds are missing for no reason that has to do with what they would have shown,"
-        if judged_incomplete(board)
-        else ","
-    )
     return (
-        f": where differences are normal{trust} the probability of any false `better` in this "
-        f"table is at most {alpha}, that of any false `worse` too (simulated for 5 %: with heavy "
-        "tails or two modes 1 to 6 %)"
+        f": where {condition(board)} the probability of any false `better` in this table is at "
+        f"most {alpha}, that of any false `worse` too (simulated for 5 %: with heavy tails or two "
+        "modes 1 to 6 %)"
+    )
+
+
+def condition(board: Board) -> str:
+    """Return what the probability of a false verdict rests on, a comma behind."""
+    if not judged_incomplete(board):
+        return "differences are normal,"
+    return (
+        "differences are normal, and seeds are missing for no reason that has to do with what they "
+        "would have shown,"
     )
 
 

@@ -138,8 +138,9 @@ def _energy(results: Sequence[Content]) -> str:
     known = [joules for each in alone if (joules := each.get("energy_joules")) is not None]
     if not known:
         return ""
-    runs = f"{len(known)} of {len(results)} runs, those that were alone on their GPU"
-    return f"{sum(known) / 1000:.1f} kJ, summed over {runs}"
+    runs = f"{len(known)} of {len(results)} runs"
+    words = "those that were alone on their GPU and whose energy is known"
+    return f"{sum(known) / 1000:.1f} kJ, summed over {runs}, {words}"
 
 
 def _of_rules(rows: Sequence[ReadRow]) -> dict[str, str]:

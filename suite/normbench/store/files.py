@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
+import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,7 +76,8 @@ def from_json(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: If *data* is anything else.
     """
-    content = _STRICT.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
+    text = data.decode(json.detect_encoding(data), "surrogatepass")
+    content = (_CAREFUL if _MAY_OVERFLOW.search(text) else _STRICT).decode(text)
     if not isinstance(content, dict):
         raise ValueError(f"expected a JSON object, not {type(content).__name__}")  # noqa: TRY004
     return content
@@ -252,4 +256,17 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not strict JSON")
 
 
+def _finite(number: str) -> float:
+    found = float(number)
+    return found if math.isfinite(found) else _refuse(number)
+
+
+def _fitting(number: str) -> int:
+    # Beyond this no integer becomes a float.
+    return int(number) if len(number) <= sys.float_info.max_10_exp else _refuse(f"{number:.20}...")
+
+
 _STRICT = json.JSONDecoder(parse_constant=_refuse)
+# It calls back for each number, which only those that may be too large are worth.
+_CAREFUL = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_fitting)
+_MAY_OVERFLOW = re.compile(r"\d{309}|\d[eE]\+?\d{3}")

@@ -129,7 +129,11 @@ def _wrong_score(result: Mapping[str, Any], state: RunState, scoring: Scoring) -
         return f"its metric is {metric!r}, and its spec's is {scoring.metric}"
     score = _number_at(result, "score")
     if score is None:
-        given = f"is {result['score']!r}, expected a number" if "score" in result else "is missing"
+        given = (
+            f"is {result['score']!r}, expected a finite number"
+            if "score" in result
+            else "is missing"
+        )
         return f"its score {given}"
     if state is RunState.DIVERGED:
         if _agree(score, scoring.worst):
@@ -163,7 +167,7 @@ def _number_at(result: Mapping[str, Any], *names: str) -> float | None:
     value: Any = result
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
-    return float(value) if type(value) in (int, float) else None
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
 
 
 def _agree(one: float, other: float) -> bool:

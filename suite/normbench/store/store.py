@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -39,6 +40,8 @@ from normbench.store.run import StoredRun
 
 _PREPARED = ".add-"
 _ABANDONED_SECONDS = 3600.0
+_IN_THE_WAY = frozenset({errno.EEXIST, errno.ENOENT, errno.ENOTDIR})
+_ELSEWHERE = "Choose another folder with --store DIR or $NORMBENCH_STORE."
 _LOCK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -48,7 +51,18 @@ def _making(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise NoStoreError(str(explain("create the run store", root, error))) from error
+        raise NoStoreError(_not_made(root, error)) from error
+
+
+def _not_made(root: Path, error: OSError) -> str:
+    """Return why no store can be made at *root*, and the fix."""
+    if error.errno not in _IN_THE_WAY:
+        return str(explain("create the run store", root, error))
+    # Of such a link, who makes a folder in its place hears otherwise than who does so below it.
+    broken = (each for each in (root, *root.parents) if each.is_symlink() and not each.exists())
+    link = next(broken, None)
+    cause = error.strerror if link is None else f"the link {link} leads nowhere"
+    return f"cannot create the run store {root}: {cause}. {_ELSEWHERE}"
 
 
 class RunStore:

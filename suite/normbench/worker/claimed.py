@@ -20,6 +20,7 @@ class Training:
         run: Which.
         attempt: In whose name.
         pack: Runs that this process trains at once, this one included.
+        first: Whether it is the first of them to begin.
         loop: What takes its steps; None before its session is open.
         outcome: How it ended; None if it was let go of, or trains.
         alone_next: Whether it left its pack to be trained alone.
@@ -31,6 +32,7 @@ class Training:
     run: StoredRun
     attempt: Attempt
     pack: int = 1
+    first: bool = True
     loop: Loop | None = None
     outcome: RunState | None = None
     alone_next: bool = False

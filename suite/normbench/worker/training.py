@@ -215,12 +215,9 @@ class Worker:
 
     def _train(self, together: Sequence[Training]) -> None:
         """Train claimed runs in this process, each to its own outcome."""
-        if together:
-            # What a kind of run takes is told by its own peak.
-            forget_memory(self._device)
         members = []
         for each in together:
-            each.pack = len(together)
+            each.pack, each.first = len(together), each is together[0]
             with suppress(LeaseLostError):
                 if each.pack > 1:
                     each.attempt.note_pack(each.pack)
@@ -316,6 +313,9 @@ class Worker:
 
     def _attempt(self, training: Training, limit: TimeLimit) -> Course[RunState]:
         run, attempt = training.run, training.attempt
+        if training.first:
+            # What a kind of run takes is told by its own peak.
+            forget_memory(self._device)
         _log.info("%s: attempt %d", run.fingerprint[:8], attempt.number)
         training.plainly = captures_broke(run.path)
         engine = Rung.EAGER.value if training.plainly else self._options.engine

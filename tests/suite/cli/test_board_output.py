@@ -54,15 +54,29 @@ def test_brief_leaves_out_notes_and_says_how_many(invoke, trained, command, shap
     whole, brief = (invoke(*words, *more).stdout for more in ((), ("--brief",)))
     lines = [line for line in whole.splitlines() if line.startswith(("digits_cnn", "1", "|"))]
     last = " ".join(brief.split("- ")[-1].split())
-    notes = len(record["notes"] if command == "leaderboard" else record["left_out"])
+    count = len(record["notes"] if command == "leaderboard" else record["left_out"])
+    told = f"{count} notes, what" if count > 1 else f"{count} note, what" if count else "What"
 
     assert lines
     assert set(lines) <= set(brief.splitlines())
-    assert last.startswith(f"{notes} note")
-    assert last.endswith("was tested: they come without --brief.")
+    assert f"{told} the words mean and what was tested: without --brief." == last
     assert "What was tested" in whole
     assert "What was tested" not in brief
     assert ("No row is shown to be better" in brief) == (command == "leaderboard")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--base", "none"), ("--alpha", "0.2"), ("--correction", "bh")],
+    ids=" ".join,
+)
+def test_brief_says_that_p_are_exploratory(invoke, trained, words):
+    """What was chosen when the table was asked for is told with it, notes or not."""
+    asked = ("norms", "--store", trained, "--brief")
+    plain, chosen = (" ".join(invoke(*asked, *more).stdout.split()) for more in ((), words))
+
+    assert "exploratory" not in plain
+    assert "Its p are exploratory." in chosen
 
 
 def test_brief_is_for_people(invoke, trained):

@@ -74,7 +74,7 @@ def test_folder_of_something_else_is_refused(invoke, folder, words):
 @pytest.mark.parametrize(
     "words",
     [
-        *COMMANDS[:2],
+        *COMMANDS,
         ("run", *CELL, "--until-decided", "--dry-run"),
         ("suite", "run", "mine.yaml", "--dry-run"),
         ("suite", "tune", "mine.yaml", "--trials", "2", "--dry-run"),
@@ -89,8 +89,23 @@ def test_dry_run_tells_that_no_store_can_be_made(invoke, folder, words):
     found = invoke(*words, "--store", folder / "below" / "it")
 
     assert 2 == found.exit_code
-    assert f"cannot create the run store {folder}/below/it: Not a directory." in found.stderr
+    assert (
+        f"cannot create the run store {folder}/below/it: Not a directory. "
+        "Choose another folder with --store DIR or $NORMBENCH_STORE."
+    ) in found.stderr
     assert [] == [file.name for file in folder.parent.iterdir() if file.name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("below", [".", "it"])
+@pytest.mark.parametrize("option", ["--dry-run", "--enqueue"])
+def test_link_that_leads_nowhere_is_named(invoke, folder, below, option):
+    """With --dry-run and without, whether the store is to be in its place or below."""
+    link = folder / "link"
+    link.symlink_to("nowhere")
+    found = invoke(*COMMANDS[1][:-1], option, "--store", link / below)
+
+    assert 2 == found.exit_code
+    assert f"{link / below}: the link {link} leads nowhere. Choose another" in found.stderr
 
 
 @pytest.mark.parametrize(

@@ -29,3 +29,21 @@ class Carrying:
         scores = self.task(network, replace(batch, inputs=batch.inputs + before), {})
         mean = 0.9 * before + batch.inputs.mean((1, 2, 3), keepdim=True)
         return replace(scores, state={"mean": mean})
+
+
+class Unfolding(Carrying):
+    """One whose state takes its form in the first two batches of an epoch.
+
+    Args:
+        task: What is trained.
+    """
+
+    def __init__(self, task):
+        super().__init__(task, empty=True)
+
+    def __call__(self, network, batch, state):
+        """Carry nothing into the first batch, means into the second, and a total from then on."""
+        scores = super().__call__(network, batch, state)
+        if not state:
+            return scores
+        return replace(scores, state={**scores.state, "total": scores.state["mean"].sum()})

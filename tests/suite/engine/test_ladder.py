@@ -32,7 +32,8 @@ from normbench.rungs import Rung, check_engine
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
 Recorder = runpy.run_path(str(Path(__file__).with_name("processor_recorder.py")))["Recorder"]
-Carrying = runpy.run_path(str(Path(__file__).with_name("carrying_task.py")))["Carrying"]
+TASKS = runpy.run_path(str(Path(__file__).with_name("carrying_task.py")))
+Carrying, Unfolding = (TASKS[name] for name in ("Carrying", "Unfolding"))
 OPTIMIZERS = [o.component for o in CATALOGUE.offers(Optimizer) if ":" not in o.component.name]
 NORMS = [o.component.name for o in CATALOGUE.offers(Norm) if ":" not in o.component.name]
 
@@ -175,6 +176,11 @@ def from_no_state(session):
     session.task = Carrying(session.task, empty=True)
 
 
+def in_two_steps(session):
+    """Carry a state that takes its form in the first two steps of an epoch."""
+    session.task = Unfolding(session.task)
+
+
 def from_host(session):
     """Take batches from the host."""
     session.source = FromHost(session.source)
@@ -242,6 +248,7 @@ class Keeping:
         ("adam", "graph", with_dropout),
         ("adam", "graph", from_no_state),
         ("sam", "gradient_graph", from_no_state),
+        ("adam", "graph", in_two_steps),
     ],
 )
 def test_resumed_run_keeps_its_rung_and_its_bits(optimizer, rung, change, tmp_path):

@@ -245,10 +245,12 @@ def test_failure_of_all_branches_is_blamed_on_none(monkeypatch):
     assert ["2 runs side by side: an illegal memory access was encountered"] * 2 == told
 
 
-def test_no_branch_of_a_cuda_graph_waits_for_another(monkeypatch):
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt])
+def test_no_branch_of_a_cuda_graph_waits_for_another(kind, monkeypatch):
     """All leave the capturing stream before the first comes back to it, failures included.
 
-    What broke the capture is the reason, also where no stream waits for another any more.
+    What broke the capture is the reason, also where no stream waits for another any more, and where
+    the capture cannot be ended either; so a signal remains one.
     """
     said, running = [], []
 
@@ -271,15 +273,23 @@ def test_no_branch_of_a_cuda_graph_waits_for_another(monkeypatch):
         yield
         running.pop()
 
+    @contextmanager
+    def unending(*_, stream, **__):
+        try:
+            with on(stream):
+                yield
+        finally:
+            raise RuntimeError("operation failed due to an error during capture")
+
     def failing():
         said.append(f"work on {running[-1]}")
-        raise RuntimeError("broken")
+        raise kind("broken")
 
     made_streams = []
     monkeypatch.setattr(recording, "_STREAMS", defaultdict(list))
     for name, fake in [("Stream", Stream), ("CUDAGraph", Graph), ("stream", on)]:
         monkeypatch.setattr(torch.cuda, name, fake)
-    monkeypatch.setattr(torch.cuda, "graph", lambda *_, stream, **__: on(stream))
+    monkeypatch.setattr(torch.cuda, "graph", unending)
     for name in ("graph_pool_handle", "current_stream", "current_device"):
         monkeypatch.setattr(torch.cuda, name, lambda *_: 0)
     monkeypatch.setattr(torch.cuda, "set_stream", lambda _: None)
@@ -289,7 +299,7 @@ def test_no_branch_of_a_cuda_graph_waits_for_another(monkeypatch):
     monkeypatch.setattr(capturing, "TOLD_OF_GENERATORS", True)
     recorder = recording.CudaRecorder(torch.device("cuda"), [])
     works = [lambda: said.append(f"work on {running[-1]}"), failing]
-    with pytest.raises(RuntimeError, match="broken"):
+    with pytest.raises(kind, match="broken"):
         recorder.capture_branches(works, ["first", "second"])
 
     forked, joined = ["s1 after s0", "s2 after s0"], ["s0 after s1", "s0 after s2"]

@@ -164,6 +164,27 @@ def test_energy_is_summed_over_attempts_up_to_their_checkpoints(tmp_path):
     assert joules(EnergyUse(Meter(500.0, 504.0, 510.0)), epoch=1) is None
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_energy_up_to_a_checkpoint_is_that_of_its_steps(late, tmp_path):
+    """The next epoch's steps, issued before it is written, are not counted, nor counted again."""
+    spec, recorder, taken = make_spec("quadratic_deep", "sgd", ("lr=0.01",)), Recorder(tmp_path), []
+
+    def result(sink, **resume):
+        made, meter = session(spec), Mock(joules=lambda: float(len(taken)))
+        take = made.loop.take_plain_step
+        made.loop.take_plain_step = lambda size: taken.append(size) or take(size)
+        energy = EnergyUse(meter)
+        return Trainer(made, sink, checkpoint_seconds=-1, late=late, energy=energy).run(**resume)
+
+    whole = result(recorder)
+    steps = whole["steps"] / spec.epochs
+    contents = [torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2)]
+    resumed = result(Recorder(), resume=tmp_path / "1.pt", points=recorder.points[:2])
+
+    assert [steps, 2 * steps] == [each["progress"]["energy_joules"] for each in contents]
+    assert [3 * steps] * 2 == [each["energy_joules"] for each in (whole, resumed)]
+
+
 def test_first_checkpoints_come_early_and_then_twice_as_late(monkeypatch):
     """With epochs of a second: after 2, 6 and 14 seconds, and from then on every 10 as asked."""
     seconds, saved = [0.0], []

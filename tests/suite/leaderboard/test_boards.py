@@ -212,7 +212,7 @@ def test_a_suite_of_rows_that_were_judged_among_more_says_so(boards, make_row, o
     words = (
         "In a table with verdicts that was shown on 2001-09-09, 2 rows of this suite stood among 2 "
         "comparable rows that it leaves out. p here count the suite's own rows only, which holds "
-        "if the suite was written before that."
+        "if the suite was written before that table was shown."
     )
     (board,) = boards(*told, suite=suite)
 

@@ -16,6 +16,8 @@ from normbench import Metric
 from normbench.leaderboard.ablation_sheets import ablation_section
 from normbench.leaderboard.ablations import make_ablations
 from normbench.leaderboard.boards import make_boards
+from normbench.leaderboard.brief import brief_sections
+from normbench.leaderboard.conclusion import conclusion
 from normbench.leaderboard.formats import FORMATS, Section
 from normbench.leaderboard.grouping import Wanted
 from normbench.leaderboard.overall import overall_of
@@ -126,6 +128,10 @@ def test_a_difference_from_another_row_than_the_reference_is_marked(make_row, re
 
     assert "-4.08 [-4.44, -3.72] †" == marked
     assert 1 == sum("†" in row.difference for row in section.sheets[0].rows)
+    said = conclusion(section.about)
+    assert "1 of 1 rows" not in said
+    assert "than that: batch_norm with momentum against none sgd (worse)." in said
+    assert "† Compared with the row that" in FORMATS["md"](brief_sections(found))
     for shape in ("md", "html"):
         text = FORMATS[shape](found)
         assert "-3.72] †" in text.replace("\\", "")
@@ -203,6 +209,12 @@ def test_several_problems_are_summed_up(make_row, reader, catalogue):
     apart = [boards[0], *make_boards(reader([other]), catalogue, Wanted())]
     own = [replace(board, primary=False) for board in boards]
     assert [[], [], []] == [overall_of(each) for each in (apart, own, [*boards, boards[0]])]
+    # Nor a problem whose reference gives no scale.
+    worst = [boards[0].metric.worst] * len(GOOD)
+    lost = make_row("none", scores=worst, problem="fmnist_2c2d")
+    more = overall_of([*boards, *make_boards(reader([lost]), catalogue, Wanted())])[0]
+    assert overall.standings == more.standings
+    assert more.left_out[-1].endswith("worst score at every seed: fmnist_2c2d.")
     text = FORMATS["md"](report_sections(boards))
     assert "2 problems allow no test, which takes 6" in text
     said = "; ".join(f"{name} none momentum untuned" for name in ("cifar10_3c3d", "digits_cnn"))
