@@ -70,14 +70,19 @@ def to_json(content: Mapping[str, Any], *, indent: int | None = 1) -> bytes:
     return text.encode() + b"\n"
 
 
-def from_json(data: bytes) -> dict[str, Any]:
+def from_json(data: bytes, *, finite: bool = False) -> dict[str, Any]:
     """Read a strict JSON object.
+
+    Args:
+        data: The text.
+        finite: Whether numbers that are too large for a float are refused as well.
 
     Raises:
         ValueError: If *data* is anything else.
     """
     text = data.decode(json.detect_encoding(data), "surrogatepass")
-    content = (_CAREFUL if _MAY_OVERFLOW.search(text) else _STRICT).decode(text)
+    careful = finite and _MAY_OVERFLOW.search(text)
+    content = (_CAREFUL if careful else _STRICT).decode(text)
     if not isinstance(content, dict):
         raise ValueError(f"expected a JSON object, not {type(content).__name__}")  # noqa: TRY004
     return content
@@ -93,12 +98,15 @@ def read_bytes(path: Path | str) -> bytes | None:
         raise explain("read", Path(path), error) from error
 
 
-def read_json(path: Path | str, advice: str = _MADE_AGAIN) -> dict[str, Any] | None:
+def read_json(
+    path: Path | str, advice: str = _MADE_AGAIN, *, finite: bool = False
+) -> dict[str, Any] | None:
     """Return the JSON object in *path*, or None if it does not exist.
 
     Args:
         path: The file.
         advice: What to do where it is damaged, in sentences.
+        finite: See :func:`from_json`.
 
     Raises:
         StoreError: If it cannot be read or is damaged.
@@ -107,7 +115,7 @@ def read_json(path: Path | str, advice: str = _MADE_AGAIN) -> dict[str, Any] | N
     if data is None:
         return None
     try:
-        return from_json(data)
+        return from_json(data, finite=finite)
     except ValueError as error:
         raise DamagedFileError(
             f"{path} is damaged ({error}). normbench writes files whole, so something else changed "

@@ -104,7 +104,7 @@ def read_result(
     """
     published = f"{run}/{RESULT_FILE}"
     file = published if copy is None else str(copy)
-    result = read_json(file)
+    result = read_json(file, finite=True)
     if result is None:
         return None
     name = published.split("/")[-2]

@@ -178,10 +178,10 @@ def test_energy_up_to_a_checkpoint_is_that_of_its_steps(late, tmp_path):
 
     whole = result(recorder)
     steps = whole["steps"] / spec.epochs
-    contents = [torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2)]
+    content = torch.load(tmp_path / "1.pt", weights_only=True)
     resumed = result(Recorder(), resume=tmp_path / "1.pt", points=recorder.points[:2])
 
-    assert [steps, 2 * steps] == [each["progress"]["energy_joules"] for each in contents]
+    assert steps == content["progress"]["energy_joules"]
     assert [3 * steps] * 2 == [each["energy_joules"] for each in (whole, resumed)]
 
 

