@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import math
 import os
-import re
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,19 +67,13 @@ def to_json(content: Mapping[str, Any], *, indent: int | None = 1) -> bytes:
     return text.encode() + b"\n"
 
 
-def from_json(data: bytes, *, finite: bool = False) -> dict[str, Any]:
+def from_json(data: bytes) -> dict[str, Any]:
     """Read a strict JSON object.
-
-    Args:
-        data: The text.
-        finite: Whether numbers that are too large for a float are refused as well.
 
     Raises:
         ValueError: If *data* is anything else.
     """
-    text = data.decode(json.detect_encoding(data), "surrogatepass")
-    careful = finite and _MAY_OVERFLOW.search(text)
-    content = (_CAREFUL if careful else _STRICT).decode(text)
+    content = _STRICT.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
     if not isinstance(content, dict):
         raise ValueError(f"expected a JSON object, not {type(content).__name__}")  # noqa: TRY004
     return content
@@ -98,15 +89,12 @@ def read_bytes(path: Path | str) -> bytes | None:
         raise explain("read", Path(path), error) from error
 
 
-def read_json(
-    path: Path | str, advice: str = _MADE_AGAIN, *, finite: bool = False
-) -> dict[str, Any] | None:
+def read_json(path: Path | str, advice: str = _MADE_AGAIN) -> dict[str, Any] | None:
     """Return the JSON object in *path*, or None if it does not exist.
 
     Args:
         path: The file.
         advice: What to do where it is damaged, in sentences.
-        finite: See :func:`from_json`.
 
     Raises:
         StoreError: If it cannot be read or is damaged.
@@ -115,7 +103,7 @@ def read_json(
     if data is None:
         return None
     try:
-        return from_json(data, finite=finite)
+        return from_json(data)
     except ValueError as error:
         raise DamagedFileError(
             f"{path} is damaged ({error}). normbench writes files whole, so something else changed "
@@ -264,17 +252,4 @@ def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not strict JSON")
 
 
-def _finite(number: str) -> float:
-    found = float(number)
-    return found if math.isfinite(found) else _refuse(number)
-
-
-def _fitting(number: str) -> int:
-    # Beyond this no integer becomes a float.
-    return int(number) if len(number) <= sys.float_info.max_10_exp else _refuse(f"{number:.20}...")
-
-
 _STRICT = json.JSONDecoder(parse_constant=_refuse)
-# It calls back for each number, which only those that may be too large are worth.
-_CAREFUL = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite, parse_int=_fitting)
-_MAY_OVERFLOW = re.compile(r"\d{309}|\d[eE]\+?\d{3}")

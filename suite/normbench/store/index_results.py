@@ -6,11 +6,11 @@ is what no table shows, such as the hash of the weights.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, groupby
-from math import isfinite
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ FACTS = (
 )
 _BYTES = array("d").itemsize
 _MOMENTS = ("final", "best")
+_LARGEST = sys.float_info.max  # no integer beyond it becomes a float
 _TARGET = "time_to_target"
 _NUMBERS = (float, int, bool)
 _SCALARS = (*_NUMBERS, str)
@@ -96,7 +97,7 @@ def _numbers(result: Mapping[str, Any]) -> dict[Place, float]:
         parts = result.get(when)
         for part, quantities in parts.items() if type(parts) is dict else ():
             for quantity, value in quantities.items() if type(quantities) is dict else ():
-                if type(value) in _NUMBERS and isfinite(value):
+                if type(value) in _NUMBERS and -_LARGEST <= value <= _LARGEST:
                     found[when, part, quantity] = float(value)
     return found
 

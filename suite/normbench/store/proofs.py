@@ -104,7 +104,7 @@ def read_result(
     """
     published = f"{run}/{RESULT_FILE}"
     file = published if copy is None else str(copy)
-    result = read_json(file, finite=True)
+    result = read_json(file)
     if result is None:
         return None
     name = published.split("/")[-2]
@@ -127,6 +127,9 @@ def _wrong_score(result: Mapping[str, Any], state: RunState, scoring: Scoring) -
         return f"its outcome is {state}, and a result is {' or '.join(sorted(FINAL))}"
     if (metric := result.get("metric", scoring.metric)) != scoring.metric:
         return f"its metric is {metric!r}, and its spec's is {scoring.metric}"
+    for name, value in result.items():
+        if type(value) in (int, float) and not _is_finite(value):
+            return f"its {name} is {value!r:.20}, expected a finite number"
     score = _number_at(result, "score")
     if score is None:
         given = (
@@ -167,7 +170,15 @@ def _number_at(result: Mapping[str, Any], *names: str) -> float | None:
     value: Any = result
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+    return float(value) if type(value) in (int, float) and _is_finite(value) else None
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        # An integer that is too large for a float.
+        return False
 
 
 def _agree(one: float, other: float) -> bool:

@@ -33,7 +33,7 @@ WRONG = {
     ),
     "another metric": ("result.json", ("metric",), "test_loss", "its spec's is test_accuracy"),
     "a score in words": ("result.json", ("score",), "high", "its score is 'high', expected"),
-    "a score beyond all": ("result.json", ("score",), 10**400, "is not strict JSON"),
+    "a score beyond all": ("result.json", ("score",), 10**400, "expected a finite number"),
     "no score": ("result.json", (), {"outcome": "diverged"}, "its score is missing"),
     "no result's outcome": ("result.json", ("outcome",), "failed", "outcome is failed, and a res"),
     "no score of a diverged run": ("result.json", ("outcome",), "diverged", "run has 0.1"),
